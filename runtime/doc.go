@@ -1,0 +1,21 @@
+// Package runtime is the node agent: what a kubelet is to a node, on Docker.
+//
+// It owns the Node object and its heartbeat, and for every Pod bound to the node it
+// compares what is declared with what Docker has, and acts: the sandbox (a pause
+// container that holds the network), volumes, init containers, containers, and the
+// status written back through the API. It takes a kubernetes.Interface and shared
+// informers, knows no other room, and never schedules a Pod or creates one.
+//
+// An Agent is made with New and runs with Run; Handler serves logs, exec, attach and
+// port-forward. One loop drives everything:
+//
+//	API informers ┐                       ┌ docker.Engine: create, start, stop, remove
+//	Docker events ┼→ queue → syncPod(uid) ┤
+//	timers        ┘                       └ status writer → API
+//
+// syncPod never trusts the event that woke it. It reads the Pod from the informer and
+// the Pod's containers from the mirror (mirror.go), which Docker's events and our own
+// acts keep current, computes what is missing, and does it. Nothing is kept in memory
+// that cannot be found again in Docker's labels or in the Pod's status, back-offs
+// aside: a restarted daemon adopts what runs without touching it.
+package runtime

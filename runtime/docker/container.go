@@ -1,0 +1,203 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+)
+
+// The statuses of a container, as Docker names them.
+const (
+	StatusCreated = "created"
+	StatusRunning = "running"
+	StatusPaused  = "paused"
+	StatusExited  = "exited"
+	StatusDead    = "dead"
+)
+
+// Container is what Docker knows of a container at one moment.
+type Container struct {
+	ID      string
+	Name    string // without Docker's leading slash
+	Image   string // the reference it was created from
+	ImageID string // sha256:…
+	Labels  map[string]string
+
+	Status     string // one of the Status constants, restarting or removing
+	Created    time.Time
+	StartedAt  time.Time // zero: never started
+	FinishedAt time.Time // zero: never ended
+	ExitCode   int
+	OOMKilled  bool
+	// Error is why the last start failed, in Docker's words.
+	Error string
+	PID   int
+
+	// Addrs are its addresses by network name; a container that shares another
+	// one's network has none.
+	Addrs map[string]netip.Addr
+}
+
+// Running tells that the container has a process, be it paused.
+func (c Container) Running() bool { return c.Status == StatusRunning || c.Status == StatusPaused }
+
+// Create makes a container and returns its ID. A missing image is IsNotFound, a
+// name in use IsConflict.
+func (e *Engine) Create(ctx context.Context, spec ContainerSpec) (string, error) {
+	ctx, cancel := bounded(ctx, CreateTimeout)
+	defer cancel()
+	resp, err := e.cli.ContainerCreate(ctx, spec.config(), spec.hostConfig(), nil, nil, spec.Name)
+	if err != nil {
+		return "", fmt.Errorf("create container %s: %w", spec.Name, err)
+	}
+	return resp.ID, nil
+}
+
+// Start starts a created or ended container.
+func (e *Engine) Start(ctx context.Context, id string) error {
+	ctx, cancel := bounded(ctx, StartTimeout)
+	defer cancel()
+	if err := e.cli.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
+		return fmt.Errorf("start container %s: %w", short(id), err)
+	}
+	return nil
+}
+
+// Stop sends the container's stop signal and, after grace, SIGKILL; it returns
+// when the container has ended. Grace is rounded up to seconds. A container that
+// has ended already is no error.
+func (e *Engine) Stop(ctx context.Context, id string, grace time.Duration) error {
+	ctx, cancel := bounded(ctx, grace+KillTimeout)
+	defer cancel()
+	seconds := int((grace + time.Second - 1) / time.Second)
+	if err := e.cli.ContainerStop(ctx, id, container.StopOptions{Timeout: &seconds}); err != nil {
+		return fmt.Errorf("stop container %s: %w", short(id), err)
+	}
+	return nil
+}
+
+// Kill sends a signal, such as SIGKILL.
+func (e *Engine) Kill(ctx context.Context, id, signal string) error {
+	ctx, cancel := bounded(ctx, KillTimeout)
+	defer cancel()
+	if err := e.cli.ContainerKill(ctx, id, signal); err != nil {
+		return fmt.Errorf("send %s to container %s: %w", signal, short(id), err)
+	}
+	return nil
+}
+
+// Remove removes a container, running or not, and its anonymous volumes. One that
+// is gone, or is being removed by someone else, is no error.
+func (e *Engine) Remove(ctx context.Context, id string) error {
+	ctx, cancel := bounded(ctx, RemoveTimeout)
+	defer cancel()
+	err := e.cli.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
+	if err == nil || IsNotFound(err) || strings.Contains(err.Error(), "already in progress") {
+		return nil
+	}
+	return fmt.Errorf("remove container %s: %w", short(id), err)
+}
+
+// Wait blocks until the container is not running and returns its exit code. It has
+// no limit of its own: ctx bounds it.
+func (e *Engine) Wait(ctx context.Context, id string) (int, error) {
+	ended, failed := e.cli.ContainerWait(ctx, id, container.WaitConditionNotRunning)
+	select {
+	case resp := <-ended:
+		return int(resp.StatusCode), nil
+	case err := <-failed:
+		return 0, fmt.Errorf("wait for container %s: %w", short(id), err)
+	}
+}
+
+// Inspect reads everything about one container.
+func (e *Engine) Inspect(ctx context.Context, id string) (Container, error) {
+	ctx, cancel := bounded(ctx, QueryTimeout)
+	defer cancel()
+	resp, err := e.cli.ContainerInspect(ctx, id)
+	if err != nil {
+		return Container{}, fmt.Errorf("inspect container %s: %w", short(id), err)
+	}
+	return fromInspect(resp), nil
+}
+
+// List finds the containers, dead ones too, that carry all the labels; an empty
+// value matches any. Only ID, Name, Image, ImageID, Labels, Status and Created are
+// filled.
+func (e *Engine) List(ctx context.Context, labels map[string]string) ([]Container, error) {
+	ctx, cancel := bounded(ctx, QueryTimeout)
+	defer cancel()
+	found, err := e.cli.ContainerList(ctx, container.ListOptions{All: true, Filters: labelFilter(labels)})
+	if err != nil {
+		return nil, fmt.Errorf("list containers with %v: %w", labels, err)
+	}
+	out := make([]Container, 0, len(found))
+	for _, c := range found {
+		out = append(out, fromSummary(c))
+	}
+	return out, nil
+}
+
+func labelFilter(labels map[string]string) filters.Args {
+	args := filters.NewArgs()
+	for k, v := range labels {
+		if v != "" {
+			k += "=" + v
+		}
+		args.Add("label", k)
+	}
+	return args
+}
+
+func fromSummary(c container.Summary) Container {
+	out := Container{
+		ID: c.ID, Image: c.Image, ImageID: c.ImageID, Labels: c.Labels,
+		Status: c.State, Created: time.Unix(c.Created, 0),
+	}
+	if len(c.Names) > 0 {
+		out.Name = strings.TrimPrefix(c.Names[0], "/")
+	}
+	return out
+}
+
+func fromInspect(r container.InspectResponse) Container {
+	out := Container{ID: r.ID, Name: strings.TrimPrefix(r.Name, "/"), ImageID: r.Image, Created: parseTime(r.Created)}
+	if r.Config != nil {
+		out.Image, out.Labels = r.Config.Image, r.Config.Labels
+	}
+	if s := r.State; s != nil {
+		out.Status, out.ExitCode, out.OOMKilled, out.Error, out.PID = string(s.Status), s.ExitCode, s.OOMKilled, s.Error, s.Pid
+		out.StartedAt, out.FinishedAt = parseTime(s.StartedAt), parseTime(s.FinishedAt)
+	}
+	if r.NetworkSettings != nil {
+		out.Addrs = map[string]netip.Addr{}
+		for name, endpoint := range r.NetworkSettings.Networks {
+			if addr, err := netip.ParseAddr(endpoint.IPAddress); err == nil {
+				out.Addrs[name] = addr
+			}
+		}
+	}
+	return out
+}
+
+// parseTime reads Docker's RFC 3339 times; its "0001-01-01T00:00:00Z" is zero.
+func parseTime(s string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil || t.Year() <= 1 {
+		return time.Time{}
+	}
+	return t
+}
+
+// short is the ID as people know it.
+func short(id string) string {
+	if len(id) > 12 {
+		return id[:12]
+	}
+	return id
+}

@@ -1,0 +1,58 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/client"
+)
+
+// What keeps Connect from succeeding.
+var (
+	ErrNoDocker   = errors.New("no Docker Engine answers")
+	ErrPermission = errors.New("no permission to use Docker")
+	ErrTooOld     = errors.New("Docker Engine is too old") //nolint:staticcheck // a proper name
+)
+
+// unreachable says in one line why the engine does not answer and what to do.
+func unreachable(host string, err error) error {
+	if errors.Is(err, fs.ErrPermission) || strings.Contains(err.Error(), "permission denied") {
+		return fmt.Errorf("%w at %s: run as root, or add your user to the group docker", ErrPermission, host)
+	}
+	return fmt.Errorf("%w at %s: install it (apt-get install docker.io) or start it (systemctl start docker): %v",
+		ErrNoDocker, host, firstLine(err))
+}
+
+// firstLine keeps an error on one line.
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+// IsNotFound tells that the container, image or network does not exist.
+func IsNotFound(err error) bool { return errdefs.IsNotFound(err) }
+
+// IsConflict tells that the name is in use, or the object's state forbids the call.
+func IsConflict(err error) bool { return errdefs.IsConflict(err) }
+
+// IsUnavailable tells that the engine itself could not be asked or did not answer
+// in time, so that nothing is known about the object.
+func IsUnavailable(err error) bool {
+	var netErr net.Error
+	return client.IsErrConnectionFailed(err) || errors.Is(err, ErrNoDocker) || errors.Is(err, ErrPermission) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.As(err, &netErr)
+}
+
+// PortTaken tells that a start failed because the host port is in use.
+func PortTaken(err error) bool {
+	if err == nil {
+		return false
+	}
+	text := err.Error()
+	return strings.Contains(text, "port is already allocated") || strings.Contains(text, "address already in use")
+}

@@ -1,0 +1,102 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/docker/docker/api/types/network"
+)
+
+// bridgeNameOption names the bridge device of a network of driver bridge.
+const bridgeNameOption = "com.docker.network.bridge.name"
+
+// NetworkSpec describes the bridge network of an instance.
+type NetworkSpec struct {
+	Name    string
+	Bridge  string // device name, at most 15 characters
+	Subnet  netip.Prefix
+	Gateway netip.Addr // the bridge's own address, within Subnet
+	Labels  map[string]string
+}
+
+// EnsureNetwork makes the network exist as described. One of that name that is as
+// described is reused; one that differs is made anew if nothing is attached to
+// it, else the error says what differs.
+func (e *Engine) EnsureNetwork(ctx context.Context, spec NetworkSpec) error {
+	found, ok, err := e.Network(ctx, spec.Name)
+	if err != nil {
+		return err
+	}
+	if ok {
+		differs := found.differs(spec)
+		if differs == "" {
+			return nil
+		}
+		if err := e.RemoveNetwork(ctx, spec.Name); err != nil {
+			return fmt.Errorf("network %s exists with %s and is in use: %w", spec.Name, differs, err)
+		}
+	}
+	return e.createNetwork(ctx, spec)
+}
+
+// Network describes a network by its name; ok is false when there is none.
+func (e *Engine) Network(ctx context.Context, name string) (spec NetworkSpec, ok bool, err error) {
+	ctx, cancel := bounded(ctx, QueryTimeout)
+	defer cancel()
+	found, err := e.cli.NetworkInspect(ctx, name, network.InspectOptions{})
+	if IsNotFound(err) {
+		return NetworkSpec{}, false, nil
+	}
+	if err != nil {
+		return NetworkSpec{}, false, fmt.Errorf("inspect network %s: %w", name, err)
+	}
+	spec = NetworkSpec{Name: found.Name, Bridge: found.Options[bridgeNameOption], Labels: found.Labels}
+	for _, c := range found.IPAM.Config {
+		if prefix, err := netip.ParsePrefix(c.Subnet); err == nil && prefix.Addr().Is4() {
+			spec.Subnet = prefix
+			spec.Gateway, _ = netip.ParseAddr(c.Gateway)
+		}
+	}
+	return spec, true, nil
+}
+
+// RemoveNetwork removes a network; one that is gone is no error.
+func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
+	ctx, cancel := bounded(ctx, RemoveTimeout)
+	defer cancel()
+	if err := e.cli.NetworkRemove(ctx, name); err != nil && !IsNotFound(err) {
+		return fmt.Errorf("remove network %s: %w", name, err)
+	}
+	return nil
+}
+
+func (e *Engine) createNetwork(ctx context.Context, spec NetworkSpec) error {
+	ctx, cancel := bounded(ctx, CreateTimeout)
+	defer cancel()
+	_, err := e.cli.NetworkCreate(ctx, spec.Name, network.CreateOptions{
+		Driver:  "bridge",
+		Labels:  spec.Labels,
+		Options: map[string]string{bridgeNameOption: spec.Bridge},
+		IPAM: &network.IPAM{Driver: "default", Config: []network.IPAMConfig{
+			{Subnet: spec.Subnet.String(), Gateway: spec.Gateway.String()},
+		}},
+	})
+	if err != nil && !IsConflict(err) { // someone made it meanwhile
+		return fmt.Errorf("create network %s (%s on %s): %w", spec.Name, spec.Subnet, spec.Bridge, err)
+	}
+	return nil
+}
+
+// differs says in words what is not as wanted, or nothing.
+func (s NetworkSpec) differs(want NetworkSpec) string {
+	switch {
+	case s.Subnet != want.Subnet.Masked():
+		return fmt.Sprintf("subnet %s in place of %s", s.Subnet, want.Subnet)
+	case s.Gateway != want.Gateway:
+		return fmt.Sprintf("gateway %s in place of %s", s.Gateway, want.Gateway)
+	case s.Bridge != want.Bridge:
+		return fmt.Sprintf("bridge %q in place of %q", s.Bridge, want.Bridge)
+	}
+	return ""
+}

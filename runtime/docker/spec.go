@@ -1,0 +1,150 @@
+package docker
+
+import (
+	"net/netip"
+	"strconv"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/go-connections/nat"
+)
+
+// Logs are kept by Docker's json-file driver: it is the one that can be followed,
+// read back after the container died, and bounded. The sizes are a kubelet's
+// containerLogMaxSize and containerLogMaxFiles.
+const (
+	logDriver   = "json-file"
+	logMaxSize  = "10m"
+	logMaxFiles = "5"
+)
+
+// ContainerSpec says what a container shall be. Empty fields are left to the image
+// or to Docker's defaults.
+type ContainerSpec struct {
+	Name   string
+	Image  string // reference or ID
+	Labels map[string]string
+
+	Entrypoint []string // nil: the image's
+	Cmd        []string // nil: the image's, unless Entrypoint is set
+	Env        []string // NAME=value
+	WorkingDir string
+	User       string // uid[:gid] or name
+	Groups     []string
+	Hostname   string // must be empty when Network is another container's or the host's
+
+	TTY, Stdin, StdinOnce bool
+	StopSignal            string // such as SIGTERM; empty: the image's
+
+	// Network is a network's name, "host", "none" or "container:<id>".
+	Network string
+	IPC     string // "", "private", "shareable", "host" or "container:<id>"
+	PID     string // "", "host" or "container:<id>"
+	UTS     string // "" or "host"
+	Ports   []Port
+	Sysctls map[string]string
+
+	Mounts []Mount
+	Tmpfs  map[string]string // path in the container to mount options
+	// ShmSize is the size of /dev/shm in bytes; 0 is Docker's 64 MiB.
+	ShmSize int64
+
+	Privileged     bool
+	ReadOnlyRootFS bool
+	CapAdd         []string // without CAP_
+	CapDrop        []string
+	SecurityOpts   []string // such as no-new-privileges
+	// DefaultPaths keeps /proc's masked and read-only paths; false unmasks them.
+	UnmaskPaths bool
+
+	CPUShares int64 // relative weight; 0: Docker's default, 1024
+	CPUQuota  int64 // microseconds per CPUPeriod; 0: no limit
+	CPUPeriod int64 // microseconds
+	Memory    int64 // bytes; 0: no limit. Swap is never allowed beyond it.
+	// OOMScoreAdj is set only where the host allows it.
+	OOMScoreAdj int
+}
+
+// Mount makes a file or directory of the host visible in the container.
+type Mount struct {
+	Source, Target string
+	ReadOnly       bool
+	Propagation    string // "", rprivate, rslave or rshared
+}
+
+// Port publishes a container's port on the host.
+type Port struct {
+	Container uint16
+	Host      uint16
+	HostIP    netip.Addr // the zero Addr means every address
+	Protocol  string     // tcp, udp or sctp
+}
+
+// config is the portable half of Docker's own description.
+func (s *ContainerSpec) config() *container.Config {
+	exposed, _ := s.ports()
+	return &container.Config{
+		Image: s.Image, Labels: s.Labels, Hostname: s.Hostname,
+		Entrypoint: s.Entrypoint, Cmd: s.Cmd, Env: s.Env, WorkingDir: s.WorkingDir, User: s.User,
+		Tty: s.TTY, OpenStdin: s.Stdin, StdinOnce: s.StdinOnce, StopSignal: s.StopSignal,
+		ExposedPorts: exposed,
+		// The pod spec has its own probes; the image's health check would only burn CPU.
+		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
+	}
+}
+
+// hostConfig is the half that depends on this machine.
+func (s *ContainerSpec) hostConfig() *container.HostConfig {
+	_, bindings := s.ports()
+	h := &container.HostConfig{
+		NetworkMode: container.NetworkMode(s.Network), IpcMode: container.IpcMode(s.IPC),
+		PidMode: container.PidMode(s.PID), UTSMode: container.UTSMode(s.UTS),
+		PortBindings: bindings, Sysctls: s.Sysctls, ShmSize: s.ShmSize, GroupAdd: s.Groups,
+		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
+		LogConfig:     container.LogConfig{Type: logDriver, Config: map[string]string{"max-size": logMaxSize, "max-file": logMaxFiles}},
+		Privileged:    s.Privileged, ReadonlyRootfs: s.ReadOnlyRootFS,
+		CapAdd: s.CapAdd, CapDrop: s.CapDrop, SecurityOpt: s.SecurityOpts, Tmpfs: s.Tmpfs,
+		OomScoreAdj: s.OOMScoreAdj,
+		Resources: container.Resources{
+			CPUShares: s.CPUShares, CPUQuota: s.CPUQuota, CPUPeriod: s.CPUPeriod,
+			Memory: s.Memory, MemorySwap: s.Memory,
+		},
+	}
+	if s.UnmaskPaths {
+		h.MaskedPaths, h.ReadonlyPaths = []string{}, []string{}
+	}
+	for _, m := range s.Mounts {
+		h.Mounts = append(h.Mounts, m.sdk())
+	}
+	return h
+}
+
+// sdk is a bind mount: unlike the older "binds" it fails when the source is
+// missing instead of making a directory of that name.
+func (m Mount) sdk() mount.Mount {
+	out := mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}
+	if m.Propagation != "" {
+		out.BindOptions = &mount.BindOptions{Propagation: mount.Propagation(m.Propagation)}
+	}
+	return out
+}
+
+func (s *ContainerSpec) ports() (nat.PortSet, nat.PortMap) {
+	if len(s.Ports) == 0 {
+		return nil, nil
+	}
+	exposed, bindings := nat.PortSet{}, nat.PortMap{}
+	for _, p := range s.Ports {
+		port := nat.Port(strconv.Itoa(int(p.Container)) + "/" + p.Protocol)
+		exposed[port] = struct{}{}
+		if p.Host == 0 {
+			continue
+		}
+		binding := nat.PortBinding{HostPort: strconv.Itoa(int(p.Host))}
+		if p.HostIP.IsValid() {
+			binding.HostIP = p.HostIP.String()
+		}
+		bindings[port] = append(bindings[port], binding)
+	}
+	return exposed, bindings
+}

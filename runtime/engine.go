@@ -1,0 +1,37 @@
+package runtime
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+)
+
+// engine is what the agent needs of Docker: *docker.Engine, or the fake that keeps
+// its containers in memory. Its methods are documented there.
+type engine interface {
+	Ping(ctx context.Context) error
+	Info(ctx context.Context) (docker.Info, error)
+	containerEngine
+	imageEngine
+}
+
+type containerEngine interface {
+	Create(ctx context.Context, spec docker.ContainerSpec) (string, error)
+	Start(ctx context.Context, id string) error
+	Stop(ctx context.Context, id string, grace time.Duration) error
+	Kill(ctx context.Context, id, signal string) error
+	Remove(ctx context.Context, id string) error
+	Inspect(ctx context.Context, id string) (docker.Container, error)
+	List(ctx context.Context, labels map[string]string) ([]docker.Container, error)
+	Watch(ctx context.Context, labels map[string]string, w docker.Watcher)
+}
+
+type imageEngine interface {
+	Image(ctx context.Context, ref string) (docker.Image, error)
+	Pull(ctx context.Context, ref string, opts docker.PullOptions) error
+	Load(ctx context.Context, archive io.Reader) error
+}
+
+var _ engine = (*docker.Engine)(nil)

@@ -1,0 +1,279 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+)
+
+// inspectConcurrency is how many containers are read at once: enough to hide the
+// round trip, few enough to leave the engine to those who start containers.
+const inspectConcurrency = 4
+
+// mirror is what Docker has of this instance, kept current by Docker's events and
+// by our own acts. It is to containers what an informer is to API objects: readers
+// never ask Docker. A change wakes the Pod it belongs to.
+type mirror struct {
+	engine  containerEngine
+	labels  map[string]string
+	log     *slog.Logger
+	changed func(podRef)
+	linked  func(connected bool, err error)
+	dirty   workqueue.TypedInterface[string] // IDs of containers to read again
+	relist  chan struct{}
+
+	mu         sync.Mutex // guards what follows
+	containers map[string]*entry
+	seq        uint64 // orders reads of the engine
+	synced     bool   // a full list was read since the stream was opened
+}
+
+// entry is a container and the time it was read, on the clock of mirror.seq.
+type entry struct {
+	instance
+	seq uint64
+}
+
+func newMirror(e containerEngine, instanceName string, log *slog.Logger) *mirror {
+	return &mirror{
+		engine: e, labels: docker.InstanceLabel(instanceName), log: log,
+		changed:    func(podRef) {},
+		linked:     func(bool, error) {},
+		dirty:      workqueue.NewTyped[string](),
+		relist:     make(chan struct{}, 1),
+		containers: map[string]*entry{},
+	}
+}
+
+// run follows Docker until ctx ends.
+func (m *mirror) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { m.engine.Watch(ctx, m.labels, m); return nil })
+	group.Go(func() error { m.relistLoop(ctx); return nil })
+	for range inspectConcurrency {
+		group.Go(func() error { m.refreshLoop(ctx); return nil })
+	}
+	group.Go(func() error { <-ctx.Done(); m.dirty.ShutDown(); return nil })
+	return group.Wait()
+}
+
+// Connected implements docker.Watcher.
+func (m *mirror) Connected() {
+	select {
+	case m.relist <- struct{}{}:
+	default: // one is waiting already
+	}
+}
+
+// Disconnected implements docker.Watcher.
+func (m *mirror) Disconnected(err error) {
+	m.mu.Lock()
+	was := m.synced
+	m.synced = false
+	m.mu.Unlock()
+	if was {
+		m.log.Warn("Docker's event stream ended", "error", err)
+	}
+	m.linked(false, err)
+}
+
+// Event implements docker.Watcher.
+func (m *mirror) Event(e docker.Event) {
+	if e.Action == "destroy" {
+		m.forget(e.ID)
+		return
+	}
+	m.dirty.Add(e.ID)
+}
+
+// ready tells whether the mirror shows all that Docker has.
+func (m *mirror) ready() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.synced
+}
+
+// pod returns the Pod's containers, dead ones too, oldest attempt first.
+func (m *mirror) pod(uid types.UID) []instance {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []instance
+	for _, e := range m.containers {
+		if e.ref.uid == uid {
+			out = append(out, e.instance)
+		}
+	}
+	slices.SortFunc(out, func(a, b instance) int {
+		if a.attempt != b.attempt {
+			return a.attempt - b.attempt
+		}
+		return a.Created.Compare(b.Created)
+	})
+	return out
+}
+
+// refs returns every Pod that has a container.
+func (m *mirror) refs() map[types.UID]podRef {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[types.UID]podRef{}
+	for _, e := range m.containers {
+		out[e.ref.uid] = e.ref
+	}
+	return out
+}
+
+// get returns one container as last read.
+func (m *mirror) get(id string) (instance, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, ok := m.containers[id]
+	if !ok {
+		return instance{}, false
+	}
+	return e.instance, true
+}
+
+// created notes a container that we just made, before Docker says so.
+func (m *mirror) created(c docker.Container) {
+	i, ok := fromLabels(c)
+	if !ok {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, known := m.containers[c.ID]; !known {
+		m.containers[c.ID] = &entry{instance: i}
+	}
+}
+
+// forget drops a container that is gone.
+func (m *mirror) forget(id string) {
+	m.mu.Lock()
+	e, ok := m.containers[id]
+	delete(m.containers, id)
+	m.mu.Unlock()
+	if ok {
+		m.changed(e.ref)
+	}
+}
+
+// refresh reads a container from Docker. One that is gone is forgotten.
+func (m *mirror) refresh(ctx context.Context, id string) (instance, error) {
+	m.mu.Lock()
+	m.seq++
+	seq := m.seq
+	m.mu.Unlock()
+	c, err := m.engine.Inspect(ctx, id)
+	if docker.IsNotFound(err) {
+		m.forget(id)
+		return instance{}, err
+	}
+	if err != nil {
+		return instance{}, err
+	}
+	i, ok := fromLabels(c)
+	if !ok {
+		return instance{}, fmt.Errorf("container %s carries no labels of a Pod", id)
+	}
+	m.store(i, seq)
+	return i, nil
+}
+
+// store keeps what was read, unless a later read was faster.
+func (m *mirror) store(i instance, seq uint64) {
+	m.mu.Lock()
+	old := m.containers[i.ID]
+	if old != nil && old.seq > seq {
+		m.mu.Unlock()
+		return
+	}
+	m.containers[i.ID] = &entry{instance: i, seq: seq}
+	m.mu.Unlock()
+	m.changed(i.ref)
+}
+
+func (m *mirror) refreshLoop(ctx context.Context) {
+	for {
+		id, shutdown := m.dirty.Get()
+		if shutdown {
+			return
+		}
+		if _, err := m.refresh(ctx, id); err != nil && !docker.IsNotFound(err) && ctx.Err() == nil {
+			m.log.Warn("a container cannot be read", "container", id, "error", err)
+		}
+		m.dirty.Done(id)
+	}
+}
+
+// relistLoop reads everything whenever the stream was opened anew. If that fails
+// the stream fails too, and is opened again.
+func (m *mirror) relistLoop(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.relist:
+		}
+		if err := m.resync(ctx); err != nil {
+			if ctx.Err() == nil {
+				m.log.Warn("containers cannot be listed", "error", err)
+				m.linked(false, err)
+			}
+			continue
+		}
+		m.linked(true, nil)
+	}
+}
+
+// resync makes the mirror equal to what Docker has.
+func (m *mirror) resync(ctx context.Context) error {
+	before := m.ids()
+	found, err := m.engine.List(ctx, m.labels)
+	if err != nil {
+		return err
+	}
+	group, inspecting := errgroup.WithContext(ctx)
+	group.SetLimit(inspectConcurrency)
+	for _, c := range found {
+		delete(before, c.ID)
+		if _, ok := fromLabels(c); !ok {
+			continue
+		}
+		group.Go(func() error {
+			if _, err := m.refresh(inspecting, c.ID); err != nil && !docker.IsNotFound(err) {
+				return err
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for id := range before {
+		m.forget(id)
+	}
+	m.mu.Lock()
+	m.synced = true
+	m.mu.Unlock()
+	return nil
+}
+
+// ids returns the containers known at this moment.
+func (m *mirror) ids() map[string]struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make(map[string]struct{}, len(m.containers))
+	for id := range maps.Keys(m.containers) {
+		out[id] = struct{}{}
+	}
+	return out
+}

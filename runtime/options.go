@@ -1,0 +1,64 @@
+package runtime
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+)
+
+// The defaults of Options.
+const (
+	DefaultClusterDomain = "cluster.local"
+	DefaultMaxPods       = 110 // a kubelet's
+)
+
+// Options say which node the agent is. Instance, NodeName and Root are required.
+type Options struct {
+	// Instance is the name of the kube-lite instance; it labels every container.
+	Instance string
+	// NodeName is the name of the Node object: the machine's hostname in lower case.
+	NodeName string
+	// Root is the directory that holds pods/<uid>/…, and is made if missing.
+	Root string
+	// Version is kube-lite's own version, for the Node's kubeletVersion.
+	Version string
+	// ClusterDomain is the suffix of Services' names; default cluster.local.
+	ClusterDomain string
+	// DNSServer is written to the Pods' resolv.conf; the zero Addr leaves them with
+	// the host's name servers.
+	DNSServer netip.Addr
+	// Network is the Docker network of the Pods; default docker.NetworkName(Instance).
+	// It must exist: see docker.Engine.EnsureNetwork.
+	Network string
+	// HostIP is the Node's InternalIP and the Pods' hostIP: the bridge's gateway, or
+	// the machine's primary address. The zero Addr means the latter, found by New.
+	HostIP netip.Addr
+	// PodCIDR is shown in the Node's spec; may be the zero Prefix.
+	PodCIDR netip.Prefix
+	// MaxPods is the Node's capacity of Pods; default 110.
+	MaxPods int
+	// Log receives what happens; nil is slog.Default().
+	Log *slog.Logger
+}
+
+// complete checks what is required and fills in the defaults.
+func (o Options) complete() (Options, error) {
+	if o.Instance == "" || o.NodeName == "" || o.Root == "" {
+		return o, errors.New("runtime: Instance, NodeName and Root are required")
+	}
+	if o.ClusterDomain == "" {
+		o.ClusterDomain = DefaultClusterDomain
+	}
+	if o.Network == "" {
+		o.Network = docker.NetworkName(o.Instance)
+	}
+	if o.MaxPods == 0 {
+		o.MaxPods = DefaultMaxPods
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return o, nil
+}
