@@ -1,0 +1,20 @@
+// Package netproxy makes Services reachable: it turns Services and EndpointSlices into iptables rules.
+//
+// It owns the iptables chains that begin with ChainPrefix, one jump to them from each built-in chain that needs
+// one, the route of the service CIDR, the kernel settings that these rules need, and a socket for every NodePort.
+// It never touches a rule that somebody else wrote, and it never carries a packet itself: a daemon that is killed
+// leaves rules that go on working until the next one replaces them.
+//
+// The way of a change:
+//
+//	informer event -> [Proxy.Run] -> services.go: []servicePort, what is wanted and who answers for it
+//	  -> render.go: ruleset, every chain of every table as text, by a pure function
+//	  -> apply.go: only the chains that changed, in one iptables-restore transaction per table
+//	  -> conntrack.go: forget the UDP flows that point at endpoints that are gone
+//
+// Nothing is done to an event: each pass reads the informers' current state. What the kernel holds is compared
+// with what was applied whenever the kernel says that somebody changed the rules, and repaired.
+//
+// Call [Check] before the start for one clear sentence when the machine cannot do this, and [Cleanup] to remove
+// all of it. See https://kubernetes.io/docs/reference/networking/virtual-ips/ for the behaviour that this follows.
+package netproxy
