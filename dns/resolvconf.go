@@ -1,0 +1,105 @@
+package dns
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	// rereadAfter is how old the knowledge of resolv.conf may be when a
+	// question needs it. The file is small and its time of change can lie
+	// (a link that is swapped, two writes within a tick), so it is read.
+	rereadAfter = time.Second
+	// distrust is how long a nameserver that did not answer is asked last.
+	distrust = 10 * time.Second
+)
+
+// upstream is one nameserver of the host.
+type upstream struct {
+	addr netip.AddrPort
+	// failed is when it last did not answer, in Unix nanoseconds; 0 for never.
+	failed atomic.Int64
+}
+
+// resolvConf follows the nameservers in a resolv.conf(5).
+type resolvConf struct {
+	path string
+	port uint16 // 53; tests have others
+	log  *slog.Logger
+
+	mu      sync.Mutex // guards all below
+	read    time.Time
+	text    []byte
+	servers []*upstream
+}
+
+// upstreams are the nameservers in the file's order, but for those that failed
+// of late, which come last. There are none when there is no file.
+func (r *resolvConf) upstreams(now time.Time) []*upstream {
+	r.mu.Lock()
+	if now.Sub(r.read) >= rereadAfter {
+		r.read = now
+		r.reread()
+	}
+	servers := r.servers
+	r.mu.Unlock()
+	suspect := func(u *upstream) bool { return now.UnixNano()-u.failed.Load() < int64(distrust) }
+	if !slices.ContainsFunc(servers, suspect) {
+		return servers
+	}
+	sorted := make([]*upstream, 0, len(servers))
+	for _, late := range []bool{false, true} {
+		for _, u := range servers {
+			if suspect(u) == late {
+				sorted = append(sorted, u)
+			}
+		}
+	}
+	return sorted
+}
+
+// reread takes over the file if its text changed. A file that cannot be read
+// changes nothing, unless it is gone.
+func (r *resolvConf) reread() {
+	text, err := os.ReadFile(r.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.log.Warn("keep the known nameservers", "err", err)
+		return
+	}
+	if r.text != nil && bytes.Equal(text, r.text) {
+		return
+	}
+	r.text = append([]byte{}, text...) // not nil: known, even if empty
+	r.servers = parseResolvConf(text, r.port)
+	addrs := []string{}
+	for _, u := range r.servers {
+		addrs = append(addrs, u.addr.Addr().String())
+	}
+	r.log.Info("nameservers for names outside the cluster", "file", r.path, "nameservers", addrs)
+}
+
+// parseResolvConf takes the nameserver lines; those that are no address are
+// left out, as libc does.
+func parseResolvConf(text []byte, port uint16) []*upstream {
+	config, err := dns.ClientConfigFromReader(bytes.NewReader(text))
+	if err != nil {
+		return nil // a line too long for the reader: no resolv.conf
+	}
+	var servers []*upstream
+	for _, server := range config.Servers {
+		if addr, err := netip.ParseAddr(server); err == nil {
+			servers = append(servers, &upstream{addr: netip.AddrPortFrom(addr.Unmap(), port)})
+		}
+	}
+	return servers
+}

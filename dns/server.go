@@ -1,0 +1,164 @@
+package dns
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+
+	"github.com/miekg/dns"
+	"golang.org/x/sync/errgroup"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	discoveryinformers "k8s.io/client-go/informers/discovery/v1"
+)
+
+const (
+	// DefaultDomain is the cluster's domain when Options names none.
+	DefaultDomain = "cluster.local"
+	// DefaultResolvConf is where the host's nameservers are read.
+	DefaultResolvConf = "/etc/resolv.conf"
+
+	// aliasDomain is answered like svc.<Domain>.
+	aliasDomain = "svc.local."
+)
+
+// Options configure a Server. Only Addr is required.
+type Options struct {
+	// Domain is the cluster's domain, with or without a final dot.
+	// Default: DefaultDomain.
+	Domain string
+	// Addr is the IP address and port to answer on, over UDP and TCP, such
+	// as "10.244.0.1:53". Port 0 takes a free one, see Server.Addr. The
+	// unspecified address is refused: replies could leave from another
+	// address than the one that was asked.
+	Addr string
+	// ResolvConf is the resolv.conf(5) whose nameservers get every name that
+	// is not the cluster's. It is followed as it changes. Default:
+	// DefaultResolvConf.
+	ResolvConf string
+	// Log gets changes of the upstream nameservers. Default: slog.Default().
+	Log *slog.Logger
+}
+
+// Server answers DNS questions. Make it with New, then call Run once.
+type Server struct {
+	domain  suffix // cluster.local.
+	alias   suffix // svc.local.
+	static  map[string]node
+	sockets *sockets
+	watch   *watcher
+	forward *forwarder
+	log     *slog.Logger
+
+	// current is swapped by watch and never changed in place.
+	current atomic.Pointer[snapshot]
+}
+
+// New binds the sockets and registers with the informers, which may be started
+// before or after. The error says which address could not be had and why.
+func New(services coreinformers.ServiceInformer, slices discoveryinformers.EndpointSliceInformer,
+	pods coreinformers.PodInformer, namespaces coreinformers.NamespaceInformer, opts Options) (*Server, error) {
+	domain := dns.CanonicalName(cmp.Or(opts.Domain, DefaultDomain))
+	if _, ok := dns.IsDomainName(domain); !ok || domain == "." {
+		return nil, fmt.Errorf("dns: %q is no domain for a cluster", opts.Domain)
+	}
+	s := &Server{domain: newSuffix(domain), alias: newSuffix(aliasDomain), log: cmp.Or(opts.Log, slog.Default())}
+	s.current.Store(&snapshot{})
+	var err error
+	if s.sockets, err = listen(opts.Addr); err != nil {
+		return nil, err
+	}
+	s.static = staticNodes(domain, s.Addr().Addr())
+	s.forward = newForwarder(cmp.Or(opts.ResolvConf, DefaultResolvConf), s.isOurs, s.log)
+	if s.watch, err = newWatcher(domain, services, slices, pods, namespaces, &s.current); err != nil {
+		s.sockets.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Addr is the address that the server answers on, with the port it got.
+func (s *Server) Addr() netip.AddrPort { return s.sockets.addr }
+
+// Run answers until ctx ends, then waits for all it started and returns nil.
+// It returns earlier, with an error, when a socket fails for good.
+func (s *Server) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		<-ctx.Done()
+		s.Close()
+		return nil
+	})
+	group.Go(func() error { return s.watch.run(ctx) })
+	for _, conn := range s.sockets.udp {
+		group.Go(func() error { return s.serveUDP(ctx, conn) })
+	}
+	group.Go(func() error { return s.serveTCP(ctx, s.sockets.tcp) })
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("dns server on %s: %w", s.Addr(), err)
+	}
+	return nil
+}
+
+// Close releases the sockets of a Server whose Run is never called. Run does
+// it by itself; a second call does nothing.
+func (s *Server) Close() {
+	s.sockets.close()
+	s.watch.stop()
+}
+
+// isOurs tells whether a nameserver of the host is this server, by its own
+// address or by the ClusterIP that leads to it: asking it would be a loop.
+func (s *Server) isOurs(upstream netip.AddrPort) bool {
+	if upstream == s.Addr() {
+		return true
+	}
+	kubeDNS, _ := s.current.Load().inServices("kube-dns.kube-system")
+	for _, set := range kubeDNS {
+		for _, rr := range set.answer {
+			if ip, ok := address(rr); ok && ip == upstream.Addr() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// address is the IP address that an A or AAAA record holds.
+func address(rr dns.RR) (netip.Addr, bool) {
+	var ip net.IP
+	switch rr := rr.(type) {
+	case *dns.A:
+		ip = rr.A
+	case *dns.AAAA:
+		ip = rr.AAAA
+	}
+	addr, ok := netip.AddrFromSlice(ip)
+	return addr.Unmap(), ok
+}
+
+// suffix is a zone's name in the two forms that names are compared with.
+type suffix struct {
+	apex   string // "cluster.local."
+	dotted string // ".cluster.local."
+}
+
+func newSuffix(apex string) suffix { return suffix{apex: apex, dotted: "." + apex} }
+
+// cut returns the part of name (lower case, with the final dot) that stands
+// before the zone, "" for the zone itself. It is false for other names.
+func (z suffix) cut(name string) (rest string, ok bool) {
+	if name == z.apex {
+		return "", true
+	}
+	rest, ok = strings.CutSuffix(name, z.dotted)
+	if ok && strings.IndexByte(name, '\\') >= 0 {
+		// A dot may be escaped, and then it does not end a label.
+		ok = dns.IsSubDomain(z.apex, name)
+	}
+	return rest, ok
+}
