@@ -1,0 +1,21 @@
+// Package manifest reads Kubernetes manifests and says, with file, line and column, what is wrong with them before
+// anything is sent to an API server.
+//
+// It owns two steps. Parse splits a file the way kubectl does ("---" lines in YAML, objects one after the other in
+// JSON) and keeps the position of every key and value. Check holds the documents against the Go types of the
+// Kubernetes API: unknown fields, duplicate keys, wrong types, unknown kinds, missing names. Both report everything
+// they find, not only the first problem:
+//
+//	docs, problems := manifest.Parse("app.yaml", data)
+//	problems = append(problems, manifest.Check(docs, manifest.Rules{Scheme: scheme.Scheme})...)
+//	manifest.Sort(problems)
+//	for _, p := range problems {
+//		fmt.Println(p) // app.yaml:14:9: spec.containers[0].imag: unknown field (did you mean "image"?)
+//	}
+//
+// It never judges values: whether a name is a DNS label or a port is free is the API server's to say, in Kubernetes'
+// own words. It never talks to a server; what a server knows beyond the Go types comes in through Rules.Known. It
+// never changes what is sent: kubectl reads the same bytes again.
+//
+// YAML is read as kubectl reads it, through YAML 1.1: yes, no, on and off are booleans, 0644 is octal.
+package manifest

@@ -1,0 +1,53 @@
+package manifest
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Problem is one thing that is wrong with a manifest, at the place where a person would fix it.
+type Problem struct {
+	// File is the name that was given to Parse.
+	File string
+	// Line and Column count from 1; Column counts characters, not bytes.
+	Line, Column int
+	// Path leads to the field, as Kubernetes writes paths: spec.containers[0].image,
+	// metadata.labels[app.kubernetes.io/name]. Empty for what concerns the whole document.
+	Path string
+	// Message says what is wrong, in lower case and without a full stop.
+	Message string
+	// Suggestion is what was probably meant; empty if there is no good guess.
+	Suggestion string
+}
+
+// String returns the problem as one line: file:line:column: path: what is wrong (did you mean "image"?).
+func (p Problem) String() string {
+	s := fmt.Sprintf("%s:%d:%d: ", p.File, p.Line, p.Column)
+	if p.Path != "" {
+		s += p.Path + ": "
+	}
+	s += p.Message
+	if p.Suggestion != "" {
+		s += fmt.Sprintf(" (did you mean %q?)", p.Suggestion)
+	}
+	return s
+}
+
+// Sort orders problems by position. Files keep the order in which they first occur.
+func Sort(problems []Problem) {
+	order := make(map[string]int)
+	for _, p := range problems {
+		if _, ok := order[p.File]; !ok {
+			order[p.File] = len(order)
+		}
+	}
+	slices.SortStableFunc(problems, func(a, b Problem) int {
+		if a.File != b.File {
+			return order[a.File] - order[b.File]
+		}
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return a.Column - b.Column
+	})
+}
