@@ -197,3 +197,13 @@ func newPod(name string, phase corev1.PodPhase, ips ...string) *corev1.Pod {
 	}
 	return pod
 }
+
+// data are the addresses and names of a reply's answer, sorted.
+func data(reply *dns.Msg) []string {
+	var texts []string
+	for _, rr := range reply.Answer {
+		texts = append(texts, strings.TrimPrefix(rr.String(), rr.Header().String()))
+	}
+	slices.Sort(texts)
+	return texts
+}

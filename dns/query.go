@@ -187,9 +187,14 @@ func (s *Server) finish(ctx context.Context, q *query) []byte {
 	up, err := s.forward.ask(ctx, q)
 	if err != nil {
 		s.log.Debug("no answer from upstream", "name", q.upstream, "err", err)
-		q.reply.Rcode = dns.RcodeServerFailure
-		return q.pack(nil)
+		return q.failure()
 	}
+	q.complete(up)
+	return q.pack(nil)
+}
+
+// complete adds what upstream says to the chain of CNAMEs that led there.
+func (q *query) complete(up *dns.Msg) {
 	q.reply.Rcode = up.Rcode
 	q.reply.Truncated = up.Truncated
 	q.reply.AuthenticatedData = up.AuthenticatedData && len(q.reply.Answer) == 0
@@ -200,7 +205,6 @@ func (s *Server) finish(ctx context.Context, q *query) []byte {
 			q.reply.Extra = append(q.reply.Extra, rr)
 		}
 	}
-	return q.pack(nil)
 }
 
 // limit is how many bytes the reply may have.

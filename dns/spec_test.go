@@ -39,7 +39,7 @@ func town() []runtime.Object {
 	}
 }
 
-const noError, nxDomain = dns.RcodeSuccess, dns.RcodeNameError
+const noError, nxDomain, servFail = dns.RcodeSuccess, dns.RcodeNameError, dns.RcodeServerFailure
 
 // TestSpecification reads like the Kubernetes DNS specification; the numbers are
 // its sections.
