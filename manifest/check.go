@@ -48,6 +48,8 @@ type checker struct {
 	// seen has the mappings and lists that have been held against a type. Through aliases the same text can be
 	// reached by very many paths; it is judged once for each type.
 	seen map[visit]bool
+	// enclosing has the mappings that lead to the place being checked, the document first.
+	enclosing []enclosure
 }
 
 type visit struct {

@@ -14,9 +14,9 @@ import (
 // everything before the fault is valid by itself.
 
 // syntaxProblem turns an error of the YAML library into a problem at the place of the fault.
-func (c chunk) syntaxProblem(err error) *Problem {
+func (c chunk) syntaxProblem(err error) Problem {
 	line, column := locate(c.text, err)
-	return &Problem{Line: c.line + line + 1, Column: column + 1, Message: explain(c.text, line, column, err)}
+	return Problem{Line: c.line + line + 1, Column: column + 1, Message: explain(c.text, line, column, err)}
 }
 
 // triedLines bounds the search for the last valid beginning: each try parses the text again.

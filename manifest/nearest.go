@@ -17,14 +17,14 @@ func nearest(word string, candidates []string) string {
 	return best
 }
 
-// longestWord keeps distance cheap: no field or kind of Kubernetes is longer.
-const longestWord = 80
+// longestName keeps distance cheap: no field or kind of Kubernetes is longer.
+const longestName = 80
 
 // distance counts the insertions, deletions, replacements and swaps of neighbours that make b of a (optimal string
 // alignment).
 func distance(a, b string) int {
-	if len(a) > longestWord || len(b) > longestWord {
-		return longestWord
+	if len(a) > longestName || len(b) > longestName {
+		return longestName
 	}
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {
@@ -45,4 +45,21 @@ func distance(a, b string) int {
 		before, last, row = last, row, before
 	}
 	return last[len(b)]
+}
+
+// shortestPart is how long a word must be to be recognised inside a longer one.
+const shortestPart = 4
+
+// containing returns the only candidate that has the word in it, or "".
+func containing(word string, candidates []string) string {
+	found := ""
+	for _, c := range candidates {
+		if len(word) >= shortestPart && strings.Contains(strings.ToLower(c), strings.ToLower(word)) {
+			if found != "" {
+				return ""
+			}
+			found = c
+		}
+	}
+	return found
 }

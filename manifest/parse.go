@@ -59,23 +59,14 @@ func parseYAML(name string, text []byte) (docs []Document, problems []Problem) {
 		if c.cut {
 			continue
 		}
-		node, problem := c.parse()
-		if problem != nil {
-			problem.File = name
-			problems = append(problems, *problem)
-			continue
+		node, faults := c.parse()
+		for _, f := range faults {
+			f.File = name
+			problems = append(problems, f)
 		}
-		if node == nil {
-			continue
-		}
-		faults := unsound(node)
-		for i := range faults {
-			faults[i].File = name
-		}
-		if len(faults) == 0 {
+		if node != nil && len(faults) == 0 {
 			docs = append(docs, newDocument(name, node))
 		}
-		problems = append(problems, faults...)
 	}
 	Sort(problems)
 	return docs, problems
@@ -129,15 +120,14 @@ func split(name string, text []byte) (chunks []chunk, problems []Problem) {
 }
 
 // parse returns the chunk's mapping; nil without a problem if the chunk is empty.
-func (c chunk) parse() (*yaml.Node, *Problem) {
+func (c chunk) parse() (*yaml.Node, []Problem) {
 	docs, err := decode(bytes.NewReader(c.text))
 	if err != nil {
-		return nil, c.syntaxProblem(err)
+		return nil, []Problem{c.syntaxProblem(err)}
 	}
 	if len(docs) > 1 {
 		second := docs[1].Content[0]
-		return nil, &Problem{Line: c.line + second.Line, Column: second.Column,
-			Message: secondDocument}
+		return nil, []Problem{{Line: c.line + second.Line, Column: second.Column, Message: secondDocument}}
 	}
 	if len(docs) == 0 {
 		return nil, nil
@@ -148,22 +138,17 @@ func (c chunk) parse() (*yaml.Node, *Problem) {
 	case kindOf(node) == null:
 		return nil, nil
 	case node.Kind != yaml.MappingNode:
-		return nil, &Problem{Line: node.Line, Column: node.Column,
-			Message: fmt.Sprintf("a document must be a mapping with apiVersion and kind, got %s", kindOf(node))}
+		return nil, []Problem{{Line: node.Line, Column: node.Column,
+			Message: fmt.Sprintf("a document must be a mapping with apiVersion and kind, got %s", kindOf(node))}}
 	}
-	return node, c.refused(node)
-}
-
-// refused asks the YAML reader of kubectl whether it will read the chunk too. Our own reader, which knows positions,
-// is of a newer make.
-func (c chunk) refused(node *yaml.Node) *Problem {
-	if len(unsound(node)) > 0 {
-		return nil // which says the same with a position
+	if faults := unsound(node); len(faults) > 0 {
+		return node, faults
 	}
+	// Our reader, which knows positions, is of a newer make than kubectl's: both must agree to read the text.
 	if _, err := kyaml.YAMLToJSON(c.text); err != nil {
-		return &Problem{Line: node.Line, Column: node.Column, Message: plainMessage(err)}
+		return node, []Problem{{Line: node.Line, Column: node.Column, Message: plainMessage(err)}}
 	}
-	return nil
+	return node, nil
 }
 
 // decode reads all documents of a stream. The library reports some malformed input by panicking with a text that

@@ -65,16 +65,22 @@ func resolvedByTag(tag string) bool {
 	return false
 }
 
-// longestTyped is the length that no number or word with a meaning exceeds: a float can be written with more
-// digits, but no manifest does.
-const longestTyped = 64
+const (
+	// longestNumber is the length that no number exceeds: a float can be written with more digits, but no
+	// manifest does.
+	longestNumber = 64
+	longestWord   = len("false") // of those that are no strings
+)
 
 // maybeTyped tells whether a plain scalar could be anything but a string. It spares resolve the many that cannot.
 func maybeTyped(value string) bool {
 	if value == "" {
 		return true
 	}
-	return len(value) <= longestTyped && strings.IndexByte("0123456789+-.~yYnNtTfFoO", value[0]) >= 0 &&
+	if strings.IndexByte("yYnNtTfFoO", value[0]) >= 0 {
+		return len(value) <= longestWord
+	}
+	return len(value) <= longestNumber && strings.IndexByte("0123456789+-.~", value[0]) >= 0 &&
 		!strings.ContainsAny(value, " \t\r\n:#,'\"[]{}&*!|>%@`") &&
 		!strings.HasPrefix(value, separator) && !strings.HasPrefix(value, "...")
 }

@@ -31,8 +31,6 @@ func special(t reflect.Type) (check, bool) {
 		return timestamp(time.RFC3339), true
 	case reflect.TypeFor[metav1.MicroTime]():
 		return timestamp(metav1.RFC3339Micro), true
-	case reflect.TypeFor[metav1.Duration]():
-		return (*checker).duration, true
 	case reflect.TypeFor[[]byte]():
 		return (*checker).base64, true
 	}
@@ -76,16 +74,6 @@ func timestamp(layout string) check {
 		}
 		c.report(n, path, "", "must be a time such as %q, got %s", time.Date(2026, 1, 31, 12, 30, 0, 0, time.UTC).Format(layout), got(n))
 	}
-}
-
-func (c *checker) duration(n *yaml.Node, path string) {
-	k, v := scalarOf(n)
-	if k == text {
-		if _, err := time.ParseDuration(v.(string)); err == nil {
-			return
-		}
-	}
-	c.report(n, path, "", "must be a duration such as %q, got %s", "1m30s", got(n))
 }
 
 func (c *checker) base64(n *yaml.Node, path string) {

@@ -85,6 +85,8 @@ func (c *checker) mapping(n *yaml.Node, t reflect.Type, path string) {
 	if !c.first(visit{node: node, typ: t}) {
 		return
 	}
+	c.enclosing = append(c.enclosing, enclosure{node, t, path})
+	defer func() { c.enclosing = c.enclosing[:len(c.enclosing)-1] }()
 	lines := make(map[string]int, len(node.Content)/2)
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
@@ -116,7 +118,7 @@ func (c *checker) member(key, value *yaml.Node, name string, t reflect.Type, pat
 		fields := fieldsOf(t)
 		f, ok := fields.types[name]
 		if !ok && !fields.open {
-			c.report(key, at, nearest(name, fields.names), "unknown field")
+			c.report(key, at, c.meant(name, value, t, path), "unknown field")
 			return
 		}
 		c.value(value, f, at)
