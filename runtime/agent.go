@@ -2,13 +2,26 @@ package runtime
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"golang.org/x/sync/errgroup"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
 )
 
 // Agent is the node agent of one instance. Make it with New.
@@ -19,8 +32,24 @@ type Agent struct {
 	opts    Options
 	log     *slog.Logger
 
-	pods   corelisters.PodLister
-	mirror *mirror
+	pods       corelisters.PodLister
+	podsSynced cache.InformerSynced
+	events     record.EventBroadcaster
+	recorder   record.EventRecorder
+
+	mirror   *mirror
+	workers  *workers
+	tasks    *tasks
+	puller   *puller
+	imageIDs *imageIDs
+	crashes  *crashes
+	statuses *statuses
+	node     *node
+	stopping atomic.Bool
+
+	now func() time.Time
+	// step is called after each act; a test may end the daemon there.
+	step func(act string)
 }
 
 // New makes an agent. The informers must be started after New and before Run.
@@ -39,24 +68,139 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	if err != nil {
 		return nil, err
 	}
-	log := opts.Log.With("room", "runtime")
-	return &Agent{
-		client: client, engine: e, opts: opts, log: log,
-		pods:   informers.Core().V1().Pods().Lister(),
-		mirror: newMirror(e, opts.Instance, log),
-	}, nil
+	pods := informers.Core().V1().Pods()
+	a := &Agent{
+		client: client, engine: e, opts: opts, log: opts.Log.With("room", "runtime"),
+		pods: pods.Lister(), podsSynced: pods.Informer().HasSynced,
+		events: newBroadcaster(), tasks: &tasks{}, crashes: newCrashes(),
+		now: time.Now, step: func(string) {},
+	}
+	a.recorder = newRecorder(a.events, opts.NodeName)
+	a.mirror = newMirror(e, opts.Instance, a.log)
+	a.workers = newWorkers(a.syncPod)
+	a.puller = newPuller(e, a.tasks)
+	a.imageIDs = &imageIDs{engine: e, tasks: a.tasks, known: map[string]string{}}
+	a.statuses = newStatuses(client, a.declared, a.log, func(act string) { a.step(act) })
+	a.node = newNode(a)
+	a.mirror.changed = a.workers.poke
+	a.mirror.linked = func(up bool, err error) {
+		a.node.linked(up, err)
+		if up {
+			a.pokeAll()
+		}
+	}
+	if _, err := pods.Informer().AddEventHandler(a.podHandler()); err != nil {
+		return nil, fmt.Errorf("runtime: follow pods: %w", err)
+	}
+	return a, nil
 }
 
 // Run registers the Node, keeps its heartbeat and drives its Pods until ctx ends and
 // everything it started has ended. Containers go on running.
 func (a *Agent) Run(ctx context.Context) error {
+	if err := os.MkdirAll(filepath.Join(a.opts.Root, "pods"), 0o750); err != nil {
+		return fmt.Errorf("runtime: make the directory of pods: %w", err)
+	}
+	sink := a.events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: a.client.CoreV1().Events("")})
+	defer sink.Stop()
+	defer a.events.Shutdown()
 	group, ctx := errgroup.WithContext(ctx)
+	a.tasks.open(ctx)
 	group.Go(func() error { return a.mirror.run(ctx) })
+	group.Go(func() error { return a.statuses.run(ctx) })
+	group.Go(func() error { return a.node.run(ctx) })
+	group.Go(func() error { return a.drivePods(ctx) })
 	return group.Wait()
 }
 
-// StopPods stops the containers of all Pods, each with its Pod's grace period. The
-// objects stay: at the next start the Pods run again, as after a reboot of the node.
-func (a *Agent) StopPods(ctx context.Context) error {
+// drivePods lets the workers work as soon as it is known which Pods there are.
+func (a *Agent) drivePods(ctx context.Context) error {
+	if err := a.ensurePauseImage(ctx); err != nil && ctx.Err() == nil {
+		a.log.Warn("the sandbox image cannot be loaded yet", "error", err)
+	}
+	defer a.tasks.wait()
+	if !cache.WaitForCacheSync(ctx.Done(), a.podsSynced) {
+		return nil
+	}
+	a.workers.start(ctx)
+	defer a.workers.stop()
+	a.pokeAll()
+	<-ctx.Done()
 	return nil
 }
+
+// pokeAll has every Pod looked at: those of the API, those that Docker has containers
+// of, and those that left a directory.
+func (a *Agent) pokeAll() {
+	pods, _ := a.pods.List(labels.Everything())
+	for _, pod := range pods {
+		a.pokePod(pod)
+	}
+	for _, ref := range a.mirror.refs() {
+		a.workers.poke(ref)
+	}
+	for _, ref := range a.workers.known() {
+		a.workers.poke(ref)
+	}
+	known := map[types.UID]bool{}
+	for _, ref := range a.workers.known() {
+		known[ref.uid] = true
+	}
+	dirs, _ := os.ReadDir(filepath.Join(a.opts.Root, "pods"))
+	for _, d := range dirs {
+		if uid := types.UID(d.Name()); !known[uid] {
+			a.workers.poke(uidOnly(uid))
+		}
+	}
+}
+
+func (a *Agent) pokePod(pod *v1.Pod) {
+	if pod.Spec.NodeName == a.opts.NodeName {
+		a.workers.poke(refOf(pod))
+	}
+}
+
+// podHandler wakes a Pod's worker when something changed that is not its own doing.
+func (a *Agent) podHandler() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) { a.pokePod(obj.(*v1.Pod)) },
+		UpdateFunc: func(before, after any) {
+			old, pod := before.(*v1.Pod), after.(*v1.Pod)
+			if old.UID != pod.UID {
+				a.pokePod(old)
+			}
+			if old.UID != pod.UID || !equality.Semantic.DeepEqual(withoutOwnStatus(old), withoutOwnStatus(pod)) {
+				a.pokePod(pod)
+			}
+		},
+		DeleteFunc: func(obj any) {
+			if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = tombstone.Obj
+			}
+			if pod, ok := obj.(*v1.Pod); ok {
+				a.pokePod(pod)
+			}
+		},
+	}
+}
+
+// withoutOwnStatus is the part of a Pod that others write.
+func withoutOwnStatus(pod *v1.Pod) *v1.Pod {
+	out := &v1.Pod{ObjectMeta: pod.ObjectMeta, Spec: pod.Spec}
+	out.ResourceVersion, out.ManagedFields = "", nil
+	out.Status.Phase = pod.Status.Phase
+	for _, c := range pod.Status.Conditions {
+		if !isOurs(c.Type) {
+			out.Status.Conditions = append(out.Status.Conditions, c)
+		}
+	}
+	return out
+}
+
+// nodeFacts are what Pods may ask about the node.
+func (a *Agent) nodeFacts() nodeFacts {
+	return nodeFacts{name: a.opts.NodeName, hostIP: a.opts.HostIP.String(), allocatable: a.node.capacity()}
+}
+
+// compareVersions tells which of two versions of an object is older.
+func compareVersions(a, b string) (int, error) { return resourceversion.CompareResourceVersion(a, b) }

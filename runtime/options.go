@@ -57,6 +57,9 @@ func (o Options) complete() (Options, error) {
 	if o.MaxPods == 0 {
 		o.MaxPods = DefaultMaxPods
 	}
+	if !o.HostIP.IsValid() {
+		o.HostIP = primaryAddress()
+	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}

@@ -1,0 +1,123 @@
+package runtime
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
+)
+
+// conditions are ours in a kubelet's order, then those of others as they are.
+// https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-conditions
+func (o observation) conditions(s v1.PodStatus) []v1.PodCondition {
+	containersReady := o.containersReady(s)
+	ours := []v1.PodCondition{
+		condition(v1.PodReadyToStartContainers, o.sandbox, "", ""),
+		o.initialized(s),
+		o.podReady(containersReady),
+		containersReady,
+		condition(v1.PodScheduled, true, "", ""),
+	}
+	out := make([]v1.PodCondition, 0, len(ours))
+	for _, c := range ours {
+		out = append(out, o.since(c))
+	}
+	for _, c := range o.pod.Status.Conditions {
+		if _, known := podutil.GetPodConditionFromList(ours, c.Type); known == nil {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// since keeps the time of a condition's last change.
+func (o observation) since(c v1.PodCondition) v1.PodCondition {
+	c.ObservedGeneration = o.pod.Generation
+	c.LastTransitionTime = metav1.Time{Time: o.now.Truncate(time.Second)}
+	if _, old := podutil.GetPodConditionFromList(o.pod.Status.Conditions, c.Type); old != nil {
+		c.LastProbeTime = old.LastProbeTime
+		if old.Status == c.Status {
+			c.LastTransitionTime = old.LastTransitionTime
+		}
+	}
+	return c
+}
+
+func condition(kind v1.PodConditionType, holds bool, reason, message string) v1.PodCondition {
+	status := v1.ConditionFalse
+	if holds {
+		status = v1.ConditionTrue
+	}
+	return v1.PodCondition{Type: kind, Status: status, Reason: reason, Message: message}
+}
+
+func (o observation) initialized(s v1.PodStatus) v1.PodCondition {
+	var open []string
+	for n, c := range s.InitContainerStatuses {
+		done := c.Ready
+		if isSidecar(&o.pod.Spec.InitContainers[n]) {
+			done = c.Started != nil && *c.Started
+		}
+		if !done {
+			open = append(open, c.Name)
+		}
+	}
+	switch {
+	case s.Phase == v1.PodSucceeded:
+		return condition(v1.PodInitialized, true, "PodCompleted", "")
+	case len(open) == 0 || anyStarted(s.ContainerStatuses):
+		return condition(v1.PodInitialized, true, "", "")
+	}
+	return condition(v1.PodInitialized, false, "ContainersNotInitialized", fmt.Sprintf("containers with incomplete status: %s", list(open)))
+}
+
+func (o observation) containersReady(s v1.PodStatus) v1.PodCondition {
+	var open []string
+	for n, c := range s.InitContainerStatuses {
+		if isSidecar(&o.pod.Spec.InitContainers[n]) && !c.Ready {
+			open = append(open, c.Name)
+		}
+	}
+	for _, c := range s.ContainerStatuses {
+		if !c.Ready {
+			open = append(open, c.Name)
+		}
+	}
+	switch {
+	case s.Phase == v1.PodSucceeded:
+		return condition(v1.ContainersReady, false, "PodCompleted", "")
+	case s.Phase == v1.PodFailed:
+		return condition(v1.ContainersReady, false, "PodFailed", "")
+	case len(open) == 0:
+		return condition(v1.ContainersReady, true, "", "")
+	}
+	return condition(v1.ContainersReady, false, "ContainersNotReady", fmt.Sprintf("containers with unready status: %s", list(open)))
+}
+
+// podReady is ContainersReady and every readiness gate.
+func (o observation) podReady(containers v1.PodCondition) v1.PodCondition {
+	containers.Type = v1.PodReady
+	if containers.Status != v1.ConditionTrue {
+		return containers
+	}
+	var open []string
+	for _, gate := range o.pod.Spec.ReadinessGates {
+		_, c := podutil.GetPodConditionFromList(o.pod.Status.Conditions, gate.ConditionType)
+		switch {
+		case c == nil:
+			open = append(open, fmt.Sprintf("corresponding condition of pod readiness gate %q does not exist.", gate.ConditionType))
+		case c.Status != v1.ConditionTrue:
+			open = append(open, fmt.Sprintf("the status of pod readiness gate %q is not \"True\", but %v", gate.ConditionType, c.Status))
+		}
+	}
+	if len(open) > 0 {
+		return condition(v1.PodReady, false, "ReadinessGatesNotReady", strings.Join(open, ", "))
+	}
+	return containers
+}
+
+// list is how Go prints a list of names, which is what kubectl users know.
+func list(names []string) string { return "[" + strings.Join(names, " ") + "]" }

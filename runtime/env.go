@@ -1,0 +1,173 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/kubernetes/third_party/forked/golang/expansion"
+)
+
+// sources finds ConfigMaps and Secrets; *Agent in production.
+type sources interface {
+	configMap(ctx context.Context, namespace, name string) (*v1.ConfigMap, error)
+	secret(ctx context.Context, namespace, name string) (*v1.Secret, error)
+}
+
+// environment computes a container's variables, NAME=value in the order of their first
+// declaration. A variable may refer to those before it as $(NAME); $$ is a dollar.
+// https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
+func environment(ctx context.Context, pod *v1.Pod, c *v1.Container, node nodeFacts, podIP string, from sources) ([]string, error) {
+	e := &env{values: map[string]string{}}
+	if err := e.addAll(ctx, pod, c, from); err != nil {
+		return nil, err
+	}
+	mapping := expansion.MappingFuncFor(e.values)
+	for _, v := range c.Env {
+		value, ok, err := variable(ctx, pod, c, v, node, podIP, from, mapping)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			e.set(v.Name, value)
+		}
+	}
+	out := make([]string, 0, len(e.names))
+	for _, name := range e.names {
+		out = append(out, name+"="+e.values[name])
+	}
+	return out, nil
+}
+
+// env is an ordered map.
+type env struct {
+	names  []string
+	values map[string]string
+}
+
+func (e *env) set(name, value string) {
+	if _, ok := e.values[name]; !ok {
+		e.names = append(e.names, name)
+	}
+	e.values[name] = value
+}
+
+// addAll adds what envFrom brings.
+func (e *env) addAll(ctx context.Context, pod *v1.Pod, c *v1.Container, from sources) error {
+	for _, s := range c.EnvFrom {
+		data, err := envFrom(ctx, pod.Namespace, s, from)
+		if err != nil {
+			return err
+		}
+		for _, name := range slices.Sorted(maps.Keys(data)) {
+			e.set(s.Prefix+name, data[name])
+		}
+	}
+	return nil
+}
+
+func envFrom(ctx context.Context, namespace string, s v1.EnvFromSource, from sources) (map[string]string, error) {
+	switch {
+	case s.ConfigMapRef != nil:
+		m, err := from.configMap(ctx, namespace, s.ConfigMapRef.Name)
+		if missing(err, s.ConfigMapRef.Optional) {
+			return nil, nil
+		} else if err != nil {
+			return nil, err
+		}
+		return m.Data, nil
+	case s.SecretRef != nil:
+		m, err := from.secret(ctx, namespace, s.SecretRef.Name)
+		if missing(err, s.SecretRef.Optional) {
+			return nil, nil
+		} else if err != nil {
+			return nil, err
+		}
+		out := make(map[string]string, len(m.Data))
+		for k, v := range m.Data {
+			out[k] = string(v)
+		}
+		return out, nil
+	}
+	return nil, nil
+}
+
+// variable is the value of one declared variable; ok is false if an optional source
+// does not have it.
+func variable(ctx context.Context, pod *v1.Pod, c *v1.Container, v v1.EnvVar, node nodeFacts, podIP string, from sources, mapping func(string) string) (string, bool, error) {
+	if v.ValueFrom == nil {
+		return expansion.Expand(v.Value, mapping), true, nil
+	}
+	switch s := v.ValueFrom; {
+	case s.FieldRef != nil:
+		value, err := fieldRef(pod, node, podIP, s.FieldRef.FieldPath)
+		return value, err == nil, err
+	case s.ResourceFieldRef != nil:
+		value, err := resourceFieldRef(pod, c, node, s.ResourceFieldRef)
+		return value, err == nil, err
+	case s.ConfigMapKeyRef != nil:
+		return fromConfigMap(ctx, pod.Namespace, s.ConfigMapKeyRef, from)
+	case s.SecretKeyRef != nil:
+		return fromSecret(ctx, pod.Namespace, s.SecretKeyRef, from)
+	}
+	return "", false, nil
+}
+
+func fromConfigMap(ctx context.Context, namespace string, ref *v1.ConfigMapKeySelector, from sources) (string, bool, error) {
+	m, err := from.configMap(ctx, namespace, ref.Name)
+	if missing(err, ref.Optional) {
+		return "", false, nil
+	} else if err != nil {
+		return "", false, err
+	}
+	value, ok := m.Data[ref.Key]
+	if !ok && !optional(ref.Optional) {
+		return "", false, fmt.Errorf("couldn't find key %v in ConfigMap %v/%v", ref.Key, namespace, ref.Name)
+	}
+	return value, ok, nil
+}
+
+func fromSecret(ctx context.Context, namespace string, ref *v1.SecretKeySelector, from sources) (string, bool, error) {
+	m, err := from.secret(ctx, namespace, ref.Name)
+	if missing(err, ref.Optional) {
+		return "", false, nil
+	} else if err != nil {
+		return "", false, err
+	}
+	value, ok := m.Data[ref.Key]
+	if !ok && !optional(ref.Optional) {
+		return "", false, fmt.Errorf("couldn't find key %v in Secret %v/%v", ref.Key, namespace, ref.Name)
+	}
+	return string(value), ok, nil
+}
+
+func optional(o *bool) bool { return o != nil && *o }
+
+// missing tells that a source does not exist and need not.
+func missing(err error, o *bool) bool { return apierrors.IsNotFound(err) && optional(o) }
+
+// usesPodIP tells that a container's variables need the Pod's address, so that it can
+// be created only when the sandbox runs.
+func usesPodIP(c *v1.Container) bool {
+	for _, v := range c.Env {
+		if v.ValueFrom != nil && v.ValueFrom.FieldRef != nil && strings.HasPrefix(v.ValueFrom.FieldRef.FieldPath, "status.podIP") {
+			return true
+		}
+	}
+	return false
+}
+
+// configMap implements sources.
+func (a *Agent) configMap(ctx context.Context, namespace, name string) (*v1.ConfigMap, error) {
+	return a.client.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
+}
+
+// secret implements sources.
+func (a *Agent) secret(ctx context.Context, namespace, name string) (*v1.Secret, error) {
+	return a.client.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+}

@@ -1,0 +1,43 @@
+package runtime
+
+import (
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/tools/reference"
+)
+
+// eventSource names the sender of the events: `kubectl describe` shows it as "kubelet".
+const eventSource = "kubelet"
+
+// newBroadcaster makes the recorder of the node's events. What repeats is counted.
+func newBroadcaster() record.EventBroadcaster { return record.NewBroadcaster() }
+
+func newRecorder(b record.EventBroadcaster, node string) record.EventRecorder {
+	return b.NewRecorder(scheme.Scheme, v1.EventSource{Component: eventSource, Host: node})
+}
+
+// event records what happened to a container or, if c is nil, to the Pod.
+func (a *Agent) event(pod *v1.Pod, c *v1.Container, kind, reason, format string, args ...any) {
+	ref, err := reference.GetReference(scheme.Scheme, pod)
+	if err != nil {
+		a.log.Error("an event has no subject", "pod", pod.Name, "error", err)
+		return
+	}
+	if c != nil {
+		ref.FieldPath = fieldPath(pod, c.Name)
+	}
+	a.recorder.Event(ref, kind, reason, fmt.Sprintf(format, args...))
+}
+
+// fieldPath names a container within its Pod, as events do.
+func fieldPath(pod *v1.Pod, container string) string {
+	for _, c := range pod.Spec.InitContainers {
+		if c.Name == container {
+			return fmt.Sprintf("spec.initContainers{%s}", container)
+		}
+	}
+	return fmt.Sprintf("spec.containers{%s}", container)
+}

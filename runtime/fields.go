@@ -1,0 +1,49 @@
+package runtime
+
+import (
+	"fmt"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	resourcehelper "k8s.io/kubernetes/pkg/api/v1/resource"
+	"k8s.io/kubernetes/pkg/fieldpath"
+)
+
+// nodeFacts are what a Pod may ask about its node.
+type nodeFacts struct {
+	name        string
+	hostIP      string
+	allocatable v1.ResourceList
+}
+
+// fieldRef reads a field of the Pod as the downward API defines it.
+// https://kubernetes.io/docs/concepts/workloads/pods/downward-api/
+func fieldRef(pod *v1.Pod, node nodeFacts, podIP, path string) (string, error) {
+	switch path {
+	case "spec.nodeName":
+		return node.name, nil
+	case "spec.serviceAccountName":
+		return pod.Spec.ServiceAccountName, nil
+	case "status.hostIP", "status.hostIPs":
+		return node.hostIP, nil
+	case "status.podIP", "status.podIPs":
+		return podIP, nil
+	}
+	if !strings.HasPrefix(path, "metadata.") {
+		return "", fmt.Errorf("unsupported fieldPath: %v", path)
+	}
+	return fieldpath.ExtractFieldPathAsString(pod, path)
+}
+
+// resourceFieldRef reads a request or limit; a limit that is not set is what the node
+// has to give.
+func resourceFieldRef(pod *v1.Pod, c *v1.Container, node nodeFacts, ref *v1.ResourceFieldSelector) (string, error) {
+	name := ref.ContainerName
+	if name == "" {
+		name = c.Name
+	}
+	if findContainer(pod, name) == nil {
+		return "", fmt.Errorf("container %q not found", name)
+	}
+	return resourcehelper.ExtractResourceValueByContainerNameAndNodeAllocatable(ref, pod, name, node.allocatable)
+}

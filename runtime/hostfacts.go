@@ -1,0 +1,108 @@
+package runtime
+
+import (
+	"bufio"
+	"bytes"
+	"net"
+	"net/netip"
+	"os"
+	goruntime "runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+)
+
+// hostFacts is what does not change while the machine runs.
+type hostFacts struct {
+	arch, kernel, osImage, machineID, systemUUID, bootID string
+
+	cpus         int
+	memory, disk int64 // bytes
+}
+
+// readHostFacts asks the kernel; what it does not tell stays empty.
+func readHostFacts(root string) hostFacts {
+	f := hostFacts{
+		arch: goruntime.GOARCH, cpus: goruntime.NumCPU(),
+		osImage:    osRelease("PRETTY_NAME"),
+		machineID:  firstOf("/etc/machine-id", "/var/lib/dbus/machine-id"),
+		systemUUID: firstOf("/sys/class/dmi/id/product_uuid"),
+		bootID:     firstOf("/proc/sys/kernel/random/boot_id"),
+	}
+	if f.systemUUID == "" {
+		f.systemUUID = f.machineID
+	}
+	var name unix.Utsname
+	if unix.Uname(&name) == nil {
+		f.kernel = unix.ByteSliceToString(name.Release[:])
+	}
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) == nil {
+		f.memory = int64(info.Totalram) * int64(info.Unit)
+	}
+	var fs unix.Statfs_t
+	if unix.Statfs(root, &fs) == nil {
+		f.disk = int64(fs.Blocks) * fs.Bsize
+	}
+	return f
+}
+
+// info is the Node's nodeInfo.
+func (f hostFacts) info(docker, own string) v1.NodeSystemInfo {
+	version := kubeletVersion
+	if own != "" {
+		version += "." + strings.TrimPrefix(own, "v")
+	}
+	return v1.NodeSystemInfo{
+		MachineID: f.machineID, SystemUUID: f.systemUUID, BootID: f.bootID,
+		KernelVersion: f.kernel, OSImage: f.osImage, OperatingSystem: "linux", Architecture: f.arch,
+		ContainerRuntimeVersion: "docker://" + docker, KubeletVersion: version,
+	}
+}
+
+// firstOf is the content of the first file that has any.
+func firstOf(paths ...string) string {
+	for _, p := range paths {
+		if b, err := os.ReadFile(p); err == nil && len(bytes.TrimSpace(b)) > 0 {
+			return string(bytes.TrimSpace(b))
+		}
+	}
+	return ""
+}
+
+// osRelease reads one field of os-release(5).
+func osRelease(field string) string {
+	b, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return "Linux"
+	}
+	scanner := bufio.NewScanner(bytes.NewReader(b))
+	for scanner.Scan() {
+		if name, value, ok := strings.Cut(scanner.Text(), "="); ok && name == field {
+			return strings.Trim(value, `"'`)
+		}
+	}
+	return "Linux"
+}
+
+// primaryAddress is the address this machine would use to reach the world, or else the
+// first one that is not loopback, or else loopback: a laptop may be offline.
+func primaryAddress() netip.Addr {
+	// Connecting a UDP socket sends nothing; it only picks a route. The address is of
+	// the range for documentation, RFC 5737.
+	if conn, err := net.Dial("udp4", "192.0.2.1:9"); err == nil {
+		defer conn.Close()
+		if addr, err := netip.ParseAddrPort(conn.LocalAddr().String()); err == nil {
+			return addr.Addr()
+		}
+	}
+	addrs, _ := net.InterfaceAddrs()
+	for _, a := range addrs {
+		prefix, err := netip.ParsePrefix(a.String())
+		if err == nil && prefix.Addr().Is4() && prefix.Addr().IsGlobalUnicast() {
+			return prefix.Addr()
+		}
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+}

@@ -1,0 +1,211 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/component-helpers/apimachinery/lease"
+	"k8s.io/utils/clock"
+)
+
+// A node's heartbeat, with a kubelet's periods.
+// https://kubernetes.io/docs/reference/node/node-status/#heartbeats
+const (
+	leaseDuration = 40 * time.Second
+	leaseRenewal  = 10 * time.Second
+	// nodeCheck is how often Docker is asked whether it is there.
+	nodeCheck = 10 * time.Second
+	// nodeReport is how often the status is written though nothing changed.
+	nodeReport = 5 * time.Minute
+	// registerRetry is the pause between attempts to register the Node.
+	registerRetry = time.Second
+)
+
+// node keeps the Node object.
+type node struct {
+	agent *Agent
+	facts hostFacts
+	check chan struct{} // Docker came or went
+
+	mu      sync.Mutex // guards what follows
+	down    error      // why Docker cannot be used; nil when it can
+	version string     // Docker's
+	written time.Time
+}
+
+func newNode(a *Agent) *node {
+	return &node{agent: a, facts: readHostFacts(a.opts.Root), check: make(chan struct{}, 1)}
+}
+
+// linked is told whether Docker's event stream is up.
+func (n *node) linked(up bool, err error) {
+	n.mu.Lock()
+	was := n.down == nil
+	if up {
+		n.down = nil
+	} else if n.down = err; err == nil {
+		n.down = fmt.Errorf("Docker's event stream ended") //nolint:staticcheck // a proper name
+	}
+	n.mu.Unlock()
+	if was != up {
+		select {
+		case n.check <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// run registers the Node and keeps its lease and status until ctx ends.
+func (n *node) run(ctx context.Context) error {
+	for n.register(ctx) != nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(registerRetry):
+		}
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { n.lease().Run(ctx) })
+	n.beat(ctx)
+	wg.Wait()
+	return nil
+}
+
+// beat writes the status on change, and every few minutes.
+func (n *node) beat(ctx context.Context) {
+	ticker := time.NewTicker(nodeCheck)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.check:
+		case <-ticker.C:
+			n.ask(ctx)
+			n.agent.crashes.entries.GC()
+		}
+		if err := n.update(ctx); err != nil && ctx.Err() == nil {
+			n.agent.log.Warn("the node's status cannot be written", "error", err)
+		}
+	}
+}
+
+// ask finds out whether Docker answers; the event stream alone cannot tell a hanging
+// engine from a quiet one.
+func (n *node) ask(ctx context.Context) {
+	err := n.agent.engine.Ping(ctx)
+	if ctx.Err() == nil && (err != nil || n.agent.mirror.ready()) {
+		n.linked(err == nil, err)
+	}
+}
+
+// register creates the Node, or takes the one that is there.
+func (n *node) register(ctx context.Context) error {
+	err := n.create(ctx)
+	if err != nil && ctx.Err() == nil {
+		n.agent.log.Warn("the node cannot be registered", "node", n.agent.opts.NodeName, "error", err)
+	}
+	return err
+}
+
+func (n *node) create(ctx context.Context) error {
+	if info, err := n.agent.engine.Info(ctx); err == nil {
+		n.mu.Lock()
+		n.version = info.Version
+		n.mu.Unlock()
+	}
+	nodes := n.agent.client.CoreV1().Nodes()
+	wanted := n.object()
+	found, err := nodes.Get(ctx, wanted.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		n.status(&wanted.Status)
+		_, err = nodes.Create(ctx, wanted, metav1.CreateOptions{})
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	changed := found.DeepCopy()
+	for k, v := range wanted.Labels {
+		metav1.SetMetaDataLabel(&changed.ObjectMeta, k, v)
+	}
+	if changed.Spec.PodCIDR == "" {
+		changed.Spec.PodCIDR, changed.Spec.PodCIDRs = wanted.Spec.PodCIDR, wanted.Spec.PodCIDRs
+	}
+	if !equality.Semantic.DeepEqual(found, changed) {
+		if _, err = nodes.Update(ctx, changed, metav1.UpdateOptions{}); err != nil {
+			return err
+		}
+	}
+	return n.update(ctx)
+}
+
+// object is the Node as it is registered.
+func (n *node) object() *v1.Node {
+	o := n.agent.opts
+	out := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: o.NodeName, Labels: map[string]string{
+		v1.LabelHostname: o.NodeName, v1.LabelOSStable: "linux", v1.LabelArchStable: n.facts.arch,
+		"node-role.kubernetes.io/control-plane": "",
+	}}}
+	if o.PodCIDR.IsValid() {
+		out.Spec.PodCIDR, out.Spec.PodCIDRs = o.PodCIDR.String(), []string{o.PodCIDR.String()}
+	}
+	return out
+}
+
+// update writes the Node's status if it changed, or was not written for long.
+func (n *node) update(ctx context.Context) error {
+	nodes := n.agent.client.CoreV1().Nodes()
+	found, err := nodes.Get(ctx, n.agent.opts.NodeName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return n.create(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	changed := found.DeepCopy()
+	n.status(&changed.Status)
+	if sameStatus(found.Status, changed.Status) && time.Since(n.written) < nodeReport {
+		return nil
+	}
+	if _, err := nodes.UpdateStatus(ctx, changed, metav1.UpdateOptions{}); err != nil {
+		return err
+	}
+	n.written = time.Now()
+	return nil
+}
+
+// sameStatus compares all but the time of the heartbeat.
+func sameStatus(a, b v1.NodeStatus) bool {
+	a, b = *a.DeepCopy(), *b.DeepCopy()
+	for _, s := range []*v1.NodeStatus{&a, &b} {
+		for i := range s.Conditions {
+			s.Conditions[i].LastHeartbeatTime = metav1.Time{}
+		}
+	}
+	return equality.Semantic.DeepEqual(a, b)
+}
+
+// lease is the heartbeat proper.
+func (n *node) lease() lease.Controller {
+	a := n.agent
+	return lease.NewController(clock.RealClock{}, a.client, a.opts.NodeName, int32(leaseDuration.Seconds()), nil,
+		leaseRenewal, a.opts.NodeName, v1.NamespaceNodeLease, func(l *coordinationv1.Lease) error {
+			if len(l.OwnerReferences) > 0 {
+				return nil
+			}
+			found, err := a.client.CoreV1().Nodes().Get(context.Background(), a.opts.NodeName, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			l.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: found.Name, UID: found.UID}}
+			return nil
+		})
+}

@@ -1,0 +1,71 @@
+package runtime
+
+import (
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// kubeletVersion says which Kubernetes this node behaves like, and who it is.
+const kubeletVersion = "v1.36.3-kube-lite"
+
+// kubeletPort is where a kubelet listens. Nothing listens there: the API server calls
+// Agent.Handler directly.
+const kubeletPort = 10250
+
+// status fills in what a kubelet reports of its node.
+func (n *node) status(s *v1.NodeStatus) {
+	o := n.agent.opts
+	n.mu.Lock()
+	down, version := n.down, n.version
+	n.mu.Unlock()
+	s.Capacity = n.capacity()
+	s.Allocatable = n.capacity()
+	s.Addresses = []v1.NodeAddress{
+		{Type: v1.NodeInternalIP, Address: o.HostIP.String()},
+		{Type: v1.NodeHostName, Address: o.NodeName},
+	}
+	s.DaemonEndpoints.KubeletEndpoint.Port = kubeletPort
+	s.NodeInfo = n.facts.info(version, o.Version)
+	now := metav1.Time{Time: time.Now().Truncate(time.Second)}
+	setNodeCondition(s, now, v1.NodeMemoryPressure, false, "KubeletHasSufficientMemory", "kubelet has sufficient memory available")
+	setNodeCondition(s, now, v1.NodeDiskPressure, false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure")
+	setNodeCondition(s, now, v1.NodePIDPressure, false, "KubeletHasSufficientPID", "kubelet has sufficient PID available")
+	if down == nil {
+		setNodeCondition(s, now, v1.NodeReady, true, "KubeletReady", "kubelet is posting ready status")
+	} else {
+		setNodeCondition(s, now, v1.NodeReady, false, "KubeletNotReady", "container runtime is down: "+down.Error())
+	}
+}
+
+func (n *node) capacity() v1.ResourceList {
+	return v1.ResourceList{
+		v1.ResourceCPU:              *resource.NewQuantity(int64(n.facts.cpus), resource.DecimalSI),
+		v1.ResourceMemory:           *resource.NewQuantity(n.facts.memory, resource.BinarySI),
+		v1.ResourceEphemeralStorage: *resource.NewQuantity(n.facts.disk, resource.BinarySI),
+		v1.ResourcePods:             *resource.NewQuantity(int64(n.agent.opts.MaxPods), resource.DecimalSI),
+	}
+}
+
+// setNodeCondition keeps the time of the last change.
+func setNodeCondition(s *v1.NodeStatus, now metav1.Time, kind v1.NodeConditionType, holds bool, reason, message string) {
+	c := v1.NodeCondition{
+		Type: kind, Status: v1.ConditionFalse, Reason: reason, Message: message,
+		LastHeartbeatTime: now, LastTransitionTime: now,
+	}
+	if holds {
+		c.Status = v1.ConditionTrue
+	}
+	for i, old := range s.Conditions {
+		if old.Type == kind {
+			if old.Status == c.Status {
+				c.LastTransitionTime = old.LastTransitionTime
+			}
+			s.Conditions[i] = c
+			return
+		}
+	}
+	s.Conditions = append(s.Conditions, c)
+}

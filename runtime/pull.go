@@ -1,0 +1,128 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/kube-lite/kube-lite/runtime/docker"
+)
+
+const (
+	// registryAnswer is how long a registry may take to answer at all.
+	registryAnswer = 5 * time.Second
+	// registryRest is how long a registry that did not answer is left alone, so that
+	// working offline costs nothing.
+	registryRest = time.Minute
+)
+
+// puller pulls images: different ones in parallel, one image once however many
+// Pods wait for it.
+type puller struct {
+	engine imageEngine
+	tasks  *tasks
+	now    func() time.Time
+
+	mu    sync.Mutex // guards what follows
+	pulls map[string]*pull
+	down  map[string]time.Time // registries that did not answer, and until when they rest
+}
+
+// pull is one pull, under way or done.
+type pull struct {
+	done    chan struct{} // closed at the end
+	started time.Time
+	took    time.Duration
+	err     error
+	waiters []func() // called at the end
+}
+
+func newPuller(e imageEngine, t *tasks) *puller {
+	return &puller{engine: e, tasks: t, now: time.Now, pulls: map[string]*pull{}, down: map[string]time.Time{}}
+}
+
+// request joins the pull of an image that is under way, or begins one. wake is called
+// when it ends.
+func (p *puller) request(image string, wake func()) *pull {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if running := p.pulls[image]; running != nil {
+		running.waiters = append(running.waiters, wake)
+		return running
+	}
+	task := &pull{done: make(chan struct{}), started: p.now(), waiters: []func(){wake}}
+	p.pulls[image] = task
+	if !p.tasks.start(func(ctx context.Context) { p.run(ctx, image, task) }) {
+		task.err = context.Canceled
+		close(task.done)
+	}
+	return task
+}
+
+func (p *puller) run(ctx context.Context, image string, task *pull) {
+	err := p.pull(ctx, image)
+	p.mu.Lock()
+	delete(p.pulls, image)
+	task.err, task.took = err, p.now().Sub(task.started)
+	waiters := task.waiters
+	p.mu.Unlock()
+	close(task.done)
+	for _, wake := range waiters {
+		wake()
+	}
+}
+
+func (p *puller) pull(ctx context.Context, image string) error {
+	registry, err := registryOf(image)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	until := p.down[registry]
+	p.mu.Unlock()
+	if p.now().Before(until) {
+		return &docker.UnreachableError{Ref: image, Err: fmt.Errorf("%s did not answer and is asked again after %s", registry, until.Format(time.TimeOnly))}
+	}
+	err = p.engine.Pull(ctx, image, docker.PullOptions{FirstAnswer: registryAnswer})
+	var unreachable *docker.UnreachableError
+	if errors.As(err, &unreachable) && ctx.Err() == nil {
+		p.mu.Lock()
+		p.down[registry] = p.now().Add(registryRest)
+		p.mu.Unlock()
+	}
+	return err
+}
+
+// ended tells whether the pull is over.
+func (t *pull) ended() bool {
+	select {
+	case <-t.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// registryOf is the registry that an image name leads to.
+func registryOf(image string) (string, error) {
+	named, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return "", fmt.Errorf("image name %q: %w", image, err)
+	}
+	return reference.Domain(named), nil
+}
+
+// withTag is the image name with the tag that is meant when there is none.
+func withTag(image string) (string, error) {
+	named, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return "", err
+	}
+	if reference.IsNameOnly(named) {
+		return image + ":latest", nil
+	}
+	return image, nil
+}

@@ -1,0 +1,98 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pause"
+	v1 "k8s.io/api/core/v1"
+)
+
+// hostNetwork is Docker's name of the host's own network.
+const hostNetwork = "host"
+
+// sandboxSpec is the container that holds the Pod's namespaces.
+func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int) docker.ContainerSpec {
+	ref := refOf(pod)
+	spec := docker.ContainerSpec{
+		Name:   containerName(ref, sandboxName, attempt),
+		Image:  pause.Ref,
+		Labels: a.labels(pod, sandboxName, attempt),
+		// Containers join the sandbox's IPC namespace, and with it its /dev/shm.
+		IPC:     "shareable",
+		Network: a.opts.Network,
+		Sysctls: sysctls(pod),
+		// A sandbox does nothing; it must not take CPU from those who do.
+		CPUShares: 2,
+	}
+	spec.Labels[labelType] = typeSandbox
+	if pod.Spec.HostIPC {
+		spec.IPC = hostNetwork
+	}
+	if pod.Spec.HostPID {
+		spec.PID = hostNetwork
+	}
+	if pod.Spec.HostNetwork {
+		spec.Network = hostNetwork
+		spec.UTS = hostNetwork
+		return spec
+	}
+	spec.Hostname = hostname(pod)
+	spec.Ports = hostPorts(pod)
+	return spec
+}
+
+// labels are those of one container of the Pod.
+func (a *Agent) labels(pod *v1.Pod, container string, attempt int) map[string]string {
+	return map[string]string{
+		docker.LabelInstance: a.opts.Instance,
+		labelPodName:         pod.Name,
+		labelPodNamespace:    pod.Namespace,
+		labelPodUID:          string(pod.UID),
+		labelContainer:       container,
+		labelRestartCount:    strconv.Itoa(attempt),
+	}
+}
+
+// hostPorts are the ports that containers ask for on the host.
+func hostPorts(pod *v1.Pod) (out []docker.Port) {
+	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for _, c := range list {
+			for _, p := range c.Ports {
+				if p.HostPort == 0 {
+					continue
+				}
+				addr, _ := netip.ParseAddr(p.HostIP) // the zero Addr stands for every address
+				out = append(out, docker.Port{
+					Container: uint16(p.ContainerPort), Host: uint16(p.HostPort), HostIP: addr,
+					Protocol: strings.ToLower(string(p.Protocol)),
+				})
+			}
+		}
+	}
+	return out
+}
+
+func sysctls(pod *v1.Pod) map[string]string {
+	if pod.Spec.SecurityContext == nil || len(pod.Spec.SecurityContext.Sysctls) == 0 {
+		return nil
+	}
+	out := map[string]string{}
+	for _, s := range pod.Spec.SecurityContext.Sysctls {
+		out[s.Name] = s.Value
+	}
+	return out
+}
+
+// ensurePauseImage loads the sandbox image into Docker unless it is there.
+func (a *Agent) ensurePauseImage(ctx context.Context) error {
+	_, err := a.engine.Image(ctx, pause.Ref)
+	if docker.IsNotFound(err) {
+		return a.engine.Load(ctx, bytes.NewReader(pause.Tar()))
+	}
+	return err
+}

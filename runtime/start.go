@@ -1,0 +1,297 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	v1 "k8s.io/api/core/v1"
+)
+
+// pipeline starts what a plan asks for. A container can be created as soon as the
+// sandbox has an ID and started when the sandbox runs, so the containers are created
+// while the sandbox starts, all at once.
+type pipeline struct {
+	agent *Agent
+	pod   *v1.Pod
+	state *podState
+	plan  plan
+
+	sandboxID string
+	running   chan struct{} // closed when the sandbox runs, or did not come to run
+	podIP     string        // valid after running is closed
+	failed    error         // why the sandbox does not run; valid after running is closed
+}
+
+// outcome is what became of one container.
+type outcome struct {
+	container string
+	waiting   waiting   // empty: it runs
+	wake      time.Time // zero: an event will come
+}
+
+// start brings the Pod closer to what the plan says, and returns when to look again.
+func (a *Agent) start(ctx context.Context, pod *v1.Pod, s *podState, p plan) (wake time.Time) {
+	if until, held := s.held(sandboxName, a.now()); held && p.sandbox.ID == "" {
+		return until
+	}
+	run := &pipeline{agent: a, pod: pod, state: s, plan: p, running: make(chan struct{})}
+	if err := run.beginSandbox(ctx); err != nil {
+		return a.sandboxFailed(pod, s, err)
+	}
+	outcomes := run.containers(ctx)
+	<-run.running
+	if run.failed != nil {
+		return a.sandboxFailed(pod, s, run.failed)
+	}
+	s.succeeded(sandboxName)
+	for _, o := range outcomes {
+		if o.waiting == (waiting{}) {
+			delete(s.waiting, o.container)
+		} else {
+			s.waiting[o.container] = o.waiting
+		}
+		wake = earliest(wake, o.wake)
+	}
+	return wake
+}
+
+func (a *Agent) sandboxFailed(pod *v1.Pod, s *podState, err error) time.Time {
+	if docker.IsUnavailable(err) {
+		a.log.Warn("Docker does not answer", "pod", s.ref, "error", err)
+		return a.now().Add(unavailableRetry)
+	}
+	a.event(pod, nil, v1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %v", err)
+	return s.failed(sandboxName, a.now())
+}
+
+// unavailableRetry is how soon a call is repeated that Docker did not answer. If its
+// event stream breaks too, the stream's return wakes everybody.
+const unavailableRetry = 10 * time.Second
+
+// beginSandbox makes sure that there is a sandbox and has it started.
+func (r *pipeline) beginSandbox(ctx context.Context) error {
+	a := r.agent
+	if !r.state.prepared {
+		if err := a.prepare(r.pod); err != nil {
+			return fmt.Errorf("prepare the pod's directory: %w", err)
+		}
+		r.state.prepared = true
+		a.step("prepared")
+	}
+	if r.plan.sandbox.ID != "" {
+		r.sandboxID = r.plan.sandbox.ID
+		if r.plan.sandbox.Running() {
+			r.podIP = a.podIP(r.pod, r.plan.sandbox)
+			close(r.running)
+			return nil
+		}
+	} else if err := r.createSandbox(ctx); err != nil {
+		return err
+	}
+	go r.startSandbox(ctx) // start waits for r.running
+	return nil
+}
+
+func (r *pipeline) createSandbox(ctx context.Context) error {
+	a := r.agent
+	spec := a.sandboxSpec(r.pod, r.plan.sandboxAttempt)
+	id, err := a.create(ctx, spec)
+	if docker.IsNotFound(err) { // somebody removed the image
+		if err := a.ensurePauseImage(ctx); err != nil {
+			return err
+		}
+		id, err = a.create(ctx, spec)
+	}
+	r.sandboxID = id
+	return err
+}
+
+// startSandbox starts the sandbox and learns its address.
+func (r *pipeline) startSandbox(ctx context.Context) {
+	defer close(r.running)
+	a := r.agent
+	i, err := a.startContainer(ctx, r.sandboxID)
+	if err != nil {
+		r.failed = err
+		if !docker.IsUnavailable(err) {
+			_ = a.removeContainer(ctx, r.sandboxID) // the next attempt is a new one
+		}
+		return
+	}
+	r.podIP = a.podIP(r.pod, i)
+	r.failed = a.writeHosts(r.pod, r.podIP)
+}
+
+// containers handles all containers at once and waits for them.
+func (r *pipeline) containers(ctx context.Context) []outcome {
+	out := make([]outcome, len(r.plan.start))
+	states := make([]*imageState, len(r.plan.start))
+	for n, s := range r.plan.start {
+		states[n] = r.state.image(s.container)
+	}
+	var wg sync.WaitGroup
+	for n, s := range r.plan.start {
+		out[n].container = s.container.Name
+		if until, held := r.state.held(s.container.Name, r.agent.now()); held {
+			out[n].waiting, out[n].wake = r.state.waiting[s.container.Name], until
+			continue
+		}
+		wg.Go(func() { out[n] = r.container(ctx, s, states[n]) })
+	}
+	wg.Wait()
+	for _, o := range out {
+		r.state.note(o, r.agent.now())
+	}
+	return out
+}
+
+// container creates and starts one container.
+func (r *pipeline) container(ctx context.Context, s starting, image *imageState) outcome {
+	o := outcome{container: s.container.Name}
+	id := s.createdID
+	if id == "" {
+		id, o = r.createContainer(ctx, s, image)
+		if id == "" {
+			return o
+		}
+	}
+	<-r.running
+	if r.failed != nil {
+		return outcome{container: s.container.Name, waiting: waiting{reason: "ContainerCreating"}}
+	}
+	a := r.agent
+	if last, ok := latestOf(a.mirror.pod(r.pod.UID), s.container.Name, id); ok {
+		a.crashes.started(backoffKey(r.pod, s.container.Name), finishedAt(last))
+	}
+	if _, err := a.startContainer(ctx, id); err != nil {
+		a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %v", err)
+		return outcome{s.container.Name, waiting{"RunContainerError", err.Error()}, a.now().Add(retryFirst)}
+	}
+	a.event(r.pod, s.container, v1.EventTypeNormal, "Started", "Container started")
+	return outcome{container: s.container.Name}
+}
+
+// createContainer returns no ID if the container has to wait.
+func (r *pipeline) createContainer(ctx context.Context, s starting, image *imageState) (string, outcome) {
+	a, o := r.agent, outcome{container: s.container.Name}
+	ready, why, wake := a.ensureImage(ctx, r.pod, s.container, image)
+	if !ready {
+		o.waiting, o.wake = why, wake
+		return "", o
+	}
+	spec, err := r.spec(ctx, s)
+	if err != nil {
+		a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %v", err)
+		o.waiting, o.wake = waiting{"CreateContainerConfigError", err.Error()}, a.now().Add(configRetry)
+		return "", o
+	}
+	id, err := a.create(ctx, spec)
+	if err == nil {
+		if image.announce != "" {
+			a.event(r.pod, s.container, v1.EventTypeNormal, "Pulled", "%s", image.announce)
+		}
+		a.event(r.pod, s.container, v1.EventTypeNormal, "Created", "Container created")
+		*image = imageState{image: image.image}
+		return id, o
+	}
+	o.waiting, o.wake = r.createFailed(ctx, s, image, err)
+	return "", o
+}
+
+// configRetry is how often a missing ConfigMap or Secret is looked for; a kubelet's
+// sync period.
+const configRetry = 10 * time.Second
+
+// spec is the Docker container that is declared.
+func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, error) {
+	a := r.agent
+	if usesPodIP(s.container) {
+		<-r.running
+	}
+	podIP := ""
+	select {
+	case <-r.running:
+		podIP = r.podIP
+	default:
+	}
+	env, err := environment(ctx, r.pod, s.container, a.nodeFacts(), podIP, a)
+	if err != nil {
+		return docker.ContainerSpec{}, err
+	}
+	mounts, err := a.mounts(r.pod, s.container)
+	if err != nil {
+		return docker.ContainerSpec{}, err
+	}
+	return a.containerSpec(r.pod, s.container, s.attempt, r.sandboxID, env, mounts), nil
+}
+
+// createFailed finds out why, as far as it matters.
+func (r *pipeline) createFailed(ctx context.Context, s starting, image *imageState, err error) (waiting, time.Time) {
+	a := r.agent
+	switch {
+	case docker.IsUnavailable(err):
+		return waiting{reason: "ContainerCreating"}, a.now().Add(unavailableRetry)
+	case docker.IsNotFound(err):
+		if _, e := a.engine.Image(ctx, s.container.Image); docker.IsNotFound(e) {
+			return a.missingImage(r.pod, s.container, image)
+		}
+	case docker.IsConflict(err): // it exists, and the mirror does not know
+		a.mirror.Connected()
+		return waiting{reason: "ContainerCreating"}, a.now().Add(retryFirst)
+	}
+	a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %v", err)
+	return waiting{"CreateContainerError", err.Error()}, a.now().Add(retryFirst)
+}
+
+// image returns the state of a container's image, new if another image is declared now.
+func (s *podState) image(c *v1.Container) *imageState {
+	i := s.images[c.Name]
+	if i == nil || i.image != c.Image {
+		i = &imageState{image: c.Image}
+		s.images[c.Name] = i
+	}
+	return i
+}
+
+// note makes failures of a container's own wait longer each time.
+func (s *podState) note(o outcome, now time.Time) {
+	switch o.waiting.reason {
+	case "":
+		s.succeeded(o.container)
+	case "CreateContainerError":
+		s.failed(o.container, now)
+	}
+}
+
+// latestOf is the newest instance of a container that ended, id aside.
+func latestOf(have []instance, container, id string) (last instance, ok bool) {
+	for _, i := range have {
+		if i.container == container && i.ID != id && ended(i) {
+			last, ok = i, true
+		}
+	}
+	return last, ok
+}
+
+// podIP is the Pod's address: the sandbox's or, in the host's network, the node's.
+func (a *Agent) podIP(pod *v1.Pod, sandbox instance) string {
+	if pod.Spec.HostNetwork {
+		return a.opts.HostIP.String()
+	}
+	if addr := sandbox.Addrs[a.opts.Network]; addr != (netip.Addr{}) {
+		return addr.String()
+	}
+	return ""
+}
+
+// earliest of two times, where zero means never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

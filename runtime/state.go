@@ -1,0 +1,67 @@
+package runtime
+
+import (
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// podState is what a worker remembers of a Pod between two syncs. All of it can be
+// lost: it spares repetition, it decides nothing for good.
+type podState struct {
+	ref podRef
+	// waiting says why a container does not run, by container name.
+	waiting map[string]waiting
+	// images is the progress of each container's image, by container name.
+	images map[string]*imageState
+	// stops holds when the stop of a container that is under way ends in SIGKILL, by ID.
+	stops map[string]time.Time
+	// retry grows with each failed attempt at the sandbox or a container, by name.
+	retry map[string]retryState
+	// warned says that the fields which are not supported were named in events.
+	warned bool
+	// prepared says that the Pod's directories and files exist.
+	prepared bool
+	// last is the Pod as last seen, for the grace period and the events of its end.
+	last *v1.Pod
+}
+
+// waiting is the reason and message of a container's state waiting.
+type waiting struct{ reason, message string }
+
+// retryState is an exponential delay.
+type retryState struct {
+	delay time.Duration
+	until time.Time
+}
+
+// What fails is tried again after a second, then after twice as long each time.
+const (
+	retryFirst = time.Second
+	retryMax   = time.Minute
+)
+
+func newPodState(ref podRef) *podState {
+	return &podState{
+		ref: ref, waiting: map[string]waiting{}, images: map[string]*imageState{},
+		stops: map[string]time.Time{}, retry: map[string]retryState{},
+	}
+}
+
+// failed notes a failed attempt at what, and returns when to try again.
+func (s *podState) failed(what string, now time.Time) time.Time {
+	r := s.retry[what]
+	r.delay = min(max(2*r.delay, retryFirst), retryMax)
+	r.until = now.Add(r.delay)
+	s.retry[what] = r
+	return r.until
+}
+
+// succeeded forgets earlier failures at what.
+func (s *podState) succeeded(what string) { delete(s.retry, what) }
+
+// held tells until when what must not be tried, if it must not be tried now.
+func (s *podState) held(what string, now time.Time) (time.Time, bool) {
+	r, ok := s.retry[what]
+	return r.until, ok && now.Before(r.until)
+}

@@ -1,0 +1,238 @@
+package runtime
+
+import (
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/kubernetes/pkg/apis/core/v1/helper/qos"
+)
+
+// observation is all that a Pod's status is computed from.
+type observation struct {
+	pod      *v1.Pod // with the status that the API has
+	have     []instance
+	waiting  map[string]waiting
+	finished bool   // no container will run again
+	sandbox  bool   // a sandbox runs
+	podIP    string // empty: none yet
+	hostIP   string
+	imageID  func(id string) string // how an image is shown
+	now      time.Time
+}
+
+// report computes the Pod's status and has it written if it changed.
+func (a *Agent) report(pod *v1.Pod, s *podState, have []instance, p plan) {
+	o := observation{
+		pod: pod, have: have, waiting: s.waiting, finished: p.finished,
+		hostIP: a.opts.HostIP.String(), imageID: a.imageIDs.show, now: a.now(),
+	}
+	for _, i := range have {
+		if i.isSandbox() && i.Running() {
+			o.sandbox, o.podIP = true, a.podIP(pod, i)
+		}
+	}
+	a.statuses.set(refOf(pod), o.status())
+}
+
+// status is the Pod's status as a kubelet would report it.
+// https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
+func (o observation) status() v1.PodStatus {
+	old := o.pod.Status
+	s := *old.DeepCopy()
+	s.ObservedGeneration = o.pod.Generation
+	s.HostIP, s.HostIPs = o.hostIP, []v1.HostIP{{IP: o.hostIP}}
+	if s.StartTime == nil {
+		s.StartTime = &metav1.Time{Time: o.now.Truncate(time.Second)}
+	}
+	s.QOSClass = qos.GetPodQOS(o.pod)
+	s.InitContainerStatuses = o.containers(o.pod.Spec.InitContainers, old.InitContainerStatuses, true)
+	s.ContainerStatuses = o.containers(o.pod.Spec.Containers, old.ContainerStatuses, false)
+	if old.Phase != v1.PodSucceeded && old.Phase != v1.PodFailed {
+		s.Phase = phase(o.pod, s.InitContainerStatuses, s.ContainerStatuses, o.finished)
+		if s.Phase != v1.PodPending && old.Phase == v1.PodPending {
+			s.Reason, s.Message = "", ""
+		}
+	}
+	if o.podIP != "" {
+		s.PodIP, s.PodIPs = o.podIP, []v1.PodIP{{IP: o.podIP}}
+	}
+	s.Conditions = o.conditions(s)
+	return s
+}
+
+// containers are the statuses of a list of containers, in its order.
+func (o observation) containers(declared []v1.Container, old []v1.ContainerStatus, init bool) []v1.ContainerStatus {
+	if len(declared) == 0 {
+		return nil
+	}
+	out := make([]v1.ContainerStatus, 0, len(declared))
+	for n := range declared {
+		c := &declared[n]
+		var before v1.ContainerStatus
+		for _, s := range old {
+			if s.Name == c.Name {
+				before = s
+			}
+		}
+		out = append(out, o.container(c, before, init))
+	}
+	return out
+}
+
+// container is one container's status: from its latest instance, with the one before it
+// as its last state.
+func (o observation) container(c *v1.Container, before v1.ContainerStatus, init bool) v1.ContainerStatus {
+	last, previous := o.instances(c.Name)
+	s := v1.ContainerStatus{Name: c.Name, Image: c.Image, RestartCount: before.RestartCount, Started: new(bool)}
+	if last == nil {
+		return o.absent(c, before, s, init)
+	}
+	s.Image, s.ImageID, s.ContainerID = last.Image, o.imageID(last.ImageID), "docker://"+last.ID
+	s.RestartCount = int32(last.attempt)
+	s.LastTerminationState = before.LastTerminationState
+	if previous != nil && ended(*previous) {
+		s.LastTerminationState.Terminated = terminated(*previous)
+	}
+	why, waits := o.waiting[c.Name]
+	switch {
+	case last.Running():
+		s.State.Running = &v1.ContainerStateRunning{StartedAt: metav1.NewTime(last.StartedAt)}
+		*s.Started = true
+		s.Ready = !init || isSidecar(c)
+	case !ended(*last):
+		s.State.Waiting = o.waitingState(c, init)
+	case waits && !o.finished && why.reason != "":
+		s.State.Waiting = &v1.ContainerStateWaiting{Reason: why.reason, Message: why.message}
+		s.LastTerminationState.Terminated = terminated(*last)
+	default:
+		s.State.Terminated = terminated(*last)
+		s.Ready = init && last.ExitCode == 0
+	}
+	return s
+}
+
+// absent is the status of a container that Docker does not have.
+func (o observation) absent(c *v1.Container, before, s v1.ContainerStatus, init bool) v1.ContainerStatus {
+	if before.ContainerID == "" {
+		s.State.Waiting = o.waitingState(c, init)
+		return s
+	}
+	s.ContainerID, s.ImageID, s.LastTerminationState = before.ContainerID, before.ImageID, before.LastTerminationState
+	gone := before.State.Terminated
+	if gone == nil {
+		gone = &v1.ContainerStateTerminated{
+			Reason: "ContainerStatusUnknown", ExitCode: 137, ContainerID: before.ContainerID,
+			Message: "The container could not be located when the pod was terminated",
+		}
+	}
+	if o.finished {
+		s.State.Terminated = gone
+		s.Ready = init && gone.ExitCode == 0
+		return s
+	}
+	s.LastTerminationState.Terminated = gone
+	s.State.Waiting = o.waitingState(c, init)
+	return s
+}
+
+// waitingState says what a container waits for.
+func (o observation) waitingState(c *v1.Container, init bool) *v1.ContainerStateWaiting {
+	if w, ok := o.waiting[c.Name]; ok && w.reason != "" {
+		return &v1.ContainerStateWaiting{Reason: w.reason, Message: w.message}
+	}
+	reason := "ContainerCreating"
+	if init || len(o.pod.Spec.InitContainers) > 0 {
+		reason = "PodInitializing"
+	}
+	return &v1.ContainerStateWaiting{Reason: reason}
+}
+
+// instances are the latest instance of a container and the one before it.
+func (o observation) instances(name string) (last, previous *instance) {
+	for n := range o.have {
+		if o.have[n].container == name {
+			last, previous = &o.have[n], last
+		}
+	}
+	return last, previous
+}
+
+// terminated describes how a container ended.
+func terminated(i instance) *v1.ContainerStateTerminated {
+	t := &v1.ContainerStateTerminated{
+		ExitCode: int32(i.ExitCode), Reason: "Error", ContainerID: "docker://" + i.ID,
+		StartedAt: metav1.NewTime(i.StartedAt), FinishedAt: metav1.NewTime(finishedAt(i)),
+	}
+	switch {
+	case i.StartedAt.IsZero():
+		t.Reason, t.Message = "StartError", i.Error
+		t.StartedAt = metav1.NewTime(time.Unix(0, 0))
+		if t.ExitCode == 0 {
+			t.ExitCode = 128
+		}
+	case i.OOMKilled:
+		t.Reason = "OOMKilled"
+	case i.ExitCode == 0:
+		t.Reason = "Completed"
+	}
+	return t
+}
+
+// phase sums the containers up.
+// https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase
+func phase(pod *v1.Pod, init, containers []v1.ContainerStatus, finished bool) v1.PodPhase {
+	for n := range init {
+		if isSidecar(&pod.Spec.InitContainers[n]) {
+			continue
+		}
+		if t := init[n].State.Terminated; t == nil || t.ExitCode != 0 {
+			if t != nil && (pod.Spec.RestartPolicy == v1.RestartPolicyNever || finished) {
+				return v1.PodFailed
+			}
+			if !anyStarted(containers) {
+				return pendingOr(finished)
+			}
+		}
+	}
+	var running, stopped, succeeded int
+	for _, s := range containers {
+		switch {
+		case s.State.Running != nil:
+			running++
+		case s.State.Terminated != nil:
+			stopped++
+			if s.State.Terminated.ExitCode == 0 {
+				succeeded++
+			}
+		case s.LastTerminationState.Terminated != nil:
+			stopped++
+		default:
+			return pendingOr(finished)
+		}
+	}
+	switch {
+	case running > 0 || !finished:
+		return v1.PodRunning
+	case stopped == succeeded:
+		return v1.PodSucceeded
+	}
+	return v1.PodFailed
+}
+
+// pendingOr: a Pod that never came to run all its containers and never will has failed.
+func pendingOr(finished bool) v1.PodPhase {
+	if finished {
+		return v1.PodFailed
+	}
+	return v1.PodPending
+}
+
+func anyStarted(containers []v1.ContainerStatus) bool {
+	for _, s := range containers {
+		if s.State.Running != nil || s.State.Terminated != nil || s.LastTerminationState.Terminated != nil {
+			return true
+		}
+	}
+	return false
+}

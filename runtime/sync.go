@@ -1,0 +1,160 @@
+package runtime
+
+import (
+	"context"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// syncPod brings one Pod closer to what is declared, and returns when to look again. It
+// never waits for a pull or a stop: those are tasks, which poke the Pod when they end.
+func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
+	if !a.mirror.ready() || a.stopping.Load() {
+		return verdict{} // when Docker is back every Pod is poked
+	}
+	pod := a.declared(s.ref)
+	have := a.mirror.pod(s.ref.uid)
+	s.forgetStops(have)
+	if pod == nil {
+		return a.clean(ctx, s, have)
+	}
+	s.last = pod
+	if pod.DeletionTimestamp != nil {
+		return a.terminate(ctx, pod, s, have)
+	}
+	a.warnUnsupported(pod, s)
+	p := decide(pod, have, a.crashes)
+	if p.finished {
+		return a.finish(ctx, pod, s, have, p)
+	}
+	return a.drive(ctx, pod, s, have, p)
+}
+
+// drive acts on the plan of a Pod that shall run.
+func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []instance, p plan) verdict {
+	wake := a.noteBackoffs(pod, s, p)
+	a.report(pod, s, have, p)
+	switch {
+	case len(p.end) > 0:
+		a.endStale(pod, s, p)
+		wake = earliest(wake, s.stopsDue())
+	case p.sandbox.ID == "" || len(p.start) > 0 || !p.sandbox.Running():
+		if p.sandboxLost {
+			a.event(pod, nil, v1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+		}
+		wake = earliest(wake, a.start(ctx, pod, s, p))
+		have = a.mirror.pod(s.ref.uid)
+		a.report(pod, s, have, decide(pod, have, a.crashes))
+	}
+	a.removeAll(ctx, p.remove)
+	return a.again(wake)
+}
+
+// endStale stops containers that belong to an older sandbox or an older declaration.
+func (a *Agent) endStale(pod *v1.Pod, s *podState, p plan) {
+	for _, i := range p.end {
+		c := findContainer(pod, i.container)
+		if _, under := s.stops[i.ID]; !under && c != nil {
+			if i.hash != containerHash(c) {
+				a.event(pod, c, v1.EventTypeNormal, "Killing", "Container %s definition changed, will be restarted", c.Name)
+			} else {
+				a.event(pod, c, v1.EventTypeNormal, "Killing", "Stopping container %s", c.Name)
+			}
+		}
+		a.stopContainer(s, i, gracePeriod(pod))
+	}
+}
+
+// finish ends what still runs of a Pod whose phase is final; the dead containers stay
+// for their logs until the Pod is deleted.
+func (a *Agent) finish(ctx context.Context, pod *v1.Pod, s *podState, have []instance, p plan) verdict {
+	a.report(pod, s, have, p)
+	containers, sandboxes := split(p.end)
+	for _, i := range containers {
+		a.stopContainer(s, i, gracePeriod(pod))
+	}
+	if len(containers) > 0 {
+		return a.again(s.stopsDue())
+	}
+	for _, i := range have {
+		if i.isSandbox() {
+			sandboxes = append(sandboxes, i)
+		}
+	}
+	a.removeAll(ctx, append(p.remove, sandboxes...))
+	return verdict{}
+}
+
+// noteBackoffs says which containers wait because they keep failing, and until when.
+func (a *Agent) noteBackoffs(pod *v1.Pod, s *podState, p plan) (wake time.Time) {
+	for _, b := range p.backoff {
+		c := findContainer(pod, b.container)
+		w := waiting{"CrashLoopBackOff", crashMessage(pod, b)}
+		if s.waiting[b.container] != w {
+			a.event(pod, c, v1.EventTypeWarning, "BackOff", "Back-off restarting failed container %s in pod %s_%s(%s)", c.Name, pod.Name, pod.Namespace, pod.UID)
+		}
+		s.waiting[b.container] = w
+		wake = earliest(wake, b.until)
+	}
+	return wake
+}
+
+func crashMessage(pod *v1.Pod, b backoff) string {
+	return "back-off " + b.delay.String() + " restarting failed container=" + b.container +
+		" pod=" + pod.Name + "_" + pod.Namespace + "(" + string(pod.UID) + ")"
+}
+
+// removeAll removes containers at once; what fails is tried again at the next sync.
+func (a *Agent) removeAll(ctx context.Context, list []instance) (failed bool) {
+	results := make(chan error, len(list))
+	for _, i := range list {
+		go func() { results <- a.removeContainer(ctx, i.ID) }()
+	}
+	for range list {
+		if err := <-results; err != nil {
+			failed = true
+			a.log.Warn("a container cannot be removed", "error", err)
+		}
+	}
+	return failed
+}
+
+// declared finds the Pod in the API's informer, if it is this node's.
+func (a *Agent) declared(ref podRef) *v1.Pod {
+	if ref.name == "" {
+		return nil
+	}
+	pod, err := a.pods.Pods(ref.namespace).Get(ref.name)
+	if err != nil || pod.UID != ref.uid || pod.Spec.NodeName != a.opts.NodeName {
+		return nil
+	}
+	return pod
+}
+
+// again turns a time into a verdict.
+func (a *Agent) again(wake time.Time) verdict {
+	if wake.IsZero() {
+		return verdict{}
+	}
+	return verdict{after: max(wake.Sub(a.now()), time.Millisecond)}
+}
+
+// split tells containers from sandboxes.
+func split(list []instance) (containers, sandboxes []instance) {
+	for _, i := range list {
+		if i.isSandbox() {
+			sandboxes = append(sandboxes, i)
+		} else {
+			containers = append(containers, i)
+		}
+	}
+	return containers, sandboxes
+}
+
+// refOf names a Pod.
+func refOf(pod *v1.Pod) podRef { return podRef{pod.Namespace, pod.Name, pod.UID} }
+
+// uidOnly names a Pod of which nothing else is known.
+func uidOnly(uid types.UID) podRef { return podRef{uid: uid} }

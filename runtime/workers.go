@@ -1,0 +1,124 @@
+package runtime
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// workers runs one worker per Pod: never two at once for one Pod, any number for
+// different Pods. A worker is a goroutine only while there is work.
+type workers struct {
+	sync func(context.Context, *podState) verdict
+	wg   sync.WaitGroup
+
+	mu   sync.Mutex // guards what follows
+	ctx  context.Context
+	jobs map[types.UID]*job
+}
+
+// verdict is what a sync says about the next one.
+type verdict struct {
+	after time.Duration // sync again after that time; 0: when something happens
+	done  bool          // nothing of the Pod is left
+}
+
+// job is the work on one Pod. Its state belongs to the goroutine that runs.
+type job struct {
+	state   *podState
+	running bool
+	dirty   bool
+	timer   *time.Timer
+}
+
+func newWorkers(sync func(context.Context, *podState) verdict) *workers {
+	return &workers{sync: sync, jobs: map[types.UID]*job{}}
+}
+
+// start lets work begin. Pokes before it are lost: poke everything after it.
+func (w *workers) start(ctx context.Context) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ctx = ctx
+}
+
+// stop lets no work begin any more and waits for what runs.
+func (w *workers) stop() {
+	w.mu.Lock()
+	w.ctx = nil
+	for _, j := range w.jobs {
+		j.stopTimer()
+	}
+	w.mu.Unlock()
+	w.wg.Wait()
+}
+
+// poke has the Pod looked at soon, once, however often it is called.
+func (w *workers) poke(ref podRef) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ctx == nil || w.ctx.Err() != nil {
+		return
+	}
+	j := w.jobs[ref.uid]
+	if j == nil {
+		j = &job{state: newPodState(ref)}
+		w.jobs[ref.uid] = j
+	}
+	j.dirty = true
+	if !j.running {
+		j.running = true
+		j.stopTimer()
+		w.wg.Add(1)
+		go w.work(w.ctx, j)
+	}
+}
+
+// work syncs until the Pod is clean.
+func (w *workers) work(ctx context.Context, j *job) {
+	defer w.wg.Done()
+	var v verdict
+	for w.begin(ctx, j, v) {
+		v = w.sync(ctx, j.state)
+	}
+}
+
+// begin claims the next sync, or ends the goroutine.
+func (w *workers) begin(ctx context.Context, j *job, last verdict) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if j.dirty && w.ctx != nil && ctx.Err() == nil {
+		j.dirty = false
+		return true
+	}
+	j.running = false
+	switch {
+	case w.ctx == nil || ctx.Err() != nil:
+	case last.done:
+		delete(w.jobs, j.state.ref.uid)
+	case last.after > 0:
+		ref := j.state.ref
+		j.timer = time.AfterFunc(last.after, func() { w.poke(ref) })
+	}
+	return false
+}
+
+func (j *job) stopTimer() {
+	if j.timer != nil {
+		j.timer.Stop()
+		j.timer = nil
+	}
+}
+
+// known returns the Pods that have a job.
+func (w *workers) known() []podRef {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := make([]podRef, 0, len(w.jobs))
+	for _, j := range w.jobs {
+		out = append(out, j.state.ref)
+	}
+	return out
+}

@@ -1,0 +1,260 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/workqueue"
+)
+
+const (
+	// writerCount is how many statuses are written at once.
+	writerCount = 4
+	// statusPause collects the small steps of a starting Pod into one write. What
+	// others wait for (ready, phase, the end) is not held back.
+	statusPause = 200 * time.Millisecond
+	// writeTimeout bounds one request to the API server.
+	writeTimeout = 30 * time.Second
+)
+
+// statuses writes the Pods' statuses to the API and deletes Pods that have ended. Only
+// the latest status of a Pod is written, and it is written until the API has it.
+type statuses struct {
+	client kubernetes.Interface
+	lister func(podRef) *v1.Pod // the informer's view
+	log    *slog.Logger
+	step   func(string)
+	queue  workqueue.TypedRateLimitingInterface[types.UID]
+
+	mu   sync.Mutex // guards what follows
+	pods map[types.UID]*reported
+}
+
+// reported is what is to be said of a Pod, and what was said.
+type reported struct {
+	ref     podRef
+	want    v1.PodStatus
+	remove  bool    // delete the object once the status is written
+	written *v1.Pod // the API's last answer
+}
+
+func newStatuses(client kubernetes.Interface, lister func(podRef) *v1.Pod, log *slog.Logger, step func(string)) *statuses {
+	return &statuses{
+		client: client, lister: lister, log: log, step: step,
+		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](100*time.Millisecond, 10*time.Second)),
+		pods:  map[types.UID]*reported{},
+	}
+}
+
+// run writes until ctx ends.
+func (s *statuses) run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for range writerCount {
+		wg.Go(func() {
+			for s.next(ctx) {
+			}
+		})
+	}
+	<-ctx.Done()
+	s.queue.ShutDown()
+	wg.Wait()
+	return nil
+}
+
+// set has a status written.
+func (s *statuses) set(ref podRef, want v1.PodStatus) {
+	s.mu.Lock()
+	r := s.pods[ref.uid]
+	if r == nil {
+		r = &reported{ref: ref}
+		s.pods[ref.uid] = r
+	}
+	before := r.want
+	r.want = want
+	s.mu.Unlock()
+	switch {
+	case equality.Semantic.DeepEqual(before, want):
+	case urgent(before, want):
+		s.queue.Add(ref.uid)
+	default:
+		s.queue.AddAfter(ref.uid, statusPause)
+	}
+}
+
+// remove has the object deleted after its last status is written.
+func (s *statuses) remove(ref podRef) {
+	s.mu.Lock()
+	r := s.pods[ref.uid]
+	if r != nil {
+		r.remove = true
+	}
+	s.mu.Unlock()
+	if r != nil {
+		s.queue.Add(ref.uid)
+	}
+}
+
+// forget drops a Pod that the API does not know any more.
+func (s *statuses) forget(uid types.UID) {
+	s.mu.Lock()
+	delete(s.pods, uid)
+	s.mu.Unlock()
+	s.queue.Forget(uid)
+}
+
+// urgent tells that somebody waits for this change.
+func urgent(before, after v1.PodStatus) bool {
+	return before.Phase != after.Phase || isReady(before) != isReady(after) || len(before.ContainerStatuses) == 0
+}
+
+func isReady(s v1.PodStatus) bool {
+	for _, c := range s.Conditions {
+		if c.Type == v1.PodReady {
+			return c.Status == v1.ConditionTrue
+		}
+	}
+	return false
+}
+
+func (s *statuses) next(ctx context.Context) bool {
+	uid, shutdown := s.queue.Get()
+	if shutdown {
+		return false
+	}
+	defer s.queue.Done(uid)
+	if err := s.write(ctx, uid); err != nil {
+		if ctx.Err() == nil {
+			s.log.Warn("a pod's status cannot be written", "uid", uid, "error", err)
+		}
+		s.queue.AddRateLimited(uid)
+		return true
+	}
+	s.queue.Forget(uid)
+	return true
+}
+
+// write makes the API's status the wanted one, and deletes the object if it is time.
+func (s *statuses) write(ctx context.Context, uid types.UID) error {
+	s.mu.Lock()
+	r := s.pods[uid]
+	if r == nil {
+		s.mu.Unlock()
+		return nil
+	}
+	now := *r
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	base := s.base(now)
+	if base == nil {
+		s.forget(uid)
+		return nil
+	}
+	answer, err := s.update(ctx, base, now.want)
+	if apierrors.IsConflict(err) {
+		if base, err = s.client.CoreV1().Pods(now.ref.namespace).Get(ctx, now.ref.name, metav1.GetOptions{}); err == nil {
+			answer, err = s.update(ctx, base, now.want)
+		}
+	}
+	if apierrors.IsNotFound(err) || errors.Is(err, errOtherPod) {
+		s.forget(uid)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	r.written = answer
+	s.mu.Unlock()
+	if !now.remove {
+		return nil
+	}
+	return s.delete(ctx, now.ref)
+}
+
+// base is the newest known version of the object: a conflict tells if there is a newer.
+func (s *statuses) base(r reported) *v1.Pod {
+	listed := s.lister(r.ref)
+	if listed == nil || r.written == nil {
+		return listed
+	}
+	if n, err := compareVersions(listed.ResourceVersion, r.written.ResourceVersion); err == nil && n < 0 {
+		return r.written
+	}
+	return listed
+}
+
+var errOtherPod = errors.New("another pod has the name")
+
+// update writes a status unless the API has it. Conditions of others are left alone.
+func (s *statuses) update(ctx context.Context, base *v1.Pod, want v1.PodStatus) (*v1.Pod, error) {
+	want = *want.DeepCopy()
+	want.Conditions = withOthers(want.Conditions, base.Status.Conditions)
+	keepOthers(&want, base.Status)
+	if equality.Semantic.DeepEqual(base.Status, want) {
+		return base, nil
+	}
+	pod := base.DeepCopy()
+	pod.Status = want
+	answer, err := s.client.CoreV1().Pods(base.Namespace).UpdateStatus(ctx, pod, metav1.UpdateOptions{})
+	if err == nil {
+		s.step("status")
+	}
+	return answer, err
+}
+
+// withOthers replaces the conditions that are not ours with the API's own.
+func withOthers(want, base []v1.PodCondition) []v1.PodCondition {
+	var out []v1.PodCondition
+	for _, c := range want {
+		if isOurs(c.Type) {
+			out = append(out, c)
+		}
+	}
+	for _, c := range base {
+		if !isOurs(c.Type) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func isOurs(kind v1.PodConditionType) bool {
+	switch kind {
+	case v1.PodReadyToStartContainers, v1.PodInitialized, v1.PodReady, v1.ContainersReady, v1.PodScheduled:
+		return true
+	}
+	return false
+}
+
+// keepOthers keeps what other writers own, or what must never change again.
+func keepOthers(want *v1.PodStatus, base v1.PodStatus) {
+	want.NominatedNodeName = base.NominatedNodeName
+	want.EphemeralContainerStatuses = base.EphemeralContainerStatuses
+	want.ResourceClaimStatuses = base.ResourceClaimStatuses
+	if base.StartTime != nil {
+		want.StartTime = base.StartTime
+	}
+}
+
+// delete removes the object for good, if it is still the same Pod.
+func (s *statuses) delete(ctx context.Context, ref podRef) error {
+	none := int64(0)
+	err := s.client.CoreV1().Pods(ref.namespace).Delete(ctx, ref.name, metav1.DeleteOptions{
+		GracePeriodSeconds: &none, Preconditions: metav1.NewUIDPreconditions(string(ref.uid)),
+	})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return err
+	}
+	s.step("deleted")
+	return nil
+}
