@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -48,7 +49,7 @@ type file struct {
 }
 
 // openFile opens the file at path and returns the revision it is at. A missing file is made.
-func openFile(path string) (*file, uint64, error) {
+func openFile(path string, log *slog.Logger) (*file, uint64, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := createFile(path); err != nil {
@@ -59,7 +60,7 @@ func openFile(path string) (*file, uint64, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("open store file: %w", err)
 	}
-	rev, err := checkFile(f)
+	rev, err := checkFile(f, log)
 	if err != nil {
 		f.Close()
 		return nil, 0, err
@@ -134,14 +135,14 @@ func syncDir(dir string) error {
 }
 
 // checkFile locks f and makes sure that it is whole. It returns the revision that the file is at.
-func checkFile(f *os.File) (uint64, error) {
+func checkFile(f *os.File, log *slog.Logger) (uint64, error) {
 	if err := lock(f); err != nil {
 		return 0, fmt.Errorf("%w: %s: %w; another kube-lite runs with this data directory (see `kube-lite status`)",
 			ErrInUse, f.Name(), err)
 	}
 	var format string
 	var rev uint64
-	err := verify(f, func(bucket string, key, value []byte) error {
+	meta, err := verify(f, func(bucket string, key, value []byte) error {
 		switch {
 		case bucket == string(objectsBucket):
 			_, err := decodeRecord(key, value)
@@ -159,6 +160,9 @@ func checkFile(f *os.File) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%w: %s: %w; restore the file from a backup, or move it away to start with an empty cluster, "+
 			"or remove the whole instance with `kube-lite reset`", ErrCorrupt, f.Name(), err)
+	}
+	if meta.lone {
+		log.Warn("One of the two headers of the store file is damaged: the last write may be lost", "file", f.Name(), "revision", rev)
 	}
 	return rev, nil
 }

@@ -59,7 +59,7 @@ func (v *view) GetList(ctx context.Context, key string, opts storage.ListOptions
 	if p.err != nil {
 		return p.err
 	}
-	return p.finish(listObj, rev, t, prefix, start, opts)
+	return p.finish(listObj, rev, prefix, opts)
 }
 
 // at returns the index as of rev, or the current one for 0, with its revision. It fails if that is gone, or if the
@@ -101,9 +101,10 @@ type page struct {
 	pred  storage.SelectionPredicate
 	items reflect.Value
 
-	last string // the key looked at last
-	more bool   // there are keys after it
-	err  error
+	count int64  // keys from the start of the page on, known for a predicate that selects all
+	last  string // the key looked at last
+	more  bool   // there are keys after it
+	err   error
 }
 
 func (p *page) full() bool { return p.pred.Limit > 0 && int64(p.items.Len()) >= p.pred.Limit }
@@ -111,7 +112,8 @@ func (p *page) full() bool { return p.pred.Limit > 0 && int64(p.items.Len()) >= 
 // fill adds the entries under prefix from the key start on until the page is full.
 func (p *page) fill(ctx context.Context, t *index, prefix, start string) {
 	if p.pred.Empty() {
-		p.grow(t.Len())
+		p.count = count(t, prefix, start, p.view.prefix)
+		p.grow(int(p.count))
 	}
 	n := 0
 	scan(t, prefix, start, func(e *entry) bool {
@@ -127,6 +129,14 @@ func (p *page) fill(ctx context.Context, t *index, prefix, start string) {
 		p.add(e)
 		return p.err == nil
 	})
+}
+
+func count(t *index, prefix, start, all string) (n int64) {
+	if prefix == all && start == "" {
+		return int64(t.Len())
+	}
+	scan(t, prefix, start, func(*entry) bool { n++; return true })
+	return n
 }
 
 // grow makes room for n items, or for a page of them.
@@ -157,15 +167,11 @@ func (p *page) add(e *entry) {
 }
 
 // finish sets the list's own metadata.
-func (p *page) finish(listObj runtime.Object, rev uint64, t *index, prefix, start string, opts storage.ListOptions) error {
+func (p *page) finish(listObj runtime.Object, rev uint64, prefix string, opts storage.ListOptions) error {
 	if p.items.IsNil() {
 		p.items.Set(reflect.MakeSlice(p.items.Type(), 0, 0)) // an empty list is [], not null
 	}
-	count := int64(0)
-	if p.more && p.pred.Empty() { // else nobody is told
-		scan(t, prefix, start, func(*entry) bool { count++; return true })
-	}
-	token, remaining, err := storage.PrepareContinueToken(p.last, prefix, int64(rev), count, p.more, opts)
+	token, remaining, err := storage.PrepareContinueToken(p.last, prefix, int64(rev), p.count, p.more, opts)
 	if err != nil {
 		return err
 	}

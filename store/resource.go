@@ -56,13 +56,13 @@ type resource struct {
 	changed chan struct{}
 }
 
+// newResource returns a resource whose past before rev is unknown.
 func newResource(prefix string, rev uint64) *resource {
-	return &resource{
-		prefix:  prefix,
-		tree:    newIndex(),
-		history: history{compacted: rev},
-		changed: make(chan struct{}),
+	r := &resource{prefix: prefix, tree: newIndex(), changed: make(chan struct{})}
+	if rev > firstRevision { // else there is no past
+		r.history.compacted = rev
 	}
+	return r
 }
 
 func (r *resource) clone(t *index) *index {

@@ -97,13 +97,14 @@ func Open(path string, opts Options) (*Store, error) {
 	opts.HistoryBytes = cmp.Or(opts.HistoryBytes, DefaultHistoryBytes)
 	opts.HistoryAge = cmp.Or(opts.HistoryAge, DefaultHistoryAge)
 	opts.BookmarkInterval = cmp.Or(opts.BookmarkInterval, DefaultBookmarkInterval)
-	f, rev, err := openFile(path)
+	opts.Log = cmp.Or(opts.Log, slog.Default())
+	f, rev, err := openFile(path, opts.Log)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{
 		opts:      opts,
-		log:       cmp.Or(opts.Log, slog.Default()),
+		log:       opts.Log,
 		file:      f,
 		rev:       rev,
 		resources: map[string]*resource{},

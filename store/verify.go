@@ -39,6 +39,9 @@ var order = binary.LittleEndian // bbolt writes in the byte order of the machine
 
 type boltMeta struct {
 	pageSize, root, freelist, pages, txid uint64
+	// lone says that the other meta page is not valid. A power cut in the midst of writing it does that, and then nobody
+	// was told of the write that it stood for; but nothing tells a garbled one from that.
+	lone bool
 }
 
 type verifier struct {
@@ -50,28 +53,29 @@ type verifier struct {
 }
 
 // verify checks the structure of f and calls visit for every key and value of its buckets.
-func verify(f *os.File, visit func(bucket string, key, value []byte) error) error {
+func verify(f *os.File, visit func(bucket string, key, value []byte) error) (boltMeta, error) {
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return boltMeta{}, err
 	}
 	meta, err := readMeta(f, info.Size())
 	if err != nil {
-		return err
+		return meta, err
 	}
 	if need := meta.pages * meta.pageSize; uint64(info.Size()) < need {
-		return fmt.Errorf("truncated: it has %d bytes and needs %d", info.Size(), need)
+		return meta, fmt.Errorf("truncated: it has %d bytes and needs %d", info.Size(), need)
 	}
 	v := &verifier{r: f, meta: meta, seen: map[uint64]bool{}, visit: visit}
-	if err := v.tree("", meta.root); err != nil {
-		return err
+	if err := v.tree("", meta.root, nil, nil); err != nil {
+		return meta, err
 	}
-	return v.checkFreelist()
+	return meta, v.checkFreelist()
 }
 
 // readMeta finds the meta page that bbolt would take.
 func readMeta(r io.ReaderAt, size int64) (boltMeta, error) {
 	var best boltMeta
+	valid := map[int64]bool{}
 	head := make([]byte, pageHeader+metaSize)
 	for pageSize := int64(1 << 10); pageSize <= maxPageSize; pageSize *= 2 {
 		for _, at := range []int64{0, pageSize} {
@@ -79,15 +83,17 @@ func readMeta(r io.ReaderAt, size int64) (boltMeta, error) {
 				return best, err
 			}
 			m, ok := parseMeta(head)
-			if ok && m.pageSize == uint64(pageSize) && m.txid >= best.txid {
+			if ok = ok && m.pageSize == uint64(pageSize); ok && m.txid >= best.txid {
 				best = m
 			}
+			valid[at] = valid[at] || ok
 			clear(head)
 		}
 	}
 	if best.pageSize == 0 {
 		return best, fmt.Errorf("not a store file (no valid header in its %d bytes)", size)
 	}
+	best.lone = !valid[0] || !valid[int64(best.pageSize)]
 	return best, nil
 }
 
@@ -132,42 +138,54 @@ func (v *verifier) page(id uint64) (flags, count uint16, body []byte, err error)
 	return order.Uint16(head[8:]), order.Uint16(head[10:]), body, nil
 }
 
-// tree checks the B+tree of the bucket of that name; the root bucket has the name "".
-func (v *verifier) tree(bucket string, id uint64) error {
+// tree checks the B+tree of the bucket of that name; the root bucket has the name "". Its keys are at least low and less
+// than high, or unbounded if those are nil.
+func (v *verifier) tree(bucket string, id uint64, low, high []byte) error {
 	flags, count, body, err := v.page(id)
 	if err != nil {
 		return err
 	}
-	switch flags {
-	case leafPage:
-		if err := v.leaf(bucket, body, count); err != nil {
-			return fmt.Errorf("page %d: %w", id, err)
-		}
-		return nil
-	case branchPage:
-		if count == 0 {
-			return fmt.Errorf("page %d is garbled: no children", id)
-		}
-		for i := range int(count) {
-			e, ok := slice(body, pageHeader+i*pageElem, pageElem)
-			if !ok {
-				return fmt.Errorf("page %d is garbled: element %d", id, i)
-			}
-			if _, ok := slice(body, pageHeader+i*pageElem+int(order.Uint32(e)), int(order.Uint32(e[4:]))); !ok {
-				return fmt.Errorf("page %d is garbled: key %d", id, i)
-			}
-			if err := v.tree(bucket, order.Uint64(e[8:])); err != nil {
-				return err
-			}
-		}
-		return nil
+	switch {
+	case flags == leafPage:
+		err = v.leaf(bucket, body, count, low, high)
+	case flags == branchPage && count > 0:
+		err = v.branch(bucket, body, int(count), low, high)
 	default:
-		return fmt.Errorf("page %d is garbled: flags %#x", id, flags)
+		err = fmt.Errorf("garbled: flags %#x, count %d", flags, count)
 	}
+	if err != nil {
+		return fmt.Errorf("page %d: %w", id, err)
+	}
+	return nil
 }
 
-func (v *verifier) leaf(bucket string, body []byte, count uint16) error {
-	var last []byte
+func (v *verifier) branch(bucket string, body []byte, count int, low, high []byte) error {
+	keys, children := make([][]byte, count), make([]uint64, count)
+	for i := range count {
+		at := pageHeader + i*pageElem
+		e, ok := slice(body, at, pageElem)
+		if !ok {
+			return fmt.Errorf("garbled: element %d", i)
+		}
+		key, ok := slice(body, at+int(order.Uint32(e)), int(order.Uint32(e[4:])))
+		if !ok || !between(key, low, high) {
+			return fmt.Errorf("garbled: key %d", i)
+		}
+		keys[i], children[i], low = key, order.Uint64(e[8:]), key
+	}
+	for i, child := range children {
+		end := high
+		if i+1 < count {
+			end = keys[i+1]
+		}
+		if err := v.tree(bucket, child, keys[i], end); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *verifier) leaf(bucket string, body []byte, count uint16, low, high []byte) error {
 	for i := range int(count) {
 		at := pageHeader + i*pageElem
 		e, ok := slice(body, at, pageElem)
@@ -176,32 +194,33 @@ func (v *verifier) leaf(bucket string, body []byte, count uint16) error {
 		}
 		pos, ksize, vsize := int(order.Uint32(e[4:])), int(order.Uint32(e[8:])), int(order.Uint32(e[12:]))
 		kv, ok := slice(body, at+pos, ksize+vsize)
-		if !ok {
+		if !ok || !between(kv[:ksize], low, high) || i > 0 && bytes.Equal(kv[:ksize], low) {
 			return fmt.Errorf("garbled: key %d", i)
 		}
 		key, value := kv[:ksize], kv[ksize:]
-		if i > 0 && bytes.Compare(last, key) >= 0 {
-			return fmt.Errorf("garbled: key %d is out of order", i)
-		}
-		last = key
 		if err := v.value(bucket, order.Uint32(e), key, value); err != nil {
 			return fmt.Errorf("key %q: %w", key, err)
 		}
+		low = key
 	}
 	return nil
+}
+
+func between(key, low, high []byte) bool {
+	return bytes.Compare(key, low) >= 0 && (high == nil || bytes.Compare(key, high) < 0)
 }
 
 func (v *verifier) value(bucket string, flags uint32, key, value []byte) error {
 	switch isBucket := flags&bucketElem != 0; {
 	case bucket == "" && isBucket && len(value) >= bucketHeader:
 		if root := order.Uint64(value); root != 0 {
-			return v.tree(string(key), root)
+			return v.tree(string(key), root, nil, nil)
 		}
 		inline := value[bucketHeader:] // a small bucket lies in its parent's page
 		if len(inline) < pageHeader || order.Uint16(inline[8:]) != leafPage {
 			return errors.New("garbled: inline bucket")
 		}
-		return v.leaf(string(key), inline, order.Uint16(inline[10:]))
+		return v.leaf(string(key), inline, order.Uint16(inline[10:]), nil, nil)
 	case bucket != "" && !isBucket:
 		return v.visit(bucket, key, value)
 	default:
