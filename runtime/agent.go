@@ -98,7 +98,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 // Run registers the Node, keeps its heartbeat and drives its Pods until ctx ends and
 // everything it started has ended. Containers go on running.
 func (a *Agent) Run(ctx context.Context) error {
-	if err := os.MkdirAll(filepath.Join(a.opts.Root, "pods"), 0o750); err != nil {
+	if err := os.MkdirAll(filepath.Join(a.opts.Root, podsDir), 0o750); err != nil {
 		return fmt.Errorf("runtime: make the directory of pods: %w", err)
 	}
 	sink := a.events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: a.client.CoreV1().Events("")})
@@ -132,8 +132,7 @@ func (a *Agent) drivePods(ctx context.Context) error {
 // pokeAll has every Pod looked at: those of the API, those that Docker has containers
 // of, and those that left a directory.
 func (a *Agent) pokeAll() {
-	pods, _ := a.pods.List(labels.Everything())
-	for _, pod := range pods {
+	for _, pod := range a.allPods() {
 		a.pokePod(pod)
 	}
 	for _, ref := range a.mirror.refs() {
@@ -146,12 +145,18 @@ func (a *Agent) pokeAll() {
 	for _, ref := range a.workers.known() {
 		known[ref.uid] = true
 	}
-	dirs, _ := os.ReadDir(filepath.Join(a.opts.Root, "pods"))
+	dirs, _ := os.ReadDir(filepath.Join(a.opts.Root, podsDir))
 	for _, d := range dirs {
 		if uid := types.UID(d.Name()); !known[uid] {
 			a.workers.poke(uidOnly(uid))
 		}
 	}
+}
+
+// allPods are the Pods of the API, on whichever node.
+func (a *Agent) allPods() []*v1.Pod {
+	pods, _ := a.pods.List(labels.Everything()) // a lister cannot fail
+	return pods
 }
 
 func (a *Agent) pokePod(pod *v1.Pod) {

@@ -16,6 +16,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
+// podsDir holds a directory for each Pod, below the agent's root.
+const podsDir = "pods"
+
 // The files that every Pod gets.
 const (
 	hostsFile      = "etc-hosts"
@@ -32,7 +35,7 @@ const (
 )
 
 // podDir is the directory of all that is the Pod's.
-func (a *Agent) podDir(uid types.UID) string { return filepath.Join(a.opts.Root, "pods", string(uid)) }
+func (a *Agent) podDir(uid types.UID) string { return filepath.Join(a.opts.Root, podsDir, string(uid)) }
 
 // writeFile replaces a file's content in place: it is mounted, so a new file under its
 // name would not be seen.

@@ -99,7 +99,8 @@ func (d *decision) findSandbox(have []instance) {
 		d.sandboxLost = !last.StartedAt.IsZero()
 	}
 	for _, i := range have {
-		if i.isSandbox() && i.ID != d.sandbox.ID && !i.Running() {
+		// The latest one stays until its successor is there: it holds the attempt.
+		if i.isSandbox() && i.ID != last.ID && !i.Running() {
 			d.remove = append(d.remove, i)
 		}
 	}

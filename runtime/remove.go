@@ -1,0 +1,35 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+)
+
+// Remove takes away everything of an instance that this room made: its containers,
+// killed without a grace period; the directory of its Pods below root, with what is
+// mounted there; its network. No agent of the instance may run. What is gone already is
+// fine, so it can be repeated.
+func Remove(ctx context.Context, engine *docker.Engine, instanceName, root string) error {
+	found, err := engine.List(ctx, docker.InstanceLabel(instanceName))
+	if err != nil {
+		return err
+	}
+	var all []instance
+	for _, c := range found {
+		i, _ := fromLabels(c)
+		i.Container = c
+		all = append(all, i)
+	}
+	if err := eachAtOnce(all, func(i instance) error { return engine.Remove(ctx, i.ID) }); err != nil {
+		return err
+	}
+	dirs := removeTree(filepath.Join(root, podsDir))
+	if dirs != nil {
+		dirs = fmt.Errorf("remove the directory of pods: %w", dirs)
+	}
+	return errors.Join(dirs, engine.RemoveNetwork(ctx, docker.NetworkName(instanceName)))
+}
