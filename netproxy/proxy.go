@@ -1,13 +1,21 @@
 package netproxy
 
 import (
-	"context"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
+	"sync"
+
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
 
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	discoveryinformers "k8s.io/client-go/informers/discovery/v1"
-	"k8s.io/client-go/tools/record"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	discoverylisters "k8s.io/client-go/listers/discovery/v1"
 )
 
 // Options say what one instance's proxy works on. Every field but NodePortAddresses, Recorder and Log is required.
@@ -15,7 +23,7 @@ type Options struct {
 	// Instance is the name of the kube-lite instance. It goes, hashed, into every chain name.
 	Instance string
 	// Bridge is the name of the network device that the pods are attached to, at most 15 characters.
-	// It must exist while Run runs; when it disappears and comes back, route and settings are made anew.
+	// It may come later than Run and go meanwhile: route and settings are made when it is there.
 	Bridge string
 	// NodeName is this node's name in EndpointSlices; it decides what counts as local for a traffic policy.
 	NodeName string
@@ -32,26 +40,111 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Proxy keeps the kernel's rules equal to the Services and EndpointSlices of its informers.
-type Proxy struct{}
-
-// New checks opts, finds iptables, and registers with the informers. It changes nothing on the machine.
-func New(services coreinformers.ServiceInformer, slices discoveryinformers.EndpointSliceInformer, opts Options) (*Proxy, error) {
-	_, _ = services, slices
-	return &Proxy{}, nil
-}
-
-// Run applies the rules and keeps them until ctx ends, then returns nil. The rules stay: see Cleanup.
-func (p *Proxy) Run(ctx context.Context) error {
-	<-ctx.Done()
+// validate finds what would make rules that iptables rejects, or that translate too much.
+func (o Options) validate() error {
+	switch {
+	case o.Instance == "":
+		return errors.New("netproxy: no instance name")
+	case o.Bridge == "" || len(o.Bridge) > 15:
+		return fmt.Errorf("netproxy: bridge name %q: want 1 to 15 characters", o.Bridge)
+	case !o.ServiceCIDR.IsValid() || !o.ServiceCIDR.Addr().Is4():
+		return fmt.Errorf("netproxy: service CIDR %q: want an IPv4 range", o.ServiceCIDR)
+	case !o.PodCIDR.IsValid() || !o.PodCIDR.Addr().Is4():
+		return fmt.Errorf("netproxy: pod CIDR %q: want an IPv4 range", o.PodCIDR)
+	case o.PodCIDR.Overlaps(o.ServiceCIDR):
+		return fmt.Errorf("netproxy: pod CIDR %s and service CIDR %s overlap", o.PodCIDR, o.ServiceCIDR)
+	}
+	for _, p := range o.NodePortAddresses {
+		if !p.IsValid() || !p.Addr().Is4() {
+			return fmt.Errorf("netproxy: node port addresses %q: want IPv4 ranges", p)
+		}
+	}
 	return nil
 }
 
-// Cleanup removes every chain, jump and route of the instance. It may be called at any time and any number of times.
-func Cleanup(ctx context.Context, opts Options) error { return nil }
+// Proxy keeps the kernel's rules equal to the Services and EndpointSlices of its informers.
+type Proxy struct {
+	services corelisters.ServiceLister
+	slices   discoverylisters.EndpointSliceLister
+	synced   []cache.InformerSynced
+	nodeName string
+	recorder record.EventRecorder
+	log      *slog.Logger
+	backend  *backend
 
-// Check tells whether this machine can do what Run needs, in one sentence that says what to do if not.
-func Check() error { return nil }
+	// Each holds one token: that there is something to look at, not what.
+	objectsChanged, hostChanged, rulesChanged chan struct{}
+	ready                                     chan struct{} // closed when the rules stand for the first time
 
-// ChainPrefix is what the names of all iptables chains of an instance begin with.
-func ChainPrefix(instance string) string { return "KUBE-LITE-" }
+	// What follows belongs to the one goroutine of Run that does the work.
+	readyOnce  sync.Once
+	hostReady  bool // the route stood at least once
+	settings   settings
+	host       host
+	applier    applier
+	ports      reservations
+	troubles   troubles
+	flows      udpFlows
+	generation uint32 // of the nftables rules when they were last known to be right
+}
+
+// New checks opts, finds iptables, and registers with the informers. It changes nothing on the machine.
+func New(services coreinformers.ServiceInformer, slices discoveryinformers.EndpointSliceInformer, opts Options) (*Proxy, error) {
+	if err := opts.validate(); err != nil {
+		return nil, err
+	}
+	backend, err := findBackend()
+	if err != nil {
+		return nil, err
+	}
+	log := cmp.Or(opts.Log, slog.Default())
+	prefix := ChainPrefix(opts.Instance)
+	p := &Proxy{
+		services:       services.Lister(),
+		slices:         slices.Lister(),
+		nodeName:       opts.NodeName,
+		recorder:       opts.Recorder,
+		log:            log,
+		backend:        backend,
+		objectsChanged: make(chan struct{}, 1),
+		hostChanged:    make(chan struct{}, 1),
+		rulesChanged:   make(chan struct{}, 1),
+		ready:          make(chan struct{}),
+		settings: settings{
+			prefix:            prefix,
+			bridge:            opts.Bridge,
+			podCIDR:           opts.PodCIDR.Masked(),
+			serviceCIDR:       opts.ServiceCIDR.Masked(),
+			nodePortAddresses: opts.NodePortAddresses,
+		},
+		host:     host{bridge: opts.Bridge, serviceCIDR: opts.ServiceCIDR, log: log, told: map[string]bool{}},
+		applier:  applier{run: backend, jumps: backend.jumps, prefix: prefix, bridge: opts.Bridge, log: log},
+		troubles: troubles{},
+		ports:    reservations{open: openNodePort, held: map[nodePort]io.Closer{}},
+	}
+	changed := func() { signal(p.objectsChanged) }
+	handler := cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { changed() },
+		UpdateFunc: func(any, any) { changed() },
+		DeleteFunc: func(any) { changed() },
+	}
+	for _, informer := range []cache.SharedIndexInformer{services.Informer(), slices.Informer()} {
+		registration, err := informer.AddEventHandler(handler)
+		if err != nil {
+			return nil, fmt.Errorf("netproxy: registering with an informer: %w", err)
+		}
+		p.synced = append(p.synced, registration.HasSynced)
+	}
+	return p, nil
+}
+
+// Ready is closed when the rules stand for the first time.
+func (p *Proxy) Ready() <-chan struct{} { return p.ready }
+
+// signal leaves a token unless one waits already.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

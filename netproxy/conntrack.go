@@ -1,0 +1,105 @@
+package netproxy
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// udpFlows knows where UDP to Services goes. conntrack keeps sending a client that never pauses to the endpoint
+// that it had, also when that is gone, and past a Service that had no endpoint when the client began.
+type udpFlows struct {
+	serviceCIDR netip.Prefix
+	services    map[netip.AddrPort]endpointSet // by ClusterIP or externalIP
+	nodePorts   map[uint16]endpointSet
+}
+
+type endpointSet map[netip.AddrPort]bool
+
+// udpFlowsOf collects what is current.
+func udpFlowsOf(serviceCIDR netip.Prefix, ports []servicePort) udpFlows {
+	f := udpFlows{serviceCIDR, map[netip.AddrPort]endpointSet{}, map[uint16]endpointSet{}}
+	for i := range ports {
+		sp := &ports[i]
+		if sp.Protocol != corev1.ProtocolUDP {
+			continue
+		}
+		f.services[netip.AddrPortFrom(sp.ClusterIP, sp.Port)] = setOf(sp.Internal)
+		for _, ip := range sp.ExternalIPs {
+			f.services[netip.AddrPortFrom(ip, sp.Port)] = setOf(sp.External)
+		}
+		if sp.NodePort != 0 {
+			f.nodePorts[sp.NodePort] = setOf(sp.External)
+		}
+	}
+	return f
+}
+
+func setOf(eps []netip.AddrPort) endpointSet {
+	set := make(endpointSet, len(eps))
+	for _, ep := range eps {
+		set[ep] = true
+	}
+	return set
+}
+
+// staleFlows matches the UDP flows that do not go where now says.
+type staleFlows struct {
+	now, before udpFlows
+	local       map[netip.Addr]bool // this machine's addresses
+}
+
+// MatchConntrackFlow implements netlink.CustomConntrackFilter.
+func (s staleFlows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
+	if flow.Forward.Protocol != unix.IPPROTO_UDP {
+		return false
+	}
+	dst, ok := netip.AddrFromSlice(flow.Forward.DstIP)
+	src, ok2 := netip.AddrFromSlice(flow.Reverse.SrcIP)
+	if !ok || !ok2 {
+		return false
+	}
+	asked := netip.AddrPortFrom(dst.Unmap(), flow.Forward.DstPort)
+	answers := netip.AddrPortFrom(src.Unmap(), flow.Reverse.SrcPort)
+	if eps, ok := s.now.services[asked]; ok {
+		return !eps[answers]
+	}
+	if _, was := s.before.services[asked]; was || s.now.serviceCIDR.Contains(asked.Addr()) {
+		return true
+	}
+	if !s.local[asked.Addr()] {
+		return false
+	}
+	if eps, ok := s.now.nodePorts[asked.Port()]; ok {
+		return !eps[answers]
+	}
+	_, was := s.before.nodePorts[asked.Port()]
+	return was
+}
+
+// forgetStaleFlows has the kernel forget flows that point at what is gone, so that their next packet is translated
+// anew. It reads the whole conntrack table, and therefore does so only when something about UDP changed.
+func forgetStaleFlows(before, now udpFlows) (forgotten uint, err error) {
+	if reflect.DeepEqual(before, now) {
+		return 0, nil
+	}
+	local := map[netip.Addr]bool{}
+	addrs, err := netlink.AddrList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return 0, fmt.Errorf("listing this machine's addresses: %w", err)
+	}
+	for _, a := range addrs {
+		if addr, ok := netip.AddrFromSlice(a.IP); ok {
+			local[addr.Unmap()] = true
+		}
+	}
+	forgotten, err = netlink.ConntrackDeleteFilters(netlink.ConntrackTable, netlink.FAMILY_V4, staleFlows{now, before, local})
+	if err != nil {
+		err = fmt.Errorf("removing stale UDP flows from conntrack: %w", err)
+	}
+	return forgotten, err
+}

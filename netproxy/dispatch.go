@@ -1,0 +1,70 @@
+package netproxy
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+)
+
+// A dispatch is a tree of chains that finds the rules for a number, a ClusterIP or a port, with few comparisons,
+// and in which a change touches few rules: one flat chain of 1,000 Services takes iptables-restore 60 ms to write
+// again, a branch takes 5.
+type dispatch struct {
+	chains chains
+	name   string                          // what the branches' names begin with
+	digits int                             // hexadecimal digits of a key: 8 for an address, 4 for a port
+	match  func(first, last uint32) string // what matches the keys of a branch
+}
+
+// leaf is one key with its rules, which match the key in full themselves.
+type leaf struct {
+	key   uint32
+	rules []string
+}
+
+// fanout is the number of keys up to which a chain lists them all, and of branches below a chain.
+const fanout = 16
+
+// build fills chain with the leaves, or with jumps to branches that differ in one hexadecimal digit.
+func (d dispatch) build(chain string, leaves []leaf) {
+	slices.SortStableFunc(leaves, func(a, b leaf) int { return cmp.Compare(a.key, b.key) })
+	d.grow(chain, leaves, d.digits)
+}
+
+// grow handles leaves that have all but the last digits digits in common.
+func (d dispatch) grow(chain string, leaves []leaf, digits int) {
+	if len(leaves) <= fanout || digits == 0 {
+		for _, l := range leaves {
+			for _, rule := range l.rules {
+				d.chains.add(chain, rule)
+			}
+		}
+		return
+	}
+	shift := 4 * (digits - 1)
+	first, last := leaves[0].key>>shift, leaves[len(leaves)-1].key>>shift
+	if first == last { // a digit that does not tell them apart needs no chain
+		d.grow(chain, leaves, digits-1)
+		return
+	}
+	for len(leaves) > 0 {
+		branch := leaves[0].key >> shift
+		n := len(leaves)
+		if i := slices.IndexFunc(leaves, func(l leaf) bool { return l.key>>shift != branch }); i >= 0 {
+			n = i
+		}
+		name := d.name + hexDigits(branch, d.digits-digits+1)
+		d.chains.add(chain, d.match(branch<<shift, branch<<shift|(1<<shift-1)), "-j", name)
+		d.grow(name, leaves[:n], digits-1)
+		leaves = leaves[n:]
+	}
+}
+
+// hexDigits is v as exactly n hexadecimal digits, so that no two branches share a name.
+func hexDigits(v uint32, n int) string {
+	s := strconv.FormatUint(uint64(v), 16)
+	for len(s) < n {
+		s = "0" + s
+	}
+	return s
+}

@@ -1,0 +1,156 @@
+package netproxy
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// host keeps what the rules stand on: the service CIDR's route and the kernel settings.
+type host struct {
+	bridge      string
+	serviceCIDR netip.Prefix
+	log         *slog.Logger
+	told        map[string]bool // what was warned about already
+}
+
+// ensure makes all of it so, writing only what differs. It returns whether iptables sees what the bridge switches.
+func (h *host) ensure() (switchedSeen bool, err error) {
+	link, err := netlink.LinkByName(h.bridge)
+	if err != nil {
+		return false, fmt.Errorf("finding the pods' bridge %s: %w", h.bridge, err)
+	}
+	if link.Attrs().Flags&net.FlagUp == 0 {
+		return false, fmt.Errorf("the pods' bridge %s is down", h.bridge)
+	}
+	if err := set("/proc/sys/net/ipv4/ip_forward", "1"); err != nil {
+		return false, err
+	}
+	// Packets from 127.0.0.1 leave through the bridge, and their replies come back there.
+	if err := set(h.conf(h.bridge, "route_localnet"), "1"); err != nil {
+		return false, err
+	}
+	h.quietRedirects()
+	switchedSeen = h.showSwitched()
+	if switchedSeen {
+		h.hairpin()
+	}
+	return switchedSeen, h.ensureRoute(link)
+}
+
+// ensureRoute sends the service CIDR to the bridge. Without it a machine that has no default gateway could not even
+// send to a ClusterIP; with it, what no rule translates never leaves the machine.
+func (h *host) ensureRoute(link netlink.Link) error {
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, h.route(link), netlink.RT_FILTER_DST|netlink.RT_FILTER_OIF)
+	if err == nil && len(routes) > 0 {
+		return nil
+	}
+	if err := netlink.RouteReplace(h.route(link)); err != nil {
+		return fmt.Errorf("routing the service CIDR %s to %s: %w", h.serviceCIDR, h.bridge, err)
+	}
+	return nil
+}
+
+func (h *host) route(link netlink.Link) *netlink.Route {
+	masked := h.serviceCIDR.Masked()
+	dst := &net.IPNet{IP: masked.Addr().AsSlice(), Mask: net.CIDRMask(masked.Bits(), 32)}
+	return &netlink.Route{LinkIndex: link.Attrs().Index, Dst: dst, Scope: netlink.SCOPE_LINK, Protocol: unix.RTPROT_STATIC}
+}
+
+// quietRedirects stops ICMP redirects on the bridge. A pod that calls a ClusterIP without endpoints would get one
+// just before the refusal, and the kernel then holds the refusal back: one ICMP error a second for each host.
+// The kernel sends them while either of the two settings is on; the other devices have one of their own.
+func (h *host) quietRedirects() {
+	for _, device := range []string{h.bridge, "all"} {
+		h.warn(set(h.conf(device, "send_redirects"), "0"), "cannot stop ICMP redirects; UDP to Services without endpoints is refused late")
+	}
+}
+
+// showSwitched has iptables see what the bridge switches between pods, on our bridge only where that can be: others,
+// such as libvirt's, are often kept from iptables on purpose.
+func (h *host) showSwitched() bool {
+	const all = "/proc/sys/net/bridge/bridge-nf-call-iptables"
+	if _, err := os.Stat(all); errors.Is(err, fs.ErrNotExist) {
+		// Missing where the kernel has it built in, or no modules at all: then the file tells.
+		_ = exec.Command("modprobe", "br_netfilter").Run()
+	}
+	if read(all) == "1" {
+		return true
+	}
+	err := set(filepath.Join("/sys/class/net", h.bridge, "bridge/nf_call_iptables"), "1")
+	if _, missing := os.Stat(all); err != nil || missing != nil {
+		err = set(all, "1")
+	}
+	h.warn(err, "iptables cannot see what the pods' bridge switches; pods get Service traffic from the gateway's address")
+	return err == nil
+}
+
+// hairpin lets the bridge send a frame back where it came from: what a pod sends to itself through its own Service
+// is translated while it is being switched.
+func (h *host) hairpin() {
+	ports, _ := filepath.Glob(filepath.Join("/sys/class/net", h.bridge, "brif/*/hairpin_mode"))
+	for _, port := range ports {
+		if err := set(port, "1"); err != nil && !errors.Is(err, fs.ErrNotExist) { // a pod may have ended meanwhile
+			h.warn(err, "a pod cannot reach itself through its own Service")
+		}
+	}
+}
+
+// warn logs each sentence once.
+func (h *host) warn(err error, sentence string) {
+	if err == nil || h.told[sentence] {
+		return
+	}
+	h.told[sentence] = true
+	h.log.Warn(sentence, "bridge", h.bridge, "err", err)
+}
+
+func (h *host) conf(device, key string) string {
+	return filepath.Join("/proc/sys/net/ipv4/conf", device, key)
+}
+
+func read(path string) string {
+	b, _ := os.ReadFile(path)
+	return strings.TrimSpace(string(b))
+}
+
+// set writes a kernel setting unless it has the value already: in a container it may be right and read-only.
+func set(path, value string) error {
+	if read(path) == value {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("setting %s to %s: %w", path, value, err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(value); err != nil {
+		return fmt.Errorf("setting %s to %s: %w", path, value, err)
+	}
+	return nil
+}
+
+// removeRoute takes the service CIDR's route from the bridge. Nothing there is fine.
+func (h *host) removeRoute() error {
+	link, err := netlink.LinkByName(h.bridge)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return nil // and its routes with it
+	}
+	if err != nil {
+		return fmt.Errorf("finding the pods' bridge %s: %w", h.bridge, err)
+	}
+	if err := netlink.RouteDel(h.route(link)); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("removing the route of the service CIDR %s from %s: %w", h.serviceCIDR, h.bridge, err)
+	}
+	return nil
+}

@@ -1,0 +1,170 @@
+package netproxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-iptables/iptables"
+)
+
+// runner runs iptables-save and iptables-restore --noflush, or stands in for them in tests.
+type runner interface {
+	// save returns the rules of one table.
+	save(ctx context.Context, table string) ([]byte, error)
+	// restore applies text as one transaction per table; chains that it does not name stay as they are.
+	restore(ctx context.Context, text []byte) error
+}
+
+// jumper owns the jumps from the built-in chains; *iptables.IPTables is one.
+type jumper interface {
+	InsertUnique(table, chain string, pos int, rulespec ...string) error
+	DeleteIfExists(table, chain string, rulespec ...string) error
+}
+
+const (
+	// programTimeout is far above what writing 10,000 rules takes, so that a run that hangs shows as an error.
+	programTimeout = 30 * time.Second
+	// lockSeconds is how long iptables in legacy mode waits for other programs that hold its lock.
+	lockSeconds = 5
+)
+
+// backend is the machine's iptables.
+type backend struct {
+	program
+	jumps    jumper
+	features features
+	legacy   bool // not in nf_tables mode: the kernel does not tell about changes
+}
+
+// errNotFound tells a missing package from a broken one.
+var errNotFound = errors.New("iptables not found: install the package iptables")
+
+// findBackend finds iptables as the machine's PATH has it, or else where root's shell would.
+func findBackend() (*backend, error) {
+	path, err := findProgram("iptables")
+	if err != nil {
+		return nil, errNotFound
+	}
+	ipt, err := iptables.New(iptables.Path(path), iptables.Timeout(lockSeconds))
+	if err != nil {
+		return nil, fmt.Errorf("asking %s for its version: %w", path, err)
+	}
+	b := &backend{jumps: ipt, features: features{randomFully: ipt.HasRandomFully()}}
+	if b.savePath, err = findProgram("iptables-save"); err != nil {
+		return nil, errNotFound
+	}
+	if b.restorePath, err = findProgram("iptables-restore"); err != nil {
+		return nil, errNotFound
+	}
+	v1, v2, v3 := ipt.GetIptablesVersion()
+	b.wait = v1 > 1 || v2 > 6 || v2 == 6 && v3 >= 2 // the first whose iptables-restore knows --wait
+	version, err := b.run(context.Background(), b.restorePath, nil, "--version")
+	b.legacy = err != nil || !bytes.Contains(version, []byte("nf_tables"))
+	return b, nil
+}
+
+func findProgram(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	for _, dir := range []string{"/usr/sbin", "/sbin", "/usr/local/sbin"} {
+		if err != nil {
+			path, err = exec.LookPath(filepath.Join(dir, name))
+		}
+	}
+	return path, err
+}
+
+// program runs the real iptables-save and iptables-restore.
+type program struct {
+	savePath, restorePath string
+	wait                  bool
+}
+
+func (p program) save(ctx context.Context, table string) ([]byte, error) {
+	out, err := p.run(ctx, p.savePath, nil, "-t", table)
+	if err == nil && bytes.Contains(out, []byte("is incompatible")) {
+		err = fmt.Errorf("reading table %s: it has rules that only the program nft understands", table)
+	}
+	return out, err
+}
+
+func (p program) restore(ctx context.Context, text []byte) error {
+	args := []string{"--noflush"}
+	if p.wait {
+		args = append(args, fmt.Sprintf("--wait=%d", lockSeconds))
+	}
+	_, err := p.run(ctx, p.restorePath, text, args...)
+	return err
+}
+
+func (p program) run(ctx context.Context, path string, stdin []byte, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, programTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.Stdin = bytes.NewReader(stdin)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		said := strings.Join(strings.Fields(stderr.String()), " ")
+		return nil, fmt.Errorf("running %s: %w: %s", filepath.Base(path), err, said)
+	}
+	return stdout.Bytes(), nil
+}
+
+// Check tells whether this machine can do what Run needs, in one sentence that says what to do if not.
+// It needs root. It makes and removes a chain of its own in the tables nat and filter.
+func Check() error {
+	b, err := findBackend()
+	if err != nil {
+		return err
+	}
+	for _, table := range tables() {
+		for _, rule := range requiredRules(table) {
+			if err := b.try(context.Background(), table, rule); err != nil {
+				return fmt.Errorf("this kernel's iptables cannot do what Services need (table %s, rule %q): %w", table, rule, err)
+			}
+		}
+	}
+	return nil
+}
+
+// requiredRules use each match and target that all rules are made of.
+func requiredRules(table string) []string {
+	if table == "filter" {
+		return []string{
+			"-p tcp -m mark --mark " + rejectMark + " -j REJECT --reject-with tcp-reset",
+			"-m conntrack --ctstate DNAT --ctdir ORIGINAL -j ACCEPT",
+		}
+	}
+	return []string{
+		`-p tcp -m tcp --dport 1:2 -m comment --comment "kube-lite" -j DNAT --to-destination 192.0.2.1:1`,
+		"-m statistic --mode random --probability 0.5 -j MARK --set-xmark " + masqueradeMark,
+		"-m addrtype --dst-type LOCAL -j MASQUERADE",
+	}
+}
+
+// probe finds out about the features that cannot be told from the version.
+func (b *backend) probe(ctx context.Context) features {
+	f := b.features
+	f.recent = b.try(ctx, "nat", "-m recent --name kube-lite-try --rcheck --seconds 1 --reap -j RETURN") == nil
+	f.sctp = b.try(ctx, "nat", "-p sctp -m sctp --dport 1 -j DNAT --to-destination 192.0.2.1:1") == nil
+	return f
+}
+
+// try puts a rule into a chain that nothing jumps to, and removes both. Two runs, so that the kernel sees the rule.
+func (b *backend) try(ctx context.Context, table, rule string) error {
+	chain := fmt.Sprintf("KUBE-LITE-TRY-%d", os.Getpid())
+	head := "*" + table + "\n:" + chain + " - [0:0]\n"
+	err := b.restore(ctx, []byte(head+"-A "+chain+" "+rule+"\nCOMMIT\n"))
+	if err != nil {
+		return err
+	}
+	return b.restore(ctx, []byte(head+"-X "+chain+"\nCOMMIT\n"))
+}

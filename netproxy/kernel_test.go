@@ -1,0 +1,314 @@
+package netproxy
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// insideEnv tells the test binary that it runs in a network namespace of its own.
+const insideEnv = "KUBE_LITE_NETPROXY_TEST_INSIDE"
+
+// TestMain starts the test binary again in throw-away network and mount namespaces, so that the tests against the
+// real kernel cannot touch this machine's rules, and the kernel removes whatever they leave.
+func TestMain(m *testing.M) {
+	_, err := findBackend()
+	if os.Getenv(insideEnv) != "" || os.Geteuid() != 0 || err != nil {
+		if os.Getenv(insideEnv) != "" {
+			if err := moveIn(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+		}
+		os.Exit(m.Run())
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), insideEnv+"=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // Pdeathsig is about the thread
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		fmt.Fprintln(os.Stderr, "starting the tests in namespaces of their own:", err)
+		os.Exit(1)
+	}
+	os.Exit(cmd.ProcessState.ExitCode())
+}
+
+// moveIn makes /sys and `ip netns` show the new namespace.
+func moveIn() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("making mounts private: %w", err)
+	}
+	if err := unix.Mount("sysfs", "/sys", "sysfs", 0, ""); err != nil {
+		return fmt.Errorf("mounting /sys: %w", err)
+	}
+	if err := os.MkdirAll("/run/netns", 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount("tmpfs", "/run/netns", "tmpfs", 0, ""); err != nil {
+		return fmt.Errorf("mounting /run/netns: %w", err)
+	}
+	return exec.Command("ip", "link", "set", "lo", "up").Run()
+}
+
+func needKernel(t testing.TB) {
+	if os.Getenv(insideEnv) == "" {
+		t.Skip("needs root and iptables: the rules are tried in a network namespace")
+	}
+}
+
+// lab is the little world on the real kernel: a bridge with two pods, and a stranger on the LAN.
+type lab struct {
+	t testing.TB
+	b *backend
+}
+
+func newLab(t testing.TB) *lab {
+	needKernel(t)
+	b, err := findBackend()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{t: t, b: b}
+	t.Cleanup(l.remove)
+	l.ip("link add %s type bridge", testBridge)
+	l.ip("address add %s/16 dev %s", gateway, testBridge)
+	l.ip("link set %s up", testBridge)
+	l.wire("a", "va0", podA+"/16")
+	l.wire("b", "vb0", podB+"/16")
+	l.wire("stranger", "lan0", strangerLAN+"/24")
+	l.ip("link set va0 master %s", testBridge)
+	l.ip("link set vb0 master %s", testBridge)
+	l.ip("address add %s/24 dev lan0", hostOnLAN)
+	l.ip("-n a route add default via %s", gateway)
+	l.ip("-n b route add default via %s", gateway)
+	l.ip("-n stranger route add default via %s", hostOnLAN)
+	l.ip("route add default via %s", strangerLAN)
+	l.sh("sysctl -qw net.ipv4.icmp_ratelimit=0") // one error a second would make a test of refusals wait
+	return l
+}
+
+// wire makes a network namespace with one device, whose other end is device.
+func (l *lab) wire(ns, device, cidr string) {
+	l.ip("netns add %s", ns)
+	l.ip("link add %s type veth peer name eth0 netns %s", device, ns)
+	l.ip("link set %s up", device)
+	l.ip("-n %s address add %s dev eth0", ns, cidr)
+	l.ip("-n %s link set lo up", ns)
+	l.ip("-n %s link set eth0 up", ns)
+}
+
+func (l *lab) ip(format string, args ...any) {
+	l.t.Helper()
+	l.sh("ip " + fmt.Sprintf(format, args...))
+}
+
+func (l *lab) sh(command string) string {
+	l.t.Helper()
+	out, err := exec.Command("sh", "-c", command).CombinedOutput()
+	if err != nil {
+		l.t.Fatalf("%s: %v: %s", command, err, out)
+	}
+	return string(out)
+}
+
+// remove leaves the namespace as it was, for the next test.
+func (l *lab) remove() {
+	for _, command := range []string{
+		"ip link delete " + testBridge, "ip link delete va0", "ip link delete vb0", "ip link delete lan0",
+		"ip netns delete a", "ip netns delete b", "ip netns delete stranger",
+		"iptables -F", "iptables -X", "iptables -t nat -F", "iptables -t nat -X", "iptables -P FORWARD ACCEPT",
+		"sysctl -qw net.bridge.bridge-nf-call-iptables=1", "conntrack -F",
+	} {
+		_ = exec.Command("sh", "-c", command).Run()
+	}
+}
+
+// in calls do on a thread in the namespace of an address; sockets made there stay there.
+func (l *lab) in(address string, do func() error) {
+	l.t.Helper()
+	ns := map[string]string{podA: "a", podB: "b", strangerLAN: "stranger"}[address]
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		done <- func() error {
+			if ns != "" {
+				f, err := os.Open(filepath.Join("/run/netns", ns))
+				if err != nil {
+					return err
+				}
+				defer f.Close()
+				if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
+					return err
+				}
+			}
+			return do()
+		}()
+	}()
+	if err := <-done; err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// serve answers at address:port, TCP and UDP, with "address:port<-client".
+func (l *lab) serve(address string, port int) {
+	l.t.Helper()
+	at := fmt.Sprintf("%s:%d", address, port)
+	l.in(address, func() error {
+		tcp, err := net.Listen("tcp4", at)
+		if err != nil {
+			return err
+		}
+		udp, err := net.ListenPacket("udp4", at)
+		if err != nil {
+			return err
+		}
+		l.t.Cleanup(func() { tcp.Close(); udp.Close() })
+		go func() {
+			for {
+				c, err := tcp.Accept()
+				if err != nil {
+					return
+				}
+				fmt.Fprintf(c, "%s<-%s", at, netip.MustParseAddrPort(c.RemoteAddr().String()).Addr())
+				c.Close()
+			}
+		}()
+		go func() {
+			buffer := make([]byte, 16)
+			for {
+				_, from, err := udp.ReadFrom(buffer)
+				if err != nil {
+					return
+				}
+				fmt.Fprintf(&packetWriter{udp, from}, "%s<-%s", at, netip.MustParseAddrPort(from.String()).Addr())
+			}
+		}()
+		return nil
+	})
+}
+
+type packetWriter struct {
+	net.PacketConn
+	to net.Addr
+}
+
+func (w *packetWriter) Write(b []byte) (int, error) { return w.WriteTo(b, w.to) }
+
+// ask connects once and returns the answer, or refused, or what else happened.
+func (l *lab) ask(from, to string) (answer string) {
+	l.t.Helper()
+	l.in(from, func() error {
+		answer = askHere(to)
+		return nil
+	})
+	return answer
+}
+
+func askHere(to string) string {
+	network, address, _ := strings.Cut(to, "://")
+	c, err := net.DialTimeout(network+"4", address, time.Second)
+	if err == nil {
+		defer c.Close()
+		err = c.SetDeadline(time.Now().Add(time.Second))
+	}
+	if err == nil && network == "udp" {
+		_, err = c.Write([]byte("?"))
+	}
+	buffer := make([]byte, 128)
+	n := 0
+	if err == nil {
+		n, err = c.Read(buffer)
+	}
+	// EPERM is what a local sender gets whose packet is rejected before it left.
+	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.EPERM) {
+		return refused
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return string(buffer[:n])
+}
+
+// askAll asks until everything in want was seen, or for long enough to see whether anything else comes.
+func (l *lab) askAll(from, to, want string) string {
+	seen := map[string]bool{}
+	enough := 8 * len(strings.Fields(want)) // chance of missing one of two: 2^-16; then it goes on
+	for i := 0; i < enough || i < 100 && len(seen) < len(strings.Fields(want)); i++ {
+		seen[l.ask(from, to)] = true
+	}
+	return strings.Join(slices.Sorted(maps.Keys(seen)), " ")
+}
+
+// host prepares the kernel as Run does.
+func (l *lab) host() *host {
+	return &host{bridge: testBridge, serviceCIDR: testSettings().serviceCIDR, log: slog.New(slog.DiscardHandler), told: map[string]bool{}}
+}
+
+func (l *lab) applier() *applier {
+	return &applier{run: l.b, jumps: l.b.jumps, prefix: ChainPrefix("test"), bridge: testBridge, log: slog.New(slog.DiscardHandler)}
+}
+
+// makeBlind has the bridge hide from iptables what it switches. On a kernel that cannot, there is nothing to test.
+func (l *lab) makeBlind() {
+	if err := set("/proc/sys/net/bridge/bridge-nf-call-iptables", "0"); err != nil {
+		l.t.Skip(err)
+	}
+	_ = set("/sys/class/net/"+testBridge+"/bridge/nf_call_iptables", "0")
+}
+
+func TestEveryPathInTheKernel(t *testing.T) {
+	l := newLab(t)
+	for _, pod := range []string{podA, podB} {
+		l.serve(pod, 8080)
+		l.serve(pod, 9090)
+	}
+	l.serve(gateway, 6443)
+	l.serve(strangerLAN, 8080)
+	if seen, err := l.host().ensure(); err != nil || !seen {
+		t.Fatalf("preparing the kernel: %v, %v", seen, err)
+	}
+	l.sh("iptables -P FORWARD DROP") // as Docker has it
+	a := l.applier()
+	for _, p := range paths {
+		t.Run(p.says, func(t *testing.T) {
+			l.t = t
+			if p.blind {
+				l.makeBlind()
+			}
+			if _, err := a.apply(t.Context(), render(p.settings(), worldPorts())); err != nil {
+				t.Fatal(err)
+			}
+			if p.want == untouched { // what is not translated can only be answered by who was asked
+				if got := l.ask(p.from, p.to); strings.Contains(got, "<-") && "tcp://"+strings.Split(got, "<-")[0] != p.to {
+					t.Errorf("%s to %s: got %s", p.from, p.to, got)
+				}
+				return
+			}
+			got, want := l.askAll(p.from, p.to, p.want), p.want
+			if p.want == "10.244.0.1:6443<-host" { // from whichever of its own addresses
+				got, _, _ = strings.Cut(got, "<-")
+				want, _, _ = strings.Cut(want, "<-")
+			}
+			if got != want {
+				t.Errorf("%s to %s:\n got %s\nwant %s", p.from, p.to, got, want)
+			}
+		})
+	}
+}

@@ -1,0 +1,38 @@
+package netproxy
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+)
+
+// Built-in chains hold at most one jump of ours, to a chain with their own name behind the prefix.
+// The kernel allows 28 characters: 10 for "KUBE-LITE-", 6 for the instance, 12 for the rest.
+const (
+	chainServices  = "SERVICES"  // nat: by ClusterIP, then what is in EXTERNAL
+	chainExternal  = "EXTERNAL"  // nat: by externalIP, then, for this machine's addresses, by NodePort
+	chainNodePorts = "NODEPORTS" // nat
+	chainReject    = "REJECT"    // filter: what nobody answers for
+)
+
+// ChainPrefix is what the names of all iptables chains of an instance begin with, and of no other instance's.
+// The instance's name is hashed, because it may be longer than a chain's name.
+func ChainPrefix(instance string) string {
+	return "KUBE-LITE-" + hash(instance)[:5] + "-"
+}
+
+// servicePortChain names a chain that belongs to one port of a Service: kind is SVC (balances over the endpoints),
+// LCL (the same over the node's own endpoints) or EXT (traffic from outside, on its way to one of these).
+func servicePortChain(prefix, kind string, sp *servicePort) string {
+	return prefix + kind + "-" + hash(sp.String())[:8]
+}
+
+// endpointChain names the chain that sends to one endpoint for one port of a Service.
+func endpointChain(prefix string, sp *servicePort, endpoint string) string {
+	return prefix + "SEP-" + hash(sp.String() + ">" + endpoint)[:8]
+}
+
+// hash has 5 bits a character: 8 of them keep 1,000 Services with 10 endpoints each apart (1 in 20,000).
+func hash(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return base32.StdEncoding.EncodeToString(sum[:])
+}

@@ -1,0 +1,121 @@
+package netproxy
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// nodePort is one port of this machine.
+type nodePort struct {
+	protocol corev1.Protocol
+	port     uint16
+}
+
+func (n nodePort) String() string { return fmt.Sprintf("%d/%s", n.port, n.protocol) }
+
+// reservations holds every NodePort with a socket, so that a process that has the port already is found out
+// instead of being cut off from its clients, and one that wants it later is told that it is in use.
+type reservations struct {
+	open func(nodePort) (io.Closer, error)
+	held map[nodePort]io.Closer
+}
+
+// reserve holds exactly the ports in want, and returns those that it cannot hold, each with the reason.
+func (r *reservations) reserve(want map[nodePort]bool) map[nodePort]error {
+	for n, socket := range r.held {
+		if !want[n] {
+			socket.Close()
+			delete(r.held, n)
+		}
+	}
+	taken := map[nodePort]error{}
+	for n := range want {
+		if _, ok := r.held[n]; ok {
+			continue
+		}
+		socket, err := r.open(n)
+		if err != nil {
+			taken[n] = err
+			continue
+		}
+		r.held[n] = socket
+	}
+	return taken
+}
+
+// openNodePort takes a port on all addresses. The socket never gets to see a packet: the rules translate what they
+// serve; the rest TCP refuses, because the socket does not listen, and UDP drops.
+func openNodePort(n nodePort) (io.Closer, error) {
+	kind := unix.SOCK_STREAM
+	switch n.protocol {
+	case corev1.ProtocolUDP:
+		kind = unix.SOCK_DGRAM
+	case corev1.ProtocolTCP:
+	default: // SCTP: the kernel may not have it, and hardly anybody uses it
+		return io.NopCloser(nil), nil
+	}
+	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("making a socket for port %s: %w", n, err)
+	}
+	socket := os.NewFile(uintptr(fd), "nodeport "+n.String())
+	if err := bindNodePort(fd, n); err != nil {
+		socket.Close()
+		return nil, fmt.Errorf("taking port %s: %w", n, err)
+	}
+	return socket, nil
+}
+
+func bindNodePort(fd int, n nodePort) error {
+	if n.protocol == corev1.ProtocolUDP {
+		drop := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 0}}
+		if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &drop[0]}); err != nil {
+			return err
+		}
+		return unix.Bind(fd, &unix.SockaddrInet4{Port: int(n.port)})
+	}
+	// Reuse gets past connections of an earlier owner that the kernel still remembers; taken back afterwards, so
+	// that nobody else gets past us.
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return err
+	}
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(n.port)}); err != nil {
+		return err
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 0)
+}
+
+// nodePortsOf collects the ports to hold.
+func nodePortsOf(ports []servicePort) map[nodePort]bool {
+	want := map[nodePort]bool{}
+	for i := range ports {
+		if ports[i].NodePort != 0 {
+			want[nodePort{ports[i].Protocol, ports[i].NodePort}] = true
+		}
+	}
+	return want
+}
+
+// withoutNodePorts takes the NodePorts that could not be held out of ports.
+func withoutNodePorts(ports []servicePort, taken map[nodePort]error) {
+	for i := range ports {
+		if taken[nodePort{ports[i].Protocol, ports[i].NodePort}] != nil {
+			ports[i].NodePort = 0
+		}
+	}
+}
+
+// takenMessage is what the event says: which port, who has it as far as /proc tells, and what comes of it.
+func takenMessage(n nodePort, err error) string {
+	who := err.Error()
+	if owner := portOwner("/proc", n); owner != "" {
+		who = owner + " has it"
+	}
+	return fmt.Sprintf("NodePort %s is not served: %s. It will be as soon as the port is free; the ClusterIP is not affected.",
+		n, strings.TrimSuffix(who, "."))
+}

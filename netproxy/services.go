@@ -1,0 +1,164 @@
+package netproxy
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+)
+
+// servicePort is one port of a Service with the endpoints that answer for it now: what rules are made of.
+type servicePort struct {
+	Service  types.NamespacedName
+	PortName string
+	Protocol corev1.Protocol
+
+	ClusterIP   netip.Addr
+	Port        uint16
+	ExternalIPs []netip.Addr
+	NodePort    uint16 // 0: none
+
+	AffinitySeconds int32 // how long a client keeps its endpoint; 0: no affinity
+	PreserveSource  bool  // externalTrafficPolicy Local: outside clients keep their address
+
+	Internal []netip.AddrPort // who answers at the ClusterIP, sorted
+	External []netip.AddrPort // who answers at NodePort and externalIPs, sorted
+}
+
+// String is the port's name in comments and events, and its identity: namespace/name:port/protocol.
+func (sp *servicePort) String() string {
+	return fmt.Sprintf("%s:%s/%s", sp.Service, sp.PortName, strings.ToLower(string(sp.Protocol)))
+}
+
+// serviceProxyNameLabel on a Service means that another proxy serves it.
+// See https://kubernetes.io/docs/reference/labels-annotations-taints/#servicekubernetesioservice-proxy-name
+const serviceProxyNameLabel = "service.kubernetes.io/service-proxy-name"
+
+// snapshot joins Services with their EndpointSlices into what this node serves, in a stable order.
+func snapshot(services []*corev1.Service, eps []*discoveryv1.EndpointSlice, node string) []servicePort {
+	slicesOf := make(map[types.NamespacedName][]*discoveryv1.EndpointSlice, len(services))
+	for _, s := range eps {
+		if s.AddressType == discoveryv1.AddressTypeIPv4 {
+			owner := types.NamespacedName{Namespace: s.Namespace, Name: s.Labels[discoveryv1.LabelServiceName]}
+			slicesOf[owner] = append(slicesOf[owner], s)
+		}
+	}
+	var all []servicePort
+	for _, svc := range services {
+		all = append(all, portsOf(svc, slicesOf[types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}], node)...)
+	}
+	slices.SortFunc(all, func(a, b servicePort) int {
+		return cmp.Or(cmp.Compare(a.Service.Namespace, b.Service.Namespace), cmp.Compare(a.Service.Name, b.Service.Name),
+			cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Port, b.Port), cmp.Compare(a.PortName, b.PortName))
+	})
+	return all
+}
+
+// portsOf is empty for Services that rules have nothing to do with: headless, ExternalName, another proxy's.
+func portsOf(svc *corev1.Service, eps []*discoveryv1.EndpointSlice, node string) []servicePort {
+	ip, ok := clusterIP(svc)
+	if _, foreign := svc.Labels[serviceProxyNameLabel]; foreign || !ok || svc.Spec.Type == corev1.ServiceTypeExternalName {
+		return nil
+	}
+	var ports []servicePort
+	for _, p := range svc.Spec.Ports {
+		sp := servicePort{
+			Service:         types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name},
+			PortName:        p.Name,
+			Protocol:        cmp.Or(p.Protocol, corev1.ProtocolTCP),
+			ClusterIP:       ip,
+			Port:            uint16(p.Port),
+			ExternalIPs:     ipv4s(svc.Spec.ExternalIPs),
+			NodePort:        uint16(p.NodePort),
+			AffinitySeconds: affinitySeconds(svc),
+			PreserveSource:  svc.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
+		}
+		internalLocal := ptr.Deref(svc.Spec.InternalTrafficPolicy, "") == corev1.ServiceInternalTrafficPolicyLocal
+		sp.Internal = endpoints(eps, p.Name, sp.Protocol, node, internalLocal)
+		sp.External = sp.Internal
+		if sp.PreserveSource != internalLocal {
+			sp.External = endpoints(eps, p.Name, sp.Protocol, node, sp.PreserveSource)
+		}
+		ports = append(ports, sp)
+	}
+	return ports
+}
+
+// endpoints are those that take new connections for one port: the ready ones, or, when there is none, those that
+// are on their way out but still serve.
+// See https://kubernetes.io/docs/reference/networking/virtual-ips/#traffic-to-terminating-endpoints
+func endpoints(eps []*discoveryv1.EndpointSlice, port string, protocol corev1.Protocol, node string, local bool) []netip.AddrPort {
+	var ready, leaving []netip.AddrPort
+	for _, slice := range eps {
+		number, ok := portNumber(slice, port, protocol)
+		if !ok {
+			continue
+		}
+		for _, ep := range slice.Endpoints {
+			if len(ep.Addresses) == 0 || local && ptr.Deref(ep.NodeName, "") != node {
+				continue
+			}
+			addr, err := netip.ParseAddr(ep.Addresses[0])
+			if err != nil || !addr.Is4() {
+				continue
+			}
+			to := netip.AddrPortFrom(addr, number)
+			isReady := ptr.Deref(ep.Conditions.Ready, true)
+			if isReady {
+				ready = append(ready, to)
+			} else if ptr.Deref(ep.Conditions.Serving, isReady) && ptr.Deref(ep.Conditions.Terminating, false) {
+				leaving = append(leaving, to)
+			}
+		}
+	}
+	if len(ready) == 0 {
+		ready = leaving
+	}
+	slices.SortFunc(ready, netip.AddrPort.Compare)
+	return slices.Compact(ready)
+}
+
+// portNumber finds a Service's port by its name: named target ports are resolved in the slice already.
+func portNumber(slice *discoveryv1.EndpointSlice, name string, protocol corev1.Protocol) (uint16, bool) {
+	for _, p := range slice.Ports {
+		if ptr.Deref(p.Name, "") == name && ptr.Deref(p.Protocol, corev1.ProtocolTCP) == protocol && p.Port != nil {
+			return uint16(*p.Port), true
+		}
+	}
+	return 0, false
+}
+
+func clusterIP(svc *corev1.Service) (netip.Addr, bool) {
+	for _, s := range append([]string{svc.Spec.ClusterIP}, svc.Spec.ClusterIPs...) {
+		if addr, err := netip.ParseAddr(s); err == nil && addr.Is4() {
+			return addr, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+func ipv4s(texts []string) []netip.Addr {
+	var addrs []netip.Addr
+	for _, s := range texts {
+		if addr, err := netip.ParseAddr(s); err == nil && addr.Is4() {
+			addrs = append(addrs, addr)
+		}
+	}
+	return addrs
+}
+
+func affinitySeconds(svc *corev1.Service) int32 {
+	if svc.Spec.SessionAffinity != corev1.ServiceAffinityClientIP {
+		return 0
+	}
+	if c := svc.Spec.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil {
+		return *c.ClientIP.TimeoutSeconds
+	}
+	return corev1.DefaultClientIPServiceAffinitySeconds
+}

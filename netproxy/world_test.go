@@ -1,0 +1,237 @@
+package netproxy
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+)
+
+// The little world in which packets are traced over the text, and in which they are sent through the kernel.
+const (
+	testBridge  = "kl-test0"
+	gateway     = "10.244.0.1"
+	podA        = "10.244.0.2"
+	podB        = "10.244.0.3"
+	hostOnLAN   = "198.51.100.1"
+	strangerLAN = "198.51.100.2"
+)
+
+func testSettings() settings {
+	return settings{
+		prefix:      ChainPrefix("test"),
+		bridge:      testBridge,
+		podCIDR:     netip.MustParsePrefix("10.244.0.0/16"),
+		serviceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
+		features:    features{randomFully: true, recent: true, sctp: true},
+	}
+}
+
+// svc makes a Service; each port is "[name:]port/protocol[:nodePort]".
+func svc(name, ip string, ports ...string) *corev1.Service {
+	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
+	s.Spec.ClusterIP, s.Spec.ClusterIPs, s.Spec.Type = ip, []string{ip}, corev1.ServiceTypeClusterIP
+	for _, text := range ports {
+		p := corev1.ServicePort{}
+		if before, after, ok := strings.Cut(text, "="); ok {
+			p.Name, text = before, after
+		}
+		number, rest, _ := strings.Cut(text, "/")
+		proto, node, _ := strings.Cut(rest, ":")
+		p.Port, p.Protocol, p.NodePort = atoi(number), corev1.Protocol(proto), atoi(node)
+		if p.NodePort != 0 {
+			s.Spec.Type = corev1.ServiceTypeNodePort
+		}
+		s.Spec.Ports = append(s.Spec.Ports, p)
+	}
+	return s
+}
+
+func atoi(s string) int32 {
+	n := int32(0)
+	for _, c := range s {
+		n = n*10 + c - '0'
+	}
+	return n
+}
+
+// slice makes a Service's EndpointSlice: each port is "[name=]number/protocol", each address is ready on node n1.
+func slice(service string, ports []string, addresses ...string) *discoveryv1.EndpointSlice {
+	s := &discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressTypeIPv4}
+	s.Namespace, s.Name = "default", service+"-1"
+	s.Labels = map[string]string{discoveryv1.LabelServiceName: service}
+	for _, text := range ports {
+		name, number, ok := strings.Cut(text, "=")
+		if !ok {
+			name, number = "", text
+		}
+		number, proto, _ := strings.Cut(number, "/")
+		s.Ports = append(s.Ports, discoveryv1.EndpointPort{
+			Name: &name, Port: ptr.To(atoi(number)), Protocol: ptr.To(corev1.Protocol(proto))})
+	}
+	for _, a := range addresses {
+		s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{Addresses: []string{a}, NodeName: ptr.To("n1"),
+			Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true)}})
+	}
+	return s
+}
+
+func ports(p ...string) []string { return p }
+
+// worldObjects are Services of every sort.
+func worldObjects() ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
+	local := svc("local", "10.96.0.6", "80/TCP:30084")
+	local.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+	elsewhere := slice("local", ports("8080/TCP"), podB)
+	elsewhere.Name, elsewhere.Endpoints[0].NodeName = "local-2", ptr.To("n2")
+
+	sticky := svc("sticky", "10.96.0.5", "80/TCP:30083")
+	sticky.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+
+	external := svc("external", "10.96.0.7", "80/TCP")
+	external.Spec.ExternalIPs = []string{"203.0.113.7"}
+	none := svc("none", "10.96.0.4", "tcp=80/TCP:30082", "udp=80/UDP:30082")
+	none.Spec.ExternalIPs = []string{"203.0.113.9"}
+
+	return []*corev1.Service{
+			svc("web", "10.96.0.2", "http=80/TCP:30080", "admin=81/TCP"),
+			svc("self", "10.96.0.3", "80/TCP:30081"),
+			none, sticky, local, external,
+			svc("dns", "10.96.0.10", "dns=53/UDP:30053", "dns-tcp=53/TCP"),
+			svc("machine", "10.96.0.1", "443/TCP"),
+			svc("outside", "10.96.0.8", "80/TCP"),
+		}, []*discoveryv1.EndpointSlice{
+			slice("web", ports("http=8080/TCP", "admin=9090/TCP"), podA, podB),
+			slice("self", ports("8080/TCP"), podA),
+			slice("sticky", ports("8080/TCP"), podA, podB),
+			slice("local", ports("8080/TCP"), podA), elsewhere,
+			slice("external", ports("8080/TCP"), podA),
+			slice("dns", ports("dns=8080/UDP", "dns-tcp=8080/TCP"), podA, podB),
+			slice("machine", ports("6443/TCP"), gateway),
+			slice("outside", ports("8080/TCP"), strangerLAN),
+		}
+}
+
+func worldPorts() []servicePort {
+	services, slices := worldObjects()
+	return snapshot(services, slices, "n1")
+}
+
+// path is one way of a packet, and where connections that take it may end.
+type path struct {
+	says  string
+	from  string // an address of this world; "host" is this machine's own choice of an address
+	to    string // protocol://address:port
+	opens string // NodePortAddresses, "" for none
+	blind bool   // iptables does not see what the bridge switches
+	want  string // "endpoint<-client as it sees it" for all that must happen, or refused, or untouched
+}
+
+const (
+	refused   = "refused"
+	untouched = "untouched" // no rule applies: it goes to what is there, which is nothing, so TCP refuses
+)
+
+// paths is what Services promise.
+var paths = []path{
+	{says: "pod to ClusterIP", from: podA, to: "tcp://10.96.0.2:80",
+		want: "10.244.0.2:8080<-10.244.0.1 10.244.0.3:8080<-10.244.0.2"},
+	{says: "pod to the second port", from: podB, to: "tcp://10.96.0.2:81",
+		want: "10.244.0.2:9090<-10.244.0.3 10.244.0.3:9090<-10.244.0.1"},
+	{says: "pod to itself through its own Service", from: podA, to: "tcp://10.96.0.3:80",
+		want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "pod to UDP", from: podB, to: "udp://10.96.0.10:53",
+		want: "10.244.0.2:8080<-10.244.0.3 10.244.0.3:8080<-10.244.0.1"},
+	{says: "pod to the same port by TCP", from: podB, to: "tcp://10.96.0.10:53",
+		want: "10.244.0.2:8080<-10.244.0.3 10.244.0.3:8080<-10.244.0.1"},
+	{says: "pod to this machine's process behind a Service", from: podA, to: "tcp://10.96.0.1:443",
+		want: "10.244.0.1:6443<-10.244.0.2"},
+	{says: "pod to a Service without endpoints", from: podA, to: "tcp://10.96.0.4:80", want: refused},
+	{says: "pod to a Service without endpoints, UDP", from: podA, to: "udp://10.96.0.4:80", want: refused},
+	{says: "pod to a port that the Service has not", from: podA, to: "tcp://10.96.0.2:8080", want: refused},
+	{says: "pod to a ClusterIP that nobody has", from: podA, to: "udp://10.96.77.7:53", want: refused},
+	{says: "pod to NodePort", from: podB, to: "tcp://10.244.0.1:30081", want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "pod to NodePort at the LAN address", from: podB, to: "tcp://198.51.100.1:30081",
+		want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "pod to itself through its own NodePort", from: podA, to: "tcp://10.244.0.1:30081",
+		want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "pod to NodePort without endpoints", from: podA, to: "tcp://10.244.0.1:30082", want: refused},
+	{says: "pod to NodePort without endpoints, UDP", from: podA, to: "udp://10.244.0.1:30082", want: refused},
+	{says: "pod to NodePort that keeps the client's address", from: podB, to: "tcp://10.244.0.1:30084",
+		want: "10.244.0.2:8080<-10.244.0.3"},
+	{says: "pod to externalIP", from: podB, to: "tcp://203.0.113.7:80", want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "pod to externalIP without endpoints", from: podB, to: "tcp://203.0.113.9:80", want: refused},
+	{says: "pod to the NodePort's number at a ClusterIP", from: podA, to: "tcp://10.96.0.2:30080", want: refused},
+	{says: "pod to another pod", from: podA, to: "tcp://10.244.0.3:8080", want: untouched},
+
+	{says: "host to ClusterIP", from: "host", to: "tcp://10.96.0.2:80",
+		want: "10.244.0.2:8080<-10.244.0.1 10.244.0.3:8080<-10.244.0.1"},
+	{says: "host to UDP", from: "host", to: "udp://10.96.0.10:53",
+		want: "10.244.0.2:8080<-10.244.0.1 10.244.0.3:8080<-10.244.0.1"},
+	{says: "host to itself behind a Service", from: "host", to: "tcp://10.96.0.1:443", want: "10.244.0.1:6443<-host"},
+	{says: "host to a machine of the LAN behind a Service", from: "host", to: "tcp://10.96.0.8:80",
+		want: "198.51.100.2:8080<-198.51.100.1"},
+	{says: "host to a Service without endpoints", from: "host", to: "tcp://10.96.0.4:80", want: refused},
+	{says: "host to a Service without endpoints, UDP", from: "host", to: "udp://10.96.0.4:80", want: refused},
+	{says: "host to NodePort on localhost", from: "host", to: "tcp://127.0.0.1:30080",
+		want: "10.244.0.2:8080<-10.244.0.1 10.244.0.3:8080<-10.244.0.1"},
+	{says: "host to UDP NodePort on localhost", from: "host", to: "udp://127.0.0.1:30053",
+		want: "10.244.0.2:8080<-10.244.0.1 10.244.0.3:8080<-10.244.0.1"},
+	{says: "host to NodePort at its LAN address", from: "host", to: "tcp://198.51.100.1:30081",
+		want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "host to NodePort at the gateway address", from: "host", to: "tcp://10.244.0.1:30081",
+		want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "host to NodePort on localhost that keeps the client's address", from: "host", to: "tcp://127.0.0.1:30084",
+		want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "host to NodePort without endpoints", from: "host", to: "tcp://127.0.0.1:30082", want: refused},
+	{says: "host to NodePort without endpoints, UDP", from: "host", to: "udp://127.0.0.1:30082", want: refused},
+	{says: "host to externalIP", from: "host", to: "tcp://203.0.113.7:80", want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "host to a port that is no NodePort", from: "host", to: "tcp://127.0.0.1:30099", want: untouched},
+
+	{says: "LAN to NodePort", from: strangerLAN, to: "tcp://198.51.100.1:30080", want: untouched},
+	{says: "LAN to ClusterIP", from: strangerLAN, to: "tcp://10.96.0.2:80", want: refused},
+	{says: "LAN to externalIP", from: strangerLAN, to: "tcp://203.0.113.7:80", want: untouched},
+	{says: "LAN to NodePort that is open", from: strangerLAN, to: "tcp://198.51.100.1:30081", opens: "198.51.100.0/24",
+		want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "LAN to open NodePort that keeps the client's address", from: strangerLAN, to: "tcp://198.51.100.1:30084",
+		opens: "0.0.0.0/0", want: "10.244.0.2:8080<-198.51.100.2"},
+	{says: "LAN to open NodePort without endpoints", from: strangerLAN, to: "tcp://198.51.100.1:30082",
+		opens: "198.51.100.0/24", want: refused},
+	{says: "LAN to NodePort that is open at other addresses", from: strangerLAN, to: "tcp://198.51.100.1:30081",
+		opens: "192.168.0.0/16", want: untouched},
+	{says: "LAN to ClusterIP, NodePorts open", from: strangerLAN, to: "tcp://10.96.0.2:80", opens: "0.0.0.0/0", want: refused},
+
+	{says: "pod to ClusterIP, unseen", from: podA, to: "tcp://10.96.0.2:80", blind: true,
+		want: "10.244.0.2:8080<-10.244.0.1 10.244.0.3:8080<-10.244.0.1"},
+	{says: "pod to itself, unseen", from: podA, to: "tcp://10.96.0.3:80", blind: true, want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "pod to UDP, unseen", from: podB, to: "udp://10.96.0.10:53", blind: true,
+		want: "10.244.0.2:8080<-10.244.0.1 10.244.0.3:8080<-10.244.0.1"},
+	{says: "pod to a Service without endpoints, unseen", from: podA, to: "udp://10.96.0.4:80", blind: true, want: refused},
+	{says: "host to NodePort on localhost, pods unseen", from: "host", to: "tcp://127.0.0.1:30081", blind: true,
+		want: "10.244.0.2:8080<-10.244.0.1"},
+}
+
+// settings are the world's, with what the path asks for.
+func (p path) settings() settings {
+	s := testSettings()
+	s.masqueradePods = p.blind
+	if p.opens != "" {
+		s.nodePortAddresses = []netip.Prefix{netip.MustParsePrefix(p.opens)}
+	}
+	return s
+}
+
+func TestEveryPathIsTraced(t *testing.T) {
+	for _, p := range paths {
+		t.Run(p.says, func(t *testing.T) {
+			text := render(p.settings(), worldPorts()).String()
+			if got := newTracer(t, text).trace(p.from, p.to); got != p.want {
+				t.Errorf("%s to %s:\n got %s\nwant %s", p.from, p.to, got, p.want)
+			}
+		})
+	}
+}
