@@ -9,11 +9,12 @@
 // # How a question is answered
 //
 // udp.go and tcp.go read packets. query.go parses one and either answers it on
-// the spot or says which upstream question is still open. find.go walks the
-// labels of a name through the snapshot; records.go knows which records a
-// Service has; watch.go recomputes the Services, Pods and Namespaces that
-// changed and swaps the snapshot (snapshot.go), so that readers take no lock.
-// forward.go asks upstream; resolvconf.go follows the host's file.
+// the spot or says which upstream question is still open; reply.go builds the
+// reply and makes it fit. find.go walks the labels of a name through the
+// snapshot; records.go knows which records a Service has. watch.go recomputes
+// the Services, Pods and Namespaces that changed and swaps the snapshot
+// (snapshot.go), so that readers take no lock. forward.go asks upstream;
+// resolvconf.go follows the host's file.
 //
 // Where the specification leaves a choice, CoreDNS with `pods verified` and
 // `fallthrough` for the reverse zones is the model: records live 5 s, a name

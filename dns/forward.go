@@ -20,6 +20,9 @@ const (
 	maxForwards = 512
 	// upstreamTimeout is how long one nameserver may take.
 	upstreamTimeout = 1500 * time.Millisecond
+	// rounds is how often the nameservers are asked when none answers: packets
+	// get lost, and a second silence means more than the first.
+	rounds = 2
 	// forwardTimeout is how long all of them together may take. Resolvers in
 	// libc give up after 5 s; the client should hear of the failure before.
 	forwardTimeout = 4500 * time.Millisecond
@@ -62,11 +65,22 @@ func (f *forwarder) enter() bool {
 
 func (f *forwarder) leave() { <-f.slots }
 
-// ask asks the nameservers in turn. A refusal or a failure of one is passed on
-// only if no other does better, as libc does.
-func (f *forwarder) ask(ctx context.Context, q *query) (*dns.Msg, error) {
+// ask asks the nameservers until one answers.
+func (f *forwarder) ask(ctx context.Context, q *query) (reply *dns.Msg, err error) {
 	ctx, cancel := context.WithTimeout(ctx, f.all)
 	defer cancel()
+	for range rounds {
+		reply, err = f.askAll(ctx, q)
+		if reply != nil || errors.Is(err, errNoUpstream) || ctx.Err() != nil {
+			break
+		}
+	}
+	return reply, err
+}
+
+// askAll asks the nameservers in turn. A refusal or a failure of one is passed on
+// only if no other does better, as libc does.
+func (f *forwarder) askAll(ctx context.Context, q *query) (*dns.Msg, error) {
 	var second *dns.Msg
 	failure := errNoUpstream
 	for _, up := range f.conf.upstreams(time.Now()) {
@@ -75,23 +89,31 @@ func (f *forwarder) ask(ctx context.Context, q *query) (*dns.Msg, error) {
 		}
 		reply, err := f.askOne(ctx, up.addr, q)
 		switch {
-		case err != nil:
-			failure = fmt.Errorf("nameserver %s: %w", up.addr, err)
-			up.failed.Store(time.Now().UnixNano())
-		case reply.Rcode == dns.RcodeServerFailure || reply.Rcode == dns.RcodeRefused || reply.Rcode == dns.RcodeNotImplemented:
-			second = reply
-		default:
+		case err == nil && !helpless(reply):
 			up.failed.Store(0)
 			return reply, nil
-		}
-		if ctx.Err() != nil {
-			break
+		case err == nil:
+			second = reply
+		case ctx.Err() != nil: // our time is up, which is not the nameserver's fault
+			return nil, fmt.Errorf("nameserver %s: %w", up.addr, err)
+		default:
+			failure = fmt.Errorf("nameserver %s: %w", up.addr, err)
+			up.failed.Store(time.Now().UnixNano())
 		}
 	}
 	if second != nil {
 		return second, nil
 	}
 	return nil, failure
+}
+
+// helpless tells replies that say nothing about the name.
+func helpless(reply *dns.Msg) bool {
+	switch reply.Rcode {
+	case dns.RcodeServerFailure, dns.RcodeRefused, dns.RcodeNotImplemented:
+		return true
+	}
+	return false
 }
 
 // askOne asks over UDP, and again over TCP when the reply was cut and the client

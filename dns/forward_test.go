@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,6 +96,20 @@ func TestADeadNameserverIsAskedLast(t *testing.T) {
 	}
 }
 
+func TestALostPacketIsSentAgain(t *testing.T) {
+	var lost atomic.Bool
+	c, _ := outside(t, func(w dns.ResponseWriter, m *dns.Msg) {
+		if lost.Swap(true) {
+			hosts("192.0.2.80")(w, m)
+		}
+	})
+	c.forward.each = 200 * time.Millisecond
+	c.run()
+	if reply := c.ask("udp", "example.com. A"); len(reply.Answer) != 1 {
+		t.Errorf("no answer after one lost packet:\n%v", reply)
+	}
+}
+
 func TestAnErrorOfAllNameserversPasses(t *testing.T) {
 	c, _ := outside(t, fails(dns.RcodeRefused), silent)
 	c.forward.each = 200 * time.Millisecond
@@ -149,8 +164,9 @@ func TestAnExternalNameIsFollowedUpstream(t *testing.T) {
 }
 
 func TestWithoutNameserverOtherNamesFailAtOnce(t *testing.T) {
-	c := startCluster(t, nil)
-	c.forward.all = time.Hour // patience is shorter
+	c := newCluster(t, Options{}, nil)
+	c.forward.each, c.forward.all = time.Hour, time.Hour // patience is shorter
+	c.run()
 	for _, network := range []string{"udp", "tcp"} {
 		if reply := c.ask(network, "example.com. A"); reply.Rcode != dns.RcodeServerFailure {
 			t.Errorf("want SERVFAIL, got\n%v", reply)

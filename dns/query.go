@@ -1,9 +1,7 @@
 package dns
 
 import (
-	"context"
 	"encoding/binary"
-	"math/rand/v2"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -12,12 +10,6 @@ import (
 const (
 	headerSize = 12 // bytes, RFC 1035 section 4.1.1
 
-	// ednsSize is the UDP payload that we tell others we take: it crosses
-	// every link in one piece (DNS flag day 2020).
-	ednsSize = 1232
-	// maxUDPReply bounds what a client may ask for. Pods are one bridge away,
-	// so a fragment or two is fine; more is what an amplifier would send.
-	maxUDPReply = 4096
 	// maxChain bounds how many ExternalName Services may point at each other.
 	maxChain = 8
 )
@@ -99,17 +91,18 @@ func (s *Server) answer(q *query) bool {
 		q.reply.Rcode = dns.RcodeServerFailure
 		return true
 	}
-	return s.follow(snap, q, question)
+	return s.follow(snap, q)
 }
 
 // follow answers from the snapshot, through the CNAMEs of ExternalName Services.
-func (s *Server) follow(snap *snapshot, q *query, question dns.Question) bool {
+func (s *Server) follow(snap *snapshot, q *query) bool {
+	question := q.ask.Question[0]
 	owner := question.Name
 	for range maxChain {
 		at := s.find(snap, strings.ToLower(owner))
 		if at.outcome == foreign {
 			if question.Qtype == dns.TypeANY {
-				q.add(owner, anyRecords)
+				q.add(owner, anyRecords())
 				return true
 			}
 			q.upstream = owner
@@ -118,7 +111,7 @@ func (s *Server) follow(snap *snapshot, q *query, question dns.Question) bool {
 		q.reply.Authoritative = true
 		alias, ok := at.node[dns.TypeCNAME]
 		if !ok || question.Qtype == dns.TypeCNAME || question.Qtype == dns.TypeANY {
-			q.settle(snap, at, owner, question.Qtype)
+			s.settle(snap, q, at, owner)
 			return true
 		}
 		q.add(owner, alias)
@@ -126,133 +119,4 @@ func (s *Server) follow(snap *snapshot, q *query, question dns.Question) bool {
 	}
 	q.reply.Rcode = dns.RcodeServerFailure // ExternalNames in a circle
 	return true
-}
-
-// settle ends an answer with what the cluster has, or has not, at a place.
-func (q *query) settle(snap *snapshot, at place, owner string, qtype uint16) {
-	set, ok := at.node[qtype]
-	switch {
-	case at.outcome == missing:
-		q.reply.Rcode = dns.RcodeNameError
-	case qtype == dns.TypeANY:
-		set, ok = anyRecords, true
-	case qtype == dns.TypeSOA && strings.EqualFold(owner, at.apex):
-		set, ok = rrset{answer: []dns.RR{snap.soa(at.apex)}}, true
-	}
-	if !ok {
-		q.reply.Ns = []dns.RR{snap.soa(at.apex)}
-		return
-	}
-	q.add(owner, set)
-}
-
-// anyRecords answer ANY questions with as little as RFC 8482 section 4.2 allows.
-var anyRecords = rrset{answer: []dns.RR{
-	&dns.HINFO{Hdr: header("", dns.TypeHINFO), Cpu: "RFC8482"},
-}}
-
-// add appends the records of a set under the name that was asked, which may
-// differ in case or be the alias. They start at a random one, so that clients
-// that take the first spread over all.
-func (q *query) add(owner string, set rrset) {
-	first := 0
-	if len(set.answer) > 1 {
-		first = rand.IntN(len(set.answer))
-	}
-	if q.reply.Answer == nil {
-		q.reply.Answer = make([]dns.RR, 0, len(set.answer))
-	}
-	for i := range set.answer {
-		rr := set.answer[(first+i)%len(set.answer)]
-		if rr.Header().Name != owner {
-			rr = dns.Copy(rr)
-			rr.Header().Name = owner
-		}
-		q.reply.Answer = append(q.reply.Answer, rr)
-	}
-	q.reply.Extra = append(q.reply.Extra, set.extra...)
-}
-
-// soa is the zone's SOA record. Its last field is how long a client may
-// remember that a name does not exist (RFC 2308).
-func (s *snapshot) soa(apex string) dns.RR {
-	return &dns.SOA{
-		Hdr: header(apex, dns.TypeSOA), Ns: nameServer(apex), Mbox: "hostmaster." + apex,
-		Serial: s.serial, Refresh: 7200, Retry: 1800, Expire: 86400, Minttl: ttl,
-	}
-}
-
-// finish asks upstream for what is still open and returns the packed reply.
-func (s *Server) finish(ctx context.Context, q *query) []byte {
-	up, err := s.forward.ask(ctx, q)
-	if err != nil {
-		s.log.Debug("no answer from upstream", "name", q.upstream, "err", err)
-		return q.failure()
-	}
-	q.complete(up)
-	return q.pack(nil)
-}
-
-// complete adds what upstream says to the chain of CNAMEs that led there.
-func (q *query) complete(up *dns.Msg) {
-	q.reply.Rcode = up.Rcode
-	q.reply.Truncated = up.Truncated
-	q.reply.AuthenticatedData = up.AuthenticatedData && len(q.reply.Answer) == 0
-	q.reply.Answer = append(q.reply.Answer, up.Answer...)
-	q.reply.Ns = up.Ns
-	for _, rr := range up.Extra {
-		if rr.Header().Rrtype != dns.TypeOPT { // hop by hop: pack adds ours
-			q.reply.Extra = append(q.reply.Extra, rr)
-		}
-	}
-}
-
-// limit is how many bytes the reply may have.
-func (q *query) limit() int {
-	switch {
-	case q.tcp:
-		return dns.MaxMsgSize
-	case q.edns == nil:
-		return dns.MinMsgSize
-	}
-	return min(max(int(q.edns.UDPSize()), dns.MinMsgSize), maxUDPReply)
-}
-
-// pack makes the reply fit and puts it on the wire format, in buf if it is large
-// enough. Additional records go first, without TC: the client can ask for them.
-func (q *query) pack(buf []byte) []byte {
-	limit, reply := q.limit(), q.reply
-	if len(reply.Extra) > 0 {
-		reply.Compress = true
-		if reply.Len() > limit-optSize {
-			reply.Extra = nil
-		}
-	}
-	if q.edns != nil {
-		reply.SetEdns0(ednsSize, q.edns.Do())
-	}
-	reply.Truncate(limit)
-	packed, err := reply.PackBuffer(buf)
-	if err != nil {
-		// An upstream record that this library reads but cannot write.
-		return q.failure()
-	}
-	return packed
-}
-
-// optSize is the length of an OPT record without options.
-const optSize = 11
-
-// failure is SERVFAIL without any record.
-func (q *query) failure() []byte {
-	reply := new(dns.Msg).SetRcode(q.ask, dns.RcodeServerFailure)
-	reply.RecursionAvailable = true
-	if q.edns != nil {
-		reply.SetEdns0(ednsSize, q.edns.Do())
-	}
-	packed, err := reply.Pack()
-	if err != nil {
-		return nil // the question itself cannot be written: drop it
-	}
-	return packed
 }
