@@ -61,6 +61,12 @@ func availableOf(sets []*appsv1.ReplicaSet) int32 {
 	return n
 }
 
+// sureOf is how many pods of rs will stay available: a ReplicaSet that was just
+// told to shrink still shows the pods that it is about to end.
+func sureOf(rs *appsv1.ReplicaSet) int32 {
+	return min(rs.Status.AvailableReplicas, *rs.Spec.Replicas)
+}
+
 func active(sets []*appsv1.ReplicaSet) []*appsv1.ReplicaSet {
 	return slices.DeleteFunc(slices.Clone(sets), func(rs *appsv1.ReplicaSet) bool { return *rs.Spec.Replicas == 0 })
 }
@@ -91,18 +97,19 @@ func oldSizes(r *rollout) map[string]int32 {
 	sizes := map[string]int32{}
 	_, unavailable := surgeAndUnavailable(r.d)
 	least := *r.d.Spec.Replicas - unavailable
-	starting := *r.latest.Spec.Replicas - r.latest.Status.AvailableReplicas
+	starting := *r.latest.Spec.Replicas - sureOf(r.latest)
 	total := replicasOf(old) + *r.latest.Spec.Replicas
 	unhealthy := total - least - starting
 	if unhealthy <= 0 {
 		return sizes
 	}
+	healthy := sureOf(r.latest) - least
 	for _, rs := range old {
-		n := min(unhealthy, *rs.Spec.Replicas-rs.Status.AvailableReplicas)
-		sizes[rs.Name] = *rs.Spec.Replicas - max(n, 0)
-		unhealthy -= max(n, 0)
+		n := min(unhealthy, *rs.Spec.Replicas-sureOf(rs))
+		sizes[rs.Name] = *rs.Spec.Replicas - n
+		unhealthy -= n
+		healthy += sureOf(rs)
 	}
-	healthy := availableOf(old) + r.latest.Status.AvailableReplicas - least
 	for _, rs := range old {
 		n := max(min(healthy, sizes[rs.Name]), 0)
 		sizes[rs.Name] -= n

@@ -142,21 +142,22 @@ func TestDeploymentNeverHasTooFewOrTooManyPods(t *testing.T) {
 	f := deploy(t, d)
 	f.change(t, image("echo:patched"))
 	eventually(t, func() error {
-		ready, all := 0, 0
-		pods := f.podList(t, "")
-		for i := range pods {
-			if podActive(&pods[i]) {
-				all++
-				if !readySince(&pods[i]).IsZero() {
-					ready++
-				}
+		ready := 0
+		for _, pod := range f.podList(t, "") {
+			if podActive(&pod) && !readySince(&pod).IsZero() {
+				ready++
 			}
 		}
-		if ready < 4 || all > 5 {
-			t.Fatalf("%d of %d pods are ready; want at least 4 of at most 5", ready, all)
+		sets := f.sets(t)
+		asked := int32(0)
+		for _, rs := range sets {
+			asked += *rs.Spec.Replicas
 		}
-		if s := f.sets(t)["2"]; s.Status.AvailableReplicas != 4 || f.sets(t)["1"].Status.Replicas != 0 {
-			return fmt.Errorf("not over yet: %+v", s.Status)
+		if ready < 4 || asked > 5 {
+			t.Fatalf("%d pods are ready and %d asked for; want at least 4 and at most 5", ready, asked)
+		}
+		if sets["2"].Status.AvailableReplicas != 4 || sets["1"].Status.Replicas != 0 {
+			return fmt.Errorf("not over yet: %+v", sets["2"].Status)
 		}
 		return nil
 	})
@@ -365,6 +366,7 @@ func TestOldSizesShrinkAsFarAsAvailabilityAllows(t *testing.T) {
 		{"the unhealthy go first", testRollout(10, "0", "2", size{name: "new"}, size{name: "older", spec: 5, available: 5}, size{name: "old", spec: 5, available: 2}), "old=3 older=5"},
 		{"the broken new ones do not count", testRollout(10, "3", "2", size{name: "new", spec: 5}, size{name: "old", spec: 8, available: 7}), ""},
 		{"after undo the broken ones go", testRollout(10, "3", "2", size{name: "new", spec: 8, available: 7}, size{name: "broken", spec: 5}), "broken=1"},
+		{"pods that a set is about to end do not count", testRollout(4, "1", "0", size{name: "new", spec: 2, available: 2}, size{name: "old", spec: 3, available: 4}), "old=2"},
 		{"older before younger", testRollout(4, "0", "2", size{name: "new"}, size{name: "older", spec: 1, available: 1}, size{name: "old", spec: 3, available: 3}), "old=2 older=0"},
 	} {
 		if got := render(oldSizes(test.r)); got != test.want {

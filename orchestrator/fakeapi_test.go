@@ -234,6 +234,9 @@ func (f *fakeAPI) create(a clienttesting.CreateActionImpl, gvr schema.GroupVersi
 		f.store(gvr, pod, apiwatch.Modified)
 		return binding, nil
 	}
+	if a.Subresource == "finalize" {
+		return f.update(gvr, ns, a.Object, "finalize")
+	}
 	stored := a.Object.DeepCopyObject()
 	obj := object(stored)
 	if obj.GetName() == "" {
