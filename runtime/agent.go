@@ -26,11 +26,10 @@ import (
 
 // Agent is the node agent of one instance. Make it with New.
 type Agent struct {
-	client  kubernetes.Interface
-	engine  engine
-	streams *docker.Engine // for logs, exec, attach and port-forward; nil in tests on the fake
-	opts    Options
-	log     *slog.Logger
+	client kubernetes.Interface
+	engine engine
+	opts   Options
+	log    *slog.Logger
 
 	pods       corelisters.PodLister
 	podsSynced cache.InformerSynced
@@ -45,6 +44,7 @@ type Agent struct {
 	crashes  *crashes
 	statuses *statuses
 	node     *node
+	streamer *streamer
 	stopping atomic.Bool
 
 	now func() time.Time
@@ -54,16 +54,12 @@ type Agent struct {
 
 // New makes an agent. The informers must be started after New and before Run.
 func New(client kubernetes.Interface, informers informers.SharedInformerFactory, engine *docker.Engine, opts Options) (*Agent, error) {
-	a, err := newAgent(client, informers, engine, opts)
-	if err != nil {
-		return nil, err
-	}
-	a.streams = engine
-	return a, nil
+	return newAgent(client, informers, engine, engine, opts)
 }
 
-// newAgent is New on any engine.
-func newAgent(client kubernetes.Interface, informers informers.SharedInformerFactory, e engine, opts Options) (*Agent, error) {
+// newAgent is New on any engine; streams, which serves logs, exec, attach and
+// port-forward, is nil where there is no Docker.
+func newAgent(client kubernetes.Interface, informers informers.SharedInformerFactory, e engine, streams *docker.Engine, opts Options) (*Agent, error) {
 	opts, err := opts.complete()
 	if err != nil {
 		return nil, err
@@ -82,6 +78,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.imageIDs = &imageIDs{engine: e, tasks: a.tasks, known: map[string]string{}}
 	a.statuses = newStatuses(client, a.declared, a.log, func(act string) { a.step(act) })
 	a.node = newNode(a)
+	a.streamer = newStreamer(streams, a.podNamed, a.runningContainer, a.log)
 	a.mirror.changed = a.workers.poke
 	a.mirror.linked = func(up bool, err error) {
 		a.node.linked(up, err)
@@ -109,6 +106,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { return a.mirror.run(ctx) })
 	group.Go(func() error { return a.statuses.run(ctx) })
 	group.Go(func() error { return a.node.run(ctx) })
+	group.Go(func() error { return a.streamer.run(ctx) })
 	group.Go(func() error { return a.drivePods(ctx) })
 	return group.Wait()
 }
