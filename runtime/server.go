@@ -35,7 +35,7 @@ const (
 // WebSocket ones) and words. It asks for no credentials: serve it only where none
 // but the API server can reach it.
 func (a *Agent) Handler() http.Handler {
-	return newStreamer(a.streams, a.podNamed, a.runningContainer, a.log)
+	return a.streamer
 }
 
 func (a *Agent) podNamed(namespace, name string) (*corev1.Pod, bool) {
