@@ -30,6 +30,7 @@ func commands() map[string]command {
 		"inspect":    {"[ARG...]                    print args, working directory, hostname, pid, uid and gid as JSON", inspect},
 		"tty":        {"                            print the size of the terminal on stdin, again on each change", tty},
 		"orphan":     {"                            leave a child to pid 1 that ends at once, then wait for SIGTERM", orphan},
+		"terminate":  {"[PID]                       send SIGTERM to PID, else to the container's first process", terminate},
 		"alloc":      {"MIB                         fill that much memory, then wait for SIGTERM", alloc},
 		"http-serve": {"ADDR [TEXT]                 answer with TEXT (else the hostname); log each client", httpServe},
 		"http-get":   {"[-n COUNT] URL...           print each answer's body; fail on a status of 400 or more", httpGet},

@@ -151,6 +151,17 @@ func orphan(args []string) error {
 	return nil
 }
 
+func terminate(args []string) error {
+	pid := 1
+	if len(args) > 0 {
+		var err error
+		if pid, err = strconv.Atoi(args[0]); err != nil {
+			return errUsage
+		}
+	}
+	return syscall.Kill(pid, syscall.SIGTERM)
+}
+
 func alloc(args []string) error {
 	if len(args) != 1 {
 		return errUsage

@@ -1,0 +1,219 @@
+// Package e2e proves kube-lite from the outside: it starts an instance of its own with the real binary on the real
+// Docker and uses it as a person would, through the command line. Each scenario_*_test.go is a page of that story.
+//
+// TestMain starts the instance and removes it; a test takes a namespace of its own with newNamespace, whose methods run
+// kubectl's verbs in it. Nothing here imports the rest of the project: what a test knows, a user can see.
+//
+// The tests run only with KUBE_LITE_E2E=1, and as root; scripts/test sets it. KUBE_LITE_BIN names the binary to prove
+// (default: one built for the occasion).
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	// patience bounds each wait for something that should happen within seconds; the rest is for a loaded machine.
+	patience = 60 * time.Second
+	// interval is how often a wait looks again.
+	interval = 50 * time.Millisecond
+	// commandLimit bounds one command; those that wait by themselves (rollout status, run, delete) need the most.
+	commandLimit = 3 * time.Minute
+)
+
+// cluster is the instance under test. TestMain sets it before the first test and nobody changes it later.
+var cluster *instance
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) (code int) {
+	if os.Getenv("KUBE_LITE_E2E") != "1" {
+		fmt.Println("skipped: the end-to-end tests use this machine's Docker and need root: KUBE_LITE_E2E=1 go test ./e2e")
+		return 0
+	}
+	var err error
+	if cluster, err = newInstance(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	defer func() {
+		if err := cluster.remove(); err != nil {
+			fmt.Fprintln(os.Stderr, "e2e:", err)
+			code = 1
+		}
+	}()
+	removeOnSignal(cluster)
+	if err := cluster.start(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// removeOnSignal cleans up after Ctrl-C, which ends a test binary without running what is deferred.
+func removeOnSignal(i *instance) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		if err := i.remove(); err != nil {
+			fmt.Fprintln(os.Stderr, "e2e:", err)
+		}
+		os.Exit(1)
+	}()
+}
+
+// instance is one kube-lite with everything that keeps it apart from others.
+type instance struct {
+	name    string // begins with "e2e-", which scripts/test cleans up after
+	binary  string
+	repo    string // the working directory of every command, so that testdata/… works as a user would type it
+	scratch string // home and data directory are in it
+	flags   []string
+
+	began, ready bool // how far start came: what there is to remove
+}
+
+func newInstance() (*instance, error) {
+	repo, err := filepath.Abs("..")
+	if err != nil {
+		return nil, err
+	}
+	scratch, err := os.MkdirTemp("", "kube-lite-e2e-")
+	if err != nil {
+		return nil, err
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	// Ranges beside the defaults, so that an instance in everyday use is not in the way.
+	network := rand.IntN(40)
+	return &instance{
+		name:    fmt.Sprintf("e2e-%05x", rand.IntN(1<<20)),
+		binary:  os.Getenv("KUBE_LITE_BIN"),
+		repo:    repo,
+		scratch: scratch,
+		flags: []string{
+			fmt.Sprintf("--api-port=%d", port),
+			fmt.Sprintf("--pod-cidr=10.%d.0.0/16", 200+network),
+			fmt.Sprintf("--service-cidr=10.%d.0.0/16", 100+network),
+		},
+	}, nil
+}
+
+// build makes what a machine in use has already: the images, and the binary unless one is given.
+func (i *instance) build() error {
+	if out, err := exec.Command(filepath.Join(i.repo, "scripts/images")).CombinedOutput(); err != nil {
+		return fmt.Errorf("scripts/images: %w: %s", err, out)
+	}
+	if i.binary != "" {
+		return nil
+	}
+	i.binary = filepath.Join(i.scratch, "kube-lite")
+	build := exec.Command("go", "build", "-o", i.binary, ".")
+	build.Dir = i.repo
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w: %s", err, out)
+	}
+	return nil
+}
+
+func freePort() (int, error) {
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port, nil
+}
+
+func (i *instance) dataDir() string { return filepath.Join(i.scratch, i.name) }
+
+// command is kube-lite with args. HOME is empty, so that no kubeconfig of the user's takes part; Docker's own
+// configuration does.
+func (i *instance) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, i.binary, args...)
+	cmd.Dir = i.repo
+	docker := os.Getenv("DOCKER_CONFIG")
+	if docker == "" {
+		docker = filepath.Join(os.Getenv("HOME"), ".docker")
+	}
+	cmd.Env = append(os.Environ(), "HOME="+i.scratch, "KUBECONFIG=", "DOCKER_CONFIG="+docker,
+		"KUBE_LITE_NAME="+i.name, "KUBE_LITE_DATA_DIR="+i.dataDir())
+	// A grandchild that keeps the pipes open must not keep a test waiting.
+	cmd.WaitDelay = time.Second
+	return cmd
+}
+
+func (i *instance) start() error {
+	if err := i.build(); err != nil {
+		return err
+	}
+	i.began = true
+	if err := i.do(append([]string{"start"}, i.flags...)...); err != nil {
+		return err
+	}
+	i.ready = true
+	return nil
+}
+
+// do runs a command whose output matters only when it fails.
+func (i *instance) do(args ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
+	defer cancel()
+	if out, err := i.command(ctx, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("kube-lite %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return nil
+}
+
+// result is what a command that ran to its end said.
+type result struct {
+	stdout, stderr string
+	code           int
+}
+
+// run runs kube-lite with args and stdin, whatever its exit code.
+func (i *instance) run(t *testing.T, stdin string, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
+	defer cancel()
+	cmd := i.command(ctx, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if ctx.Err() != nil || err != nil && !errors.As(err, &exit) {
+		t.Fatalf("kube-lite %s: %v: %s%s", strings.Join(args, " "), errors.Join(err, ctx.Err()), &stdout, &stderr)
+	}
+	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+// eventually waits until holds returns nil, and fails with its last error when patience is at an end.
+func eventually(t *testing.T, holds func() error) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(interval) {
+		err := holds()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after %v: %v", patience, err)
+		}
+	}
+}
