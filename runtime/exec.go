@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -100,13 +101,23 @@ func (c *commandSession) AttachContainer(ctx context.Context, _, _, _ string, in
 func (c *commandSession) exec(ctx context.Context, command []string, in io.Reader, out, err io.WriteCloser, resize <-chan remotecommand.TerminalSize) error {
 	code, failed := c.engine.Exec(ctx, c.id, command, c.streams(in, out, err, resize))
 	if failed != nil || code == 0 {
-		return failed
+		return c.unlessGone(failed)
 	}
 	return utilexec.CodeExitError{Err: fmt.Errorf("exit status %d", code), Code: code}
 }
 
 func (c *commandSession) attach(ctx context.Context, in io.Reader, out, err io.WriteCloser, resize <-chan remotecommand.TerminalSize) error {
-	return c.engine.Attach(ctx, c.id, c.streams(in, out, err, resize))
+	return c.unlessGone(c.engine.Attach(ctx, c.id, c.streams(in, out, err, resize)))
+}
+
+// unlessGone is the error, if there is still someone to tell it to: the streaming
+// package logs each as one of ours, but to leave is a client's right.
+func (c *commandSession) unlessGone(err error) error {
+	if !errors.Is(err, errClientGone) {
+		return err
+	}
+	c.log.Debug("a client left its session", "pod", c.pod, "container", c.container, "error", err)
+	return nil
 }
 
 // streams leaves out the streams that were not asked for: a WebSocket has them all.

@@ -62,6 +62,9 @@ func (c *watchedConn) Read(p []byte) (int, error) {
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		c.gone(errClientGone)
 	}
+	if errors.Is(err, net.ErrClosed) {
+		err = io.EOF // we closed it ourselves: nothing to complain about
+	}
 	return n, err
 }
 

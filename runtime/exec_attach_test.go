@@ -1,0 +1,76 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	"k8s.io/client-go/tools/remotecommand"
+)
+
+func TestAttach(t *testing.T) {
+	for _, d := range []dialect{overSPDY, overWebSocket} {
+		t.Run(d.name, func(t *testing.T) {
+			r := newStreamRig(t)
+			t.Run("carries input and output until the container ends", func(t *testing.T) {
+				r.start(t, "once", docker.ContainerSpec{Stdin: true, StdinOnce: true}, "cat")
+				var out, errs bytes.Buffer
+				err := d.session(t.Context(), t, r, "/attach/default/web/once", nil,
+					remotecommand.StreamOptions{Stdin: strings.NewReader("hello\n"), Stdout: &out, Stderr: &errs})
+				if err != nil || out.String() != "hello\n" || errs.String() != "eof\n" {
+					t.Errorf("got %q and %q, %v", out.String(), errs.String(), err)
+				}
+			})
+			t.Run("leaves the input open for the next session", func(t *testing.T) { testSecondAttach(t, r, d) })
+			t.Run("gives the terminal the client's size", func(t *testing.T) {
+				r.start(t, "terminal", docker.ContainerSpec{TTY: true, Stdin: true}, "size")
+				testTerminal(t, r, d, "/attach/default/web/terminal", nil)
+			})
+			t.Run("ends with a container that ended just before", func(t *testing.T) {
+				id := r.start(t, "short", docker.ContainerSpec{}, "exit", "0")
+				if _, err := r.engine.Wait(t.Context(), id); err != nil {
+					t.Fatal(err)
+				}
+				err := d.session(t.Context(), t, r, "/attach/default/web/short", nil, remotecommand.StreamOptions{Stdout: io.Discard})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			t.Run("ends with a container that ends just then", func(t *testing.T) {
+				for range 5 {
+					id := r.start(t, "shorter", docker.ContainerSpec{}, "sleep")
+					go func() { _ = r.engine.Kill(context.Background(), id, "SIGTERM") }()
+					err := d.session(t.Context(), t, r, "/attach/default/web/shorter", nil, remotecommand.StreamOptions{Stdout: io.Discard})
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// testSecondAttach leaves a container whose input is not for one session only, and
+// comes back.
+func testSecondAttach(t *testing.T, r *streamRig, d dialect) {
+	r.start(t, "open", docker.ContainerSpec{Stdin: true}, "cat")
+	for _, line := range []string{"first\n", "second\n"} {
+		ctx, leave := context.WithCancel(t.Context())
+		in, keys := io.Pipe()
+		var out safeBuffer
+		done := make(chan error, 1)
+		go func() {
+			done <- d.session(ctx, t, r, "/attach/default/web/open", nil, remotecommand.StreamOptions{Stdin: in, Stdout: &out})
+		}()
+		if _, err := io.WriteString(keys, line); err != nil {
+			t.Fatal(err)
+		}
+		within(t, "the echo", func() bool { return out.String() == line })
+		leave()
+		keys.Close()
+		<-done
+	}
+}
