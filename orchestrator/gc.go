@@ -44,7 +44,8 @@ type collector struct {
 	kinds  *kinds
 	shared map[schema.GroupVersionResource]cache.SharedIndexInformer
 	graph  *graph
-	absent *lru.Cache // of absentKey
+	known  []cache.DoneChecker // done when the graph holds what was there at the start
+	absent *lru.Cache          // of absentKey
 	loop   *loop[types.UID]
 }
 
@@ -67,7 +68,7 @@ func newCollector(w *world) (controller, error) {
 
 // follow keeps the graph equal to what informer sees.
 func (c *collector) follow(gvr schema.GroupVersionResource, informer cache.SharedIndexInformer) error {
-	return watch(informer, func(old, cur metav1.Object) {
+	known, err := observe(informer, func(old, cur metav1.Object) {
 		if old != nil && (cur == nil || cur.GetUID() != old.GetUID()) {
 			c.absent.Add(absentKey{old.GetUID(), old.GetNamespace()}, nil)
 			c.graph.remove(old.GetUID())
@@ -76,6 +77,11 @@ func (c *collector) follow(gvr schema.GroupVersionResource, informer cache.Share
 			c.graph.put(newNode(gvr, cur))
 		}
 	})
+	if err != nil {
+		return err
+	}
+	c.known = append(c.known, known)
+	return nil
 }
 
 func (c *collector) run(ctx context.Context) {
@@ -110,10 +116,11 @@ func (c *collector) watchOthers(ctx context.Context, watching *sync.WaitGroup) {
 			continue
 		}
 		watching.Go(func() { informer.Run(ctx.Done()) })
-		if !cache.WaitForCacheSync(inTime.Done(), informer.HasSynced) && ctx.Err() == nil {
+		if !cache.WaitFor(inTime, "", informer.HasSyncedChecker()) && ctx.Err() == nil {
 			c.loop.log.Warn("a kind is not listed yet, going on without it", "kind", k.gvr)
 		}
 	}
+	cache.WaitFor(inTime, "", c.known...)
 }
 
 // collectable leaves events out: they own nothing and are many.

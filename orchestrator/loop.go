@@ -94,8 +94,15 @@ func (l *loop[K]) report(key K, err error) {
 // watch calls changed for each event of informer's objects, which are T: with
 // old zero for a new object, with cur zero for a deleted one.
 func watch[T metav1.Object](informer cache.SharedIndexInformer, changed func(old, cur T)) error {
+	_, err := observe(informer, changed)
+	return err
+}
+
+// observe is watch, and tells when changed has been called for all objects that
+// were there at the start.
+func observe[T metav1.Object](informer cache.SharedIndexInformer, changed func(old, cur T)) (cache.DoneChecker, error) {
 	var none T
-	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+	handler, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { changed(none, obj.(T)) },
 		UpdateFunc: func(old, cur any) { changed(old.(T), cur.(T)) },
 		DeleteFunc: func(obj any) {
@@ -108,9 +115,9 @@ func watch[T metav1.Object](informer cache.SharedIndexInformer, changed func(old
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("watch %T: %w", none, err)
+		return nil, fmt.Errorf("watch %T: %w", none, err)
 	}
-	return nil
+	return handler.HasSyncedChecker(), nil
 }
 
 // either returns the newer of an event's two objects that there is.

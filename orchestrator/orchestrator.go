@@ -2,7 +2,6 @@ package orchestrator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -47,7 +46,7 @@ type Orchestrator struct {
 	log         *slog.Logger
 	client      kubernetes.Interface
 	events      record.EventBroadcaster
-	synced      []cache.InformerSynced
+	synced      []cache.DoneChecker
 	controllers []controller
 }
 
@@ -114,7 +113,7 @@ func (o *Orchestrator) build(w *world) error {
 		o.controllers = append(o.controllers, c)
 	}
 	for _, informer := range w.typedInformers() {
-		o.synced = append(o.synced, informer.HasSynced)
+		o.synced = append(o.synced, informer.HasSyncedChecker())
 	}
 	return nil
 }
@@ -124,10 +123,8 @@ func (o *Orchestrator) build(w *world) error {
 func (o *Orchestrator) Run(ctx context.Context) error {
 	o.events.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: o.client.CoreV1().Events(metav1.NamespaceAll)})
 	defer o.events.Shutdown()
-	if !cache.WaitForCacheSync(ctx.Done(), o.synced...) {
-		if err := ctx.Err(); !errors.Is(err, context.Canceled) {
-			return fmt.Errorf("wait for the informers: %w", err)
-		}
+	if !cache.WaitFor(ctx, "", o.synced...) {
+		return nil
 	}
 	var all sync.WaitGroup
 	for _, c := range o.controllers {
