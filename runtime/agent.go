@@ -31,10 +31,12 @@ type Agent struct {
 	opts   Options
 	log    *slog.Logger
 
-	pods       corelisters.PodLister
-	podsSynced cache.InformerSynced
-	events     record.EventBroadcaster
-	recorder   record.EventRecorder
+	pods     corelisters.PodLister
+	refs     references
+	services corelisters.ServiceLister
+	synced   []cache.InformerSynced
+	events   record.EventBroadcaster
+	recorder record.EventRecorder
 
 	mirror   *mirror
 	workers  *workers
@@ -64,10 +66,10 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	if err != nil {
 		return nil, err
 	}
-	pods := informers.Core().V1().Pods()
+	pods, services := informers.Core().V1().Pods(), informers.Core().V1().Services()
 	a := &Agent{
 		client: client, engine: e, opts: opts, log: opts.Log.With("room", "runtime"),
-		pods: pods.Lister(), podsSynced: pods.Informer().HasSynced,
+		pods: pods.Lister(), services: services.Lister(), synced: []cache.InformerSynced{pods.Informer().HasSynced, services.Informer().HasSynced},
 		events: newBroadcaster(), tasks: &tasks{}, crashes: newCrashes(),
 		now: time.Now, step: func(string) {},
 	}
@@ -79,6 +81,9 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.statuses = newStatuses(client, a.declared, a.log, func(act string) { a.step(act) })
 	a.node = newNode(a)
 	a.streamer = newStreamer(streams, a.podNamed, a.runningContainer, a.log)
+	if a.refs, err = newReferences(informers, a.sourceChanged); err != nil {
+		return nil, fmt.Errorf("runtime: follow ConfigMaps and Secrets: %w", err)
+	}
 	a.mirror.changed = a.workers.poke
 	a.mirror.linked = func(up bool, err error) {
 		a.node.linked(up, err)
@@ -117,7 +122,7 @@ func (a *Agent) drivePods(ctx context.Context) error {
 		a.log.Warn("the sandbox image cannot be loaded yet", "error", err)
 	}
 	defer a.tasks.wait()
-	if !cache.WaitForCacheSync(ctx.Done(), a.podsSynced) {
+	if !cache.WaitForCacheSync(ctx.Done(), a.synced...) {
 		return nil
 	}
 	a.workers.start(ctx)

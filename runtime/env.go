@@ -9,7 +9,6 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/kubernetes/third_party/forked/golang/expansion"
 )
 
@@ -19,11 +18,14 @@ type sources interface {
 	secret(ctx context.Context, namespace, name string) (*v1.Secret, error)
 }
 
-// environment computes a container's variables, NAME=value in the order of their first
+// environment computes a container's variables on top of those of the services, NAME=value in the order of their first
 // declaration. A variable may refer to those before it as $(NAME); $$ is a dollar.
 // https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
-func environment(ctx context.Context, pod *v1.Pod, c *v1.Container, node nodeFacts, podIP string, from sources) ([]string, error) {
+func environment(ctx context.Context, pod *v1.Pod, c *v1.Container, node nodeFacts, podIP string, from sources, services []v1.EnvVar) ([]string, error) {
 	e := &env{values: map[string]string{}}
+	for _, v := range services {
+		e.set(v.Name, v.Value)
+	}
 	if err := e.addAll(ctx, pod, c, from); err != nil {
 		return nil, err
 	}
@@ -160,14 +162,4 @@ func usesPodIP(c *v1.Container) bool {
 		}
 	}
 	return false
-}
-
-// configMap implements sources.
-func (a *Agent) configMap(ctx context.Context, namespace, name string) (*v1.ConfigMap, error) {
-	return a.client.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
-}
-
-// secret implements sources.
-func (a *Agent) secret(ctx context.Context, namespace, name string) (*v1.Secret, error) {
-	return a.client.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
 }

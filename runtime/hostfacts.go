@@ -49,15 +49,11 @@ func readHostFacts(root string) hostFacts {
 }
 
 // info is the Node's nodeInfo.
-func (f hostFacts) info(docker, own string) v1.NodeSystemInfo {
-	version := kubeletVersion
-	if own != "" {
-		version += "." + strings.TrimPrefix(own, "v")
-	}
+func (f hostFacts) info(docker, kubelet string) v1.NodeSystemInfo {
 	return v1.NodeSystemInfo{
 		MachineID: f.machineID, SystemUUID: f.systemUUID, BootID: f.bootID,
 		KernelVersion: f.kernel, OSImage: f.osImage, OperatingSystem: "linux", Architecture: f.arch,
-		ContainerRuntimeVersion: "docker://" + docker, KubeletVersion: version,
+		ContainerRuntimeVersion: "docker://" + docker, KubeletVersion: kubelet,
 	}
 }
 

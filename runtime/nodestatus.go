@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// kubeletVersion says which Kubernetes this node behaves like, and who it is.
+// kubeletVersion says which Kubernetes this node behaves like, and whose it is.
 const kubeletVersion = "v1.36.3-kube-lite"
 
 // kubeletPort is where a kubelet listens. Nothing listens there: the API server calls

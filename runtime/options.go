@@ -22,7 +22,7 @@ type Options struct {
 	NodeName string
 	// Root is the directory that holds pods/<uid>/…, and is made if missing.
 	Root string
-	// Version is kube-lite's own version, for the Node's kubeletVersion.
+	// Version is the Node's kubeletVersion; default v1.36.3-kube-lite.
 	Version string
 	// ClusterDomain is the suffix of Services' names; default cluster.local.
 	ClusterDomain string
@@ -53,6 +53,9 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.Network == "" {
 		o.Network = docker.NetworkName(o.Instance)
+	}
+	if o.Version == "" {
+		o.Version = kubeletVersion
 	}
 	if o.MaxPods == 0 {
 		o.MaxPods = DefaultMaxPods

@@ -47,6 +47,9 @@ func (a *Agent) containerSpec(pod *v1.Pod, c *v1.Container, attempt int, sandbox
 	expand := expansion.MappingFuncFor(envMap(env))
 	spec.Entrypoint = expandAll(c.Command, expand)
 	spec.Cmd = expandAll(c.Args, expand)
+	if c.Lifecycle != nil && c.Lifecycle.StopSignal != nil {
+		spec.StopSignal = string(*c.Lifecycle.StopSignal)
+	}
 	applyResources(&spec, c)
 	applySecurity(&spec, pod, c)
 	return spec
@@ -103,6 +106,7 @@ func applySecurity(spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) {
 	if ps.FSGroup != nil {
 		spec.Groups = append(spec.Groups, strconv.FormatInt(*ps.FSGroup, 10))
 	}
+	spec.SecurityOpts = append(spec.SecurityOpts, seccomp(either(cs.SeccompProfile, ps.SeccompProfile))...)
 	spec.Privileged = cs.Privileged != nil && *cs.Privileged
 	spec.ReadOnlyRootFS = cs.ReadOnlyRootFilesystem != nil && *cs.ReadOnlyRootFilesystem
 	if cs.AllowPrivilegeEscalation != nil && !*cs.AllowPrivilegeEscalation {
@@ -112,6 +116,15 @@ func applySecurity(spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) {
 		spec.CapAdd = capabilities(cs.Capabilities.Add)
 		spec.CapDrop = capabilities(cs.Capabilities.Drop)
 	}
+}
+
+// seccomp is Docker's option for a profile. Without one Kubernetes confines nothing,
+// unlike Docker. A Localhost profile is named in an event, and the default stands in.
+func seccomp(p *v1.SeccompProfile) []string {
+	if p == nil || p.Type == v1.SeccompProfileTypeUnconfined {
+		return []string{"seccomp=unconfined"}
+	}
+	return nil
 }
 
 // userOf is Docker's uid[:gid]. A group without a user means root in that group.

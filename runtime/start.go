@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -64,6 +65,10 @@ func (a *Agent) sandboxFailed(pod *v1.Pod, s *podState, err error) time.Time {
 		a.log.Warn("Docker does not answer", "pod", s.ref, "error", err)
 		return a.now().Add(unavailableRetry)
 	}
+	if mount := (*mountError)(nil); errors.As(err, &mount) {
+		a.event(pod, nil, v1.EventTypeWarning, "FailedMount", "%v", mount)
+		return a.now().Add(configRetry)
+	}
 	a.event(pod, nil, v1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %v", err)
 	return s.failed(sandboxName, a.now())
 }
@@ -75,17 +80,18 @@ const unavailableRetry = 10 * time.Second
 // beginSandbox makes sure that there is a sandbox and has it started.
 func (r *pipeline) beginSandbox(ctx context.Context) error {
 	a := r.agent
+	if r.plan.sandbox.Running() {
+		r.podIP = a.podIP(r.pod, r.plan.sandbox)
+	}
 	if !r.state.prepared {
-		if err := a.prepare(r.pod); err != nil {
+		if err := a.prepare(r.pod, r.state, r.podIP); err != nil {
 			return fmt.Errorf("prepare the pod's directory: %w", err)
 		}
 		r.state.prepared = true
-		a.step("prepared")
 	}
 	if r.plan.sandbox.ID != "" {
 		r.sandboxID = r.plan.sandbox.ID
 		if r.plan.sandbox.Running() {
-			r.podIP = a.podIP(r.pod, r.plan.sandbox)
 			close(r.running)
 			return nil
 		}
@@ -218,13 +224,18 @@ func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, 
 		podIP = r.podIP
 	default:
 	}
-	env, err := environment(ctx, r.pod, s.container, a.nodeFacts(), podIP, a)
+	env, err := environment(ctx, r.pod, s.container, a.nodeFacts(), podIP, a, a.serviceEnv(r.pod))
 	if err != nil {
 		return docker.ContainerSpec{}, err
 	}
-	mounts, err := a.mounts(r.pod, s.container)
+	mounts, err := a.mounts(r.pod, s.container, env)
 	if err != nil {
 		return docker.ContainerSpec{}, err
+	}
+	if message, ok, err := a.messageMount(r.pod, s.container, s.attempt); err != nil {
+		return docker.ContainerSpec{}, err
+	} else if ok {
+		mounts = append(mounts, message)
 	}
 	return a.containerSpec(r.pod, s.container, s.attempt, r.sandboxID, env, mounts), nil
 }

@@ -18,8 +18,12 @@ type podState struct {
 	stops map[string]time.Time
 	// retry grows with each failed attempt at the sandbox or a container, by name.
 	retry map[string]retryState
-	// warned says that the fields which are not supported were named in events.
-	warned bool
+	// warned are the fields that were named in events because they are not supported.
+	warned map[string]bool
+	// warnedAt is the Pod's generation then.
+	warnedAt int64
+	// projected are the files that were written to the volumes which follow API objects.
+	projected map[string]fileSet
 	// prepared says that the Pod's directories and files exist.
 	prepared bool
 	// last is the Pod as last seen, for the grace period and the events of its end.
@@ -44,7 +48,7 @@ const (
 func newPodState(ref podRef) *podState {
 	return &podState{
 		ref: ref, waiting: map[string]waiting{}, images: map[string]*imageState{},
-		stops: map[string]time.Time{}, retry: map[string]retryState{},
+		stops: map[string]time.Time{}, retry: map[string]retryState{}, projected: map[string]fileSet{}, warned: map[string]bool{}, warnedAt: -1,
 	}
 }
 

@@ -18,6 +18,7 @@ type observation struct {
 	podIP    string // empty: none yet
 	hostIP   string
 	imageID  func(id string) string // how an image is shown
+	message  func(instance) string  // what a container that ended left to say
 	now      time.Time
 }
 
@@ -25,7 +26,7 @@ type observation struct {
 func (a *Agent) report(pod *v1.Pod, s *podState, have []instance, p plan) {
 	o := observation{
 		pod: pod, have: have, waiting: s.waiting, finished: p.finished,
-		hostIP: a.opts.HostIP.String(), imageID: a.imageIDs.show, now: a.now(),
+		hostIP: a.opts.HostIP.String(), imageID: a.imageIDs.show, message: a.lastWords, now: a.now(),
 	}
 	for _, i := range have {
 		if i.isSandbox() && i.Running() {
@@ -92,7 +93,7 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 	s.RestartCount = int32(last.attempt)
 	s.LastTerminationState = before.LastTerminationState
 	if previous != nil && ended(*previous) {
-		s.LastTerminationState.Terminated = terminated(*previous)
+		s.LastTerminationState.Terminated = o.terminated(*previous)
 	}
 	why, waits := o.waiting[c.Name]
 	switch {
@@ -104,9 +105,9 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 		s.State.Waiting = o.waitingState(c, init)
 	case waits && !o.finished && why.reason != "":
 		s.State.Waiting = &v1.ContainerStateWaiting{Reason: why.reason, Message: why.message}
-		s.LastTerminationState.Terminated = terminated(*last)
+		s.LastTerminationState.Terminated = o.terminated(*last)
 	default:
-		s.State.Terminated = terminated(*last)
+		s.State.Terminated = o.terminated(*last)
 		s.Ready = init && last.ExitCode == 0
 	}
 	return s
@@ -159,9 +160,9 @@ func (o observation) instances(name string) (last, previous *instance) {
 }
 
 // terminated describes how a container ended.
-func terminated(i instance) *v1.ContainerStateTerminated {
+func (o observation) terminated(i instance) *v1.ContainerStateTerminated {
 	t := &v1.ContainerStateTerminated{
-		ExitCode: int32(i.ExitCode), Reason: "Error", ContainerID: "docker://" + i.ID,
+		ExitCode: int32(i.ExitCode), Reason: "Error", ContainerID: "docker://" + i.ID, Message: o.message(i),
 		StartedAt: metav1.NewTime(i.StartedAt), FinishedAt: metav1.NewTime(finishedAt(i)),
 	}
 	switch {

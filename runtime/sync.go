@@ -36,6 +36,9 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []instance, p plan) verdict {
 	wake := a.noteBackoffs(pod, s, p)
 	a.report(pod, s, have, p)
+	if p.sandbox.ID != "" {
+		a.followSources(pod, s)
+	}
 	switch {
 	case len(p.end) > 0:
 		a.endStale(pod, s, p)

@@ -1,6 +1,192 @@
 package runtime
 
-import v1 "k8s.io/api/core/v1"
+import (
+	"fmt"
+	"strings"
 
-// warnUnsupported names, once per Pod, the fields that are ignored.
-func (a *Agent) warnUnsupported(pod *v1.Pod, s *podState) {}
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// unsupportedField is a field of the Pod's spec that this agent ignores. Path is the
+// field's JSON path below spec; a part `x[]` goes through every element of a list.
+type unsupportedField struct {
+	path string
+	// harmless are the values, as fmt prints them, that ask for nothing which is not
+	// done anyway.
+	harmless []string
+}
+
+// unsupportedFields is every field that is ignored: a Pod that uses one gets an event
+// that names it. A test walks the Pod's type and insists that each field is here or in
+// its list of what is done. Whoever implements a field removes its row.
+var unsupportedFields = []unsupportedField{
+	{path: "activeDeadlineSeconds"},
+	{path: "automountServiceAccountToken", harmless: []string{"false"}},
+	{path: "ephemeralContainers"},
+	{path: "hostUsers", harmless: []string{"true"}},
+	{path: "imagePullSecrets"},
+	{path: "os.name", harmless: []string{"linux"}},
+	{path: "overhead"},
+	{path: "resourceClaims"},
+	{path: "resources"},
+	{path: "runtimeClassName"},
+	{path: "serviceAccountName", harmless: []string{"", "default"}},
+	{path: "setHostnameAsFQDN", harmless: []string{"false"}},
+
+	{path: "securityContext.appArmorProfile.type", harmless: []string{"RuntimeDefault"}},
+	{path: "securityContext.runAsNonRoot", harmless: []string{"false"}},
+	{path: "securityContext.seLinuxChangePolicy"},
+	{path: "securityContext.seLinuxOptions"},
+	{path: "securityContext.seccompProfile.localhostProfile"},
+	{path: "securityContext.supplementalGroupsPolicy", harmless: []string{"Merge"}},
+	{path: "securityContext.windowsOptions"},
+
+	{path: "volumes[].emptyDir.medium", harmless: []string{""}},
+	{path: "volumes[].emptyDir.sizeLimit"},
+	{path: "volumes[].projected.sources[].clusterTrustBundle"},
+	{path: "volumes[].projected.sources[].podCertificate"},
+	{path: "volumes[].projected.sources[].serviceAccountToken"},
+	{path: "volumes[].awsElasticBlockStore"},
+	{path: "volumes[].azureDisk"},
+	{path: "volumes[].azureFile"},
+	{path: "volumes[].cephfs"},
+	{path: "volumes[].cinder"},
+	{path: "volumes[].csi"},
+	{path: "volumes[].ephemeral"},
+	{path: "volumes[].fc"},
+	{path: "volumes[].flexVolume"},
+	{path: "volumes[].flocker"},
+	{path: "volumes[].gcePersistentDisk"},
+	{path: "volumes[].gitRepo"},
+	{path: "volumes[].glusterfs"},
+	{path: "volumes[].image"},
+	{path: "volumes[].iscsi"},
+	{path: "volumes[].nfs"},
+	{path: "volumes[].persistentVolumeClaim"},
+	{path: "volumes[].photonPersistentDisk"},
+	{path: "volumes[].portworxVolume"},
+	{path: "volumes[].quobyte"},
+	{path: "volumes[].rbd"},
+	{path: "volumes[].scaleIO"},
+	{path: "volumes[].storageos"},
+	{path: "volumes[].vsphereVolume"},
+}
+
+// unsupportedContainerFields are those of every container and init container.
+var unsupportedContainerFields = []unsupportedField{
+	{path: "env[].valueFrom.fileKeyRef"},
+	{path: "lifecycle.postStart"},
+	{path: "lifecycle.preStop"},
+	{path: "livenessProbe"},
+	{path: "readinessProbe"},
+	{path: "startupProbe"},
+	{path: "resizePolicy[].restartPolicy", harmless: []string{"NotRequired"}},
+	{path: "resources.claims"},
+	{path: "resources.limits.ephemeral-storage"},
+	{path: "resources.limits.hugepages-1Gi"},
+	{path: "resources.limits.hugepages-2Mi"},
+	{path: "restartPolicyRules"},
+	{path: "securityContext.appArmorProfile.type", harmless: []string{"RuntimeDefault"}},
+	{path: "securityContext.procMount", harmless: []string{"Default"}},
+	{path: "securityContext.runAsNonRoot", harmless: []string{"false"}},
+	{path: "securityContext.seLinuxOptions"},
+	{path: "securityContext.seccompProfile.localhostProfile"},
+	{path: "securityContext.windowsOptions"},
+	{path: "terminationMessagePolicy", harmless: []string{string(v1.TerminationMessageReadFile)}},
+	{path: "volumeDevices"},
+	{path: "volumeMounts[].recursiveReadOnly", harmless: []string{"Disabled", "IfPossible"}},
+}
+
+// warnUnsupported names the fields that are ignored, each once per Pod.
+func (a *Agent) warnUnsupported(pod *v1.Pod, s *podState) {
+	if s.warnedAt == pod.Generation {
+		return
+	}
+	s.warnedAt = pod.Generation
+	for _, path := range unsupported(pod) {
+		if !s.warned[path] {
+			s.warned[path] = true
+			a.event(pod, nil, v1.EventTypeWarning, "UnsupportedField", "%s is not supported yet and is ignored", path)
+		}
+	}
+}
+
+// unsupported lists the fields of a Pod's spec that are ignored, in the table's order.
+func unsupported(pod *v1.Pod) (paths []string) {
+	spec, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&pod.Spec)
+	if err != nil { // cannot be: the API server encoded the same object
+		return []string{"spec"}
+	}
+	for _, f := range unsupportedFields {
+		paths = append(paths, f.find("spec", spec, strings.Split(f.path, "."))...)
+	}
+	for _, list := range []string{"initContainers", "containers"} {
+		for _, f := range unsupportedContainerFields {
+			parts := append([]string{list + "[]"}, strings.Split(f.path, ".")...)
+			paths = append(paths, f.find("spec", spec, parts)...)
+		}
+	}
+	return append(paths, unsupportedRestarts(pod)...)
+}
+
+// unsupportedRestarts: a container's own restart policy is honoured on sidecars only.
+func unsupportedRestarts(pod *v1.Pod) (paths []string) {
+	for n, c := range pod.Spec.Containers {
+		if c.RestartPolicy != nil {
+			paths = append(paths, fmt.Sprintf("spec.containers[%d].restartPolicy", n))
+		}
+	}
+	for n, c := range pod.Spec.InitContainers {
+		if c.RestartPolicy != nil && !isSidecar(&c) {
+			paths = append(paths, fmt.Sprintf("spec.initContainers[%d].restartPolicy", n))
+		}
+	}
+	return paths
+}
+
+// find returns where below value the field is used.
+func (f unsupportedField) find(at string, value any, parts []string) (paths []string) {
+	if len(parts) == 0 {
+		if f.asks(value) {
+			return []string{at}
+		}
+		return nil
+	}
+	object, ok := value.(map[string]any)
+	if !ok {
+		return nil
+	}
+	name, each := strings.CutSuffix(parts[0], "[]")
+	next, ok := object[name]
+	if !ok {
+		return nil
+	}
+	if !each {
+		return f.find(at+"."+name, next, parts[1:])
+	}
+	elements, _ := next.([]any)
+	for n, e := range elements {
+		paths = append(paths, f.find(fmt.Sprintf("%s.%s[%d]", at, name, n), e, parts[1:])...)
+	}
+	return paths
+}
+
+// asks tells whether a value asks for anything.
+func (f unsupportedField) asks(value any) bool {
+	switch v := value.(type) {
+	case nil:
+		return false
+	case []any:
+		return len(v) > 0
+	case map[string]any:
+		return true
+	}
+	text := fmt.Sprint(value)
+	for _, h := range f.harmless {
+		if text == h {
+			return false
+		}
+	}
+	return true
+}

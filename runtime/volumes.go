@@ -2,33 +2,129 @@ package runtime
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
-	"github.com/kube-lite/kube-lite/runtime/docker"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
+// mountError says why a volume is not there. It becomes the event FailedMount, and the
+// Pod waits in ContainerCreating.
+type mountError struct {
+	volume string
+	err    error
+}
+
+func (e *mountError) Error() string {
+	return fmt.Sprintf("MountVolume.SetUp failed for volume %q : %v", e.volume, e.err)
+}
+
+func (e *mountError) Unwrap() error { return e.err }
+
 // prepare makes the Pod's directory, its volumes and the files that are mounted into
-// every container. The address comes later: see writeHosts.
-func (a *Agent) prepare(pod *v1.Pod) error {
+// every container. The address may be unknown yet: see writeHosts.
+func (a *Agent) prepare(pod *v1.Pod, s *podState, podIP string) error {
 	dir := a.podDir(pod.UID)
 	if err := os.MkdirAll(filepath.Join(dir, "volumes"), 0o750); err != nil {
 		return err
 	}
 	for _, v := range pod.Spec.Volumes {
-		if v.EmptyDir == nil {
-			continue
-		}
-		if err := makeEmptyDir(a.volumePath(pod, v)); err != nil {
-			return err
+		if err := a.makeVolume(pod, s, v); err != nil {
+			return &mountError{v.Name, err}
 		}
 	}
 	r := resolv(pod, a.opts.DNSServer, a.opts.ClusterDomain, hostResolver())
 	if err := writeFile(filepath.Join(dir, resolvConfFile), r.render()); err != nil {
 		return err
 	}
-	return a.writeHosts(pod, "")
+	a.step("volumes")
+	return a.writeHosts(pod, podIP)
+}
+
+// makeVolume makes one volume. Kinds that are not supported were named in an event.
+func (a *Agent) makeVolume(pod *v1.Pod, s *podState, v v1.Volume) error {
+	switch {
+	case v.EmptyDir != nil:
+		return makeEmptyDir(a.volumePath(pod.UID, v), fsGroup(pod))
+	case v.HostPath != nil:
+		return checkHostPath(v.HostPath)
+	case isProjection(v):
+		return a.project(pod, s, v)
+	}
+	return nil
+}
+
+// makeEmptyDir makes a directory that every user of the Pod may write to, whatever the
+// daemon's umask says. With a group, what is made in it belongs to that group.
+func makeEmptyDir(path string, group *int64) error {
+	if err := os.MkdirAll(path, 0o777); err != nil {
+		return err
+	}
+	mode := fs.FileMode(0o777)
+	if group != nil {
+		mode |= fs.ModeSetgid
+		if err := os.Chown(path, -1, int(*group)); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(path, mode)
+}
+
+// checkHostPath makes sure that a path of the host is of the declared type.
+// https://kubernetes.io/docs/concepts/storage/volumes/#hostpath
+func checkHostPath(h *v1.HostPathVolumeSource) error {
+	kind := v1.HostPathUnset
+	if h.Type != nil {
+		kind = *h.Type
+	}
+	info, err := os.Stat(h.Path)
+	if os.IsNotExist(err) {
+		switch kind {
+		case v1.HostPathUnset, v1.HostPathDirectoryOrCreate:
+			return os.MkdirAll(h.Path, 0o755)
+		case v1.HostPathFileOrCreate:
+			return os.WriteFile(h.Path, nil, 0o644)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("hostPath type check failed: %w", err)
+	}
+	mode := info.Mode()
+	fits := map[v1.HostPathType]bool{
+		v1.HostPathUnset:             true,
+		v1.HostPathDirectory:         mode.IsDir(),
+		v1.HostPathDirectoryOrCreate: mode.IsDir(),
+		v1.HostPathFile:              mode.IsRegular(),
+		v1.HostPathFileOrCreate:      mode.IsRegular(),
+		v1.HostPathSocket:            mode&fs.ModeSocket != 0,
+		v1.HostPathCharDev:           mode&fs.ModeCharDevice != 0,
+		v1.HostPathBlockDev:          mode&fs.ModeDevice != 0 && mode&fs.ModeCharDevice == 0,
+	}
+	if !fits[kind] {
+		return fmt.Errorf("hostPath type check failed: %s is not a %s", h.Path, strings.TrimSuffix(string(kind), "OrCreate"))
+	}
+	return nil
+}
+
+// volumePath is where a volume lies on the host, as on a kubelet's node.
+func (a *Agent) volumePath(uid types.UID, v v1.Volume) string {
+	plugin := "kubernetes.io~empty-dir"
+	switch {
+	case v.HostPath != nil:
+		return v.HostPath.Path
+	case v.ConfigMap != nil:
+		plugin = "kubernetes.io~configmap"
+	case v.Secret != nil:
+		plugin = "kubernetes.io~secret"
+	case v.DownwardAPI != nil:
+		plugin = "kubernetes.io~downward-api"
+	case v.Projected != nil:
+		plugin = "kubernetes.io~projected"
+	}
+	return filepath.Join(a.podDir(uid), "volumes", plugin, v.Name)
 }
 
 // writeHosts writes the Pod's /etc/hosts with the address that it got.
@@ -40,63 +136,15 @@ func (a *Agent) writeHosts(pod *v1.Pod, podIP string) error {
 	return writeFile(filepath.Join(a.podDir(pod.UID), hostsFile), hosts(pod, podIP, a.opts.ClusterDomain, base))
 }
 
-// makeEmptyDir makes a directory that every user of the Pod may write to, whatever the
-// daemon's umask says.
-func makeEmptyDir(path string) error {
-	if err := os.MkdirAll(path, 0o777); err != nil {
-		return err
+// fsGroup is the group that owns the Pod's volumes, if there is one.
+func fsGroup(pod *v1.Pod) *int64 {
+	if pod.Spec.SecurityContext == nil {
+		return nil
 	}
-	return os.Chmod(path, 0o777)
+	return pod.Spec.SecurityContext.FSGroup
 }
 
-// volumePath is where a volume lies on the host, as on a kubelet's node.
-func (a *Agent) volumePath(pod *v1.Pod, v v1.Volume) string {
-	return filepath.Join(a.podDir(pod.UID), "volumes", "kubernetes.io~empty-dir", v.Name)
-}
-
-// mounts are a container's mounts: its volumes, and the Pod's files unless it mounts
-// something in their place.
-func (a *Agent) mounts(pod *v1.Pod, c *v1.Container) ([]docker.Mount, error) {
-	var out []docker.Mount
-	taken := map[string]bool{}
-	for _, m := range c.VolumeMounts {
-		source, err := a.mountSource(pod, m.Name)
-		if err != nil {
-			return nil, err
-		}
-		if source == "" {
-			continue
-		}
-		if m.SubPath != "" {
-			source = filepath.Join(source, filepath.Clean("/"+m.SubPath))
-			if err := makeEmptyDir(source); err != nil {
-				return nil, err
-			}
-		}
-		taken[filepath.Clean(m.MountPath)] = true
-		out = append(out, docker.Mount{Source: source, Target: m.MountPath, ReadOnly: m.ReadOnly})
-	}
-	for target, name := range map[string]string{"/etc/hosts": hostsFile, "/etc/resolv.conf": resolvConfFile} {
-		if !taken[target] {
-			out = append(out, docker.Mount{Source: filepath.Join(a.podDir(pod.UID), name), Target: target})
-		}
-	}
-	return out, nil
-}
-
-// mountSource finds a volume's path; empty for a kind that is not supported.
-func (a *Agent) mountSource(pod *v1.Pod, name string) (string, error) {
-	for _, v := range pod.Spec.Volumes {
-		if v.Name != name {
-			continue
-		}
-		switch {
-		case v.EmptyDir != nil:
-			return a.volumePath(pod, v), nil
-		case v.HostPath != nil:
-			return v.HostPath.Path, nil
-		}
-		return "", nil
-	}
-	return "", fmt.Errorf("volume %q is not declared", name)
+// supportedVolume tells whether a volume of that kind is made.
+func supportedVolume(v v1.Volume) bool {
+	return v.EmptyDir != nil || v.HostPath != nil || isProjection(v)
 }

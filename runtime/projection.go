@@ -1,0 +1,180 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// defaultFileMode is the mode of projected files that declare none.
+const defaultFileMode = 0o644
+
+// isProjection tells that a volume's files come from API objects.
+func isProjection(v v1.Volume) bool {
+	return v.ConfigMap != nil || v.Secret != nil || v.DownwardAPI != nil || v.Projected != nil
+}
+
+// project writes a volume's files, unless they are there already.
+func (a *Agent) project(pod *v1.Pod, s *podState, v v1.Volume) error {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	p := &projection{ctx: ctx, pod: pod, node: a.nodeFacts(), from: a, files: fileSet{}}
+	if err := p.volume(v); err != nil {
+		return err
+	}
+	if s.projected[v.Name].equal(p.files) {
+		return nil
+	}
+	if err := writeAtomically(a.volumePath(pod.UID, v), p.files, fsGroup(pod)); err != nil {
+		return err
+	}
+	s.projected[v.Name] = p.files
+	return nil
+}
+
+// followSources writes anew what changed in the sources of a running Pod's volumes. A
+// source that is missing now leaves the files as they are.
+func (a *Agent) followSources(pod *v1.Pod, s *podState) {
+	for _, v := range pod.Spec.Volumes {
+		if !isProjection(v) {
+			continue
+		}
+		if err := a.project(pod, s, v); err != nil {
+			a.event(pod, nil, v1.EventTypeWarning, "FailedMount", "%v", &mountError{v.Name, err})
+		}
+	}
+}
+
+// file is one projected file.
+type file struct {
+	data string
+	mode int32
+}
+
+// fileSet are the files of a volume by their path in it.
+type fileSet map[string]file
+
+func (f fileSet) equal(other fileSet) bool { return f != nil && maps.Equal(f, other) }
+
+// projection collects the files of one volume.
+type projection struct {
+	ctx   context.Context //nolint:containedctx // lives as long as one call
+	pod   *v1.Pod
+	node  nodeFacts
+	from  sources
+	files fileSet
+}
+
+func (p *projection) volume(v v1.Volume) error {
+	switch {
+	case v.ConfigMap != nil:
+		s := v.ConfigMap
+		return p.configMap(s.Name, s.Items, s.DefaultMode, s.Optional)
+	case v.Secret != nil:
+		s := v.Secret
+		return p.secret(s.SecretName, s.Items, s.DefaultMode, s.Optional)
+	case v.DownwardAPI != nil:
+		return p.downward(v.DownwardAPI.Items, v.DownwardAPI.DefaultMode)
+	}
+	for _, s := range v.Projected.Sources {
+		if err := p.source(s, v.Projected.DefaultMode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// source adds one source of a projected volume.
+func (p *projection) source(s v1.VolumeProjection, mode *int32) error {
+	switch {
+	case s.ConfigMap != nil:
+		return p.configMap(s.ConfigMap.Name, s.ConfigMap.Items, mode, s.ConfigMap.Optional)
+	case s.Secret != nil:
+		return p.secret(s.Secret.Name, s.Secret.Items, mode, s.Secret.Optional)
+	case s.DownwardAPI != nil:
+		return p.downward(s.DownwardAPI.Items, mode)
+	}
+	return nil // named in an event
+}
+
+func (p *projection) configMap(name string, items []v1.KeyToPath, mode *int32, opt *bool) error {
+	m, err := p.from.configMap(p.ctx, p.pod.Namespace, name)
+	if missing(err, opt) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	data := maps.Clone(m.Data)
+	if data == nil {
+		data = map[string]string{}
+	}
+	for k, v := range m.BinaryData {
+		data[k] = string(v)
+	}
+	return p.items(data, items, mode, opt)
+}
+
+func (p *projection) secret(name string, items []v1.KeyToPath, mode *int32, opt *bool) error {
+	m, err := p.from.secret(p.ctx, p.pod.Namespace, name)
+	if missing(err, opt) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	data := map[string]string{}
+	for k, v := range m.Data {
+		data[k] = string(v)
+	}
+	return p.items(data, items, mode, opt)
+}
+
+// items adds all keys, or those that are asked for under their paths.
+func (p *projection) items(data map[string]string, items []v1.KeyToPath, mode *int32, opt *bool) error {
+	if len(items) == 0 {
+		for _, k := range slices.Sorted(maps.Keys(data)) {
+			p.add(k, data[k], nil, mode)
+		}
+		return nil
+	}
+	for _, item := range items {
+		value, ok := data[item.Key]
+		if !ok {
+			if optional(opt) {
+				continue
+			}
+			return fmt.Errorf("references non-existent config key: %s", item.Key)
+		}
+		p.add(item.Path, value, item.Mode, mode)
+	}
+	return nil
+}
+
+func (p *projection) downward(items []v1.DownwardAPIVolumeFile, mode *int32) error {
+	for _, item := range items {
+		var value string
+		var err error
+		switch {
+		case item.FieldRef != nil:
+			value, err = fieldRef(p.pod, p.node, p.pod.Status.PodIP, item.FieldRef.FieldPath)
+		case item.ResourceFieldRef != nil:
+			value, err = resourceFieldRef(p.pod, &v1.Container{}, p.node, item.ResourceFieldRef)
+		}
+		if err != nil {
+			return err
+		}
+		p.add(item.Path, value, item.Mode, mode)
+	}
+	return nil
+}
+
+// add adds a file; its own mode wins over the volume's.
+func (p *projection) add(path, data string, own, volume *int32) {
+	mode := int32(defaultFileMode)
+	if m := either(own, volume); m != nil {
+		mode = *m
+	}
+	p.files[path] = file{data, mode}
+}

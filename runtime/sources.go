@@ -1,0 +1,119 @@
+package runtime
+
+import (
+	"context"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+)
+
+// references are the ConfigMaps and Secrets of the API, which Pods refer to.
+type references struct {
+	configMaps corelisters.ConfigMapLister
+	secrets    corelisters.SecretLister
+}
+
+// newReferences follows ConfigMaps and Secrets; changed is called with the namespace and
+// name of one that came, changed or went.
+func newReferences(factory informers.SharedInformerFactory, changed func(namespace, name string, secret bool)) (references, error) {
+	configMaps, secrets := factory.Core().V1().ConfigMaps(), factory.Core().V1().Secrets()
+	r := references{configMaps: configMaps.Lister(), secrets: secrets.Lister()}
+	if _, err := configMaps.Informer().AddEventHandler(nameHandler(func(ns, name string) { changed(ns, name, false) })); err != nil {
+		return r, err
+	}
+	_, err := secrets.Informer().AddEventHandler(nameHandler(func(ns, name string) { changed(ns, name, true) }))
+	return r, err
+}
+
+// nameHandler calls changed for each change of an object.
+func nameHandler(changed func(namespace, name string)) cache.ResourceEventHandler {
+	call := func(obj any) {
+		if key, err := cache.DeletionHandlingObjectToName(obj); err == nil {
+			changed(key.Namespace, key.Name)
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{AddFunc: call, UpdateFunc: func(_, obj any) { call(obj) }, DeleteFunc: call}
+}
+
+// configMap implements sources. What the informer has not seen yet is asked for: a Pod
+// often comes right after its ConfigMap.
+func (a *Agent) configMap(ctx context.Context, namespace, name string) (*v1.ConfigMap, error) {
+	found, err := a.refs.configMaps.ConfigMaps(namespace).Get(name)
+	if apierrors.IsNotFound(err) {
+		return a.client.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
+	}
+	return found, err
+}
+
+// secret implements sources.
+func (a *Agent) secret(ctx context.Context, namespace, name string) (*v1.Secret, error) {
+	found, err := a.refs.secrets.Secrets(namespace).Get(name)
+	if apierrors.IsNotFound(err) {
+		return a.client.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+	}
+	return found, err
+}
+
+// sourceChanged wakes the Pods that refer to a ConfigMap or Secret.
+func (a *Agent) sourceChanged(namespace, name string, secret bool) {
+	for _, pod := range a.allPods() {
+		if pod.Namespace == namespace && refersTo(pod, name, secret) {
+			a.pokePod(pod)
+		}
+	}
+}
+
+// refersTo tells whether a Pod's volumes or variables come from the object.
+func refersTo(pod *v1.Pod, name string, secret bool) bool {
+	for _, v := range pod.Spec.Volumes {
+		if volumeRefersTo(v, name, secret) {
+			return true
+		}
+	}
+	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for n := range list {
+			if envRefersTo(&list[n], name, secret) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func volumeRefersTo(v v1.Volume, name string, secret bool) bool {
+	switch {
+	case v.ConfigMap != nil:
+		return !secret && v.ConfigMap.Name == name
+	case v.Secret != nil:
+		return secret && v.Secret.SecretName == name
+	case v.Projected != nil:
+		for _, s := range v.Projected.Sources {
+			if !secret && s.ConfigMap != nil && s.ConfigMap.Name == name || secret && s.Secret != nil && s.Secret.Name == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func envRefersTo(c *v1.Container, name string, secret bool) bool {
+	for _, s := range c.EnvFrom {
+		if !secret && s.ConfigMapRef != nil && s.ConfigMapRef.Name == name || secret && s.SecretRef != nil && s.SecretRef.Name == name {
+			return true
+		}
+	}
+	for _, e := range c.Env {
+		s := e.ValueFrom
+		if s == nil {
+			continue
+		}
+		if !secret && s.ConfigMapKeyRef != nil && s.ConfigMapKeyRef.Name == name || secret && s.SecretKeyRef != nil && s.SecretKeyRef.Name == name {
+			return true
+		}
+	}
+	return false
+}

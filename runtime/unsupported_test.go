@@ -1,0 +1,119 @@
+package runtime
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// supportedFields are what the agent does, by JSON path below spec; a path stands for
+// all below it, unless a row of the table of unsupported fields is more exact.
+var supportedFields = []string{
+	"containers[]", "initContainers[]", "restartPolicy", "terminationGracePeriodSeconds",
+	"dnsPolicy", "dnsConfig", "hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace",
+	"hostname", "hostnameOverride", "subdomain", "hostAliases", "readinessGates", "nodeName",
+	"securityContext.runAsUser", "securityContext.runAsGroup", "securityContext.supplementalGroups",
+	"securityContext.fsGroup", "securityContext.fsGroupChangePolicy", "securityContext.sysctls",
+	"securityContext.seccompProfile.type", "securityContext.appArmorProfile.localhostProfile",
+	"volumes[].name", "volumes[].emptyDir", "volumes[].hostPath", "volumes[].configMap", "volumes[].secret",
+	"volumes[].downwardAPI", "volumes[].projected.defaultMode", "volumes[].projected.sources[].configMap",
+	"volumes[].projected.sources[].secret", "volumes[].projected.sources[].downwardAPI",
+	// The same thing under an older name.
+	"serviceAccount",
+	// The scheduler's.
+	"nodeSelector", "affinity", "tolerations", "schedulerName", "topologySpreadConstraints", "schedulingGates",
+	"priority", "priorityClassName", "preemptionPolicy", "workloadRef", "schedulingGroup",
+	"enableServiceLinks",
+}
+
+var supportedContainerFields = []string{
+	"terminationMessagePath", "name", "image", "command", "args", "workingDir", "ports", "envFrom", "imagePullPolicy", "stdin", "stdinOnce", "tty",
+	"env[].name", "env[].value", "env[].valueFrom.fieldRef", "env[].valueFrom.resourceFieldRef",
+	"env[].valueFrom.configMapKeyRef", "env[].valueFrom.secretKeyRef",
+	"resources.limits", "resources.requests", "resizePolicy[].resourceName", "restartPolicy",
+	"volumeMounts[].name", "volumeMounts[].readOnly", "volumeMounts[].mountPath", "volumeMounts[].subPath",
+	"volumeMounts[].subPathExpr", "volumeMounts[].mountPropagation", "lifecycle.stopSignal",
+	"securityContext.capabilities", "securityContext.privileged", "securityContext.runAsUser", "securityContext.runAsGroup",
+	"securityContext.readOnlyRootFilesystem", "securityContext.allowPrivilegeEscalation",
+	"securityContext.seccompProfile.type", "securityContext.appArmorProfile.localhostProfile",
+}
+
+func TestEveryFieldOfThePodSpecIsDoneOrNamed(t *testing.T) {
+	var spec, container []string
+	for _, f := range unsupportedFields {
+		spec = append(spec, f.path)
+	}
+	for _, f := range unsupportedContainerFields {
+		container = append(container, f.path)
+	}
+	checkFields(t, reflect.TypeFor[v1.PodSpec](), "", append(spec, supportedFields...))
+	checkFields(t, reflect.TypeFor[v1.Container](), "", append(container, supportedContainerFields...))
+}
+
+// checkFields descends into a type until each field is covered by a listed path.
+func checkFields(t *testing.T, kind reflect.Type, at string, listed []string) {
+	for n := range kind.NumField() {
+		field := kind.Field(n)
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		inner := field.Type
+		path := strings.TrimPrefix(at+"."+name, ".")
+		if field.Anonymous { // inlined
+			path = at
+		}
+		for inner.Kind() == reflect.Pointer {
+			inner = inner.Elem()
+		}
+		if inner.Kind() == reflect.Slice {
+			path, inner = path+"[]", inner.Elem()
+		}
+		bare := strings.TrimSuffix(path, "[]")
+		switch {
+		case path != at && (slices.Contains(listed, path) || slices.Contains(listed, bare)):
+		case inner.Kind() == reflect.Struct && (path == at || hasBelow(listed, path)):
+			checkFields(t, inner, path, listed)
+		default:
+			t.Errorf("spec field %s is neither done nor named as unsupported", path)
+		}
+	}
+}
+
+func hasBelow(listed []string, path string) bool {
+	return slices.ContainsFunc(listed, func(l string) bool { return strings.HasPrefix(l, path+".") })
+}
+
+func TestUnsupportedFieldsAreNamedWithTheirPlace(t *testing.T) {
+	yes, path := true, "/dev/termination-log"
+	limit := resource.MustParse("1Gi")
+	pod := &v1.Pod{Spec: v1.PodSpec{
+		EnableServiceLinks: &yes, ServiceAccountName: "default", HostUsers: &yes,
+		Containers: []v1.Container{
+			{Name: "plain", TerminationMessagePath: path, TerminationMessagePolicy: v1.TerminationMessageReadFile},
+			{
+				Name: "probed", LivenessProbe: &v1.Probe{}, Lifecycle: &v1.Lifecycle{PreStop: &v1.LifecycleHandler{}},
+				TerminationMessagePolicy: v1.TerminationMessageFallbackToLogsOnError,
+				Resources:                v1.ResourceRequirements{Limits: v1.ResourceList{v1.ResourceEphemeralStorage: limit}},
+			},
+		},
+		Volumes: []v1.Volume{
+			{Name: "plain", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}},
+			{Name: "memory", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: v1.StorageMediumMemory, SizeLimit: &limit}}},
+			{Name: "claim", VolumeSource: v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "x"}}},
+		},
+	}}
+	want := []string{
+		"spec.volumes[1].emptyDir.medium",
+		"spec.volumes[1].emptyDir.sizeLimit",
+		"spec.volumes[2].persistentVolumeClaim",
+		"spec.containers[1].lifecycle.preStop",
+		"spec.containers[1].livenessProbe",
+		"spec.containers[1].resources.limits.ephemeral-storage",
+		"spec.containers[1].terminationMessagePolicy",
+	}
+	if got := unsupported(pod); !slices.Equal(got, want) {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+}
