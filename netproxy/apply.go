@@ -33,7 +33,7 @@ func jumps() []jump {
 
 // apply sends what differs from the last time, one transaction per table. Where the kernel's state is unknown it
 // sends everything, removes chains that nobody wants any more, and sees to the jumps: traffic never finds a gap.
-// It returns the number of transactions with text; jumps come on top.
+// It returns the number of transactions that it took, which is what the kernel counts.
 func (a *applier) apply(ctx context.Context, want ruleset) (transactions uint32, err error) {
 	if a.applied == nil {
 		a.applied = ruleset{}
@@ -56,7 +56,9 @@ func (a *applier) apply(ctx context.Context, want ruleset) (transactions uint32,
 			transactions++
 		}
 		if !known {
-			if err := a.placeJumps(table, found); err != nil {
+			n, err := a.placeJumps(table, found)
+			transactions += n
+			if err != nil {
 				return transactions, err
 			}
 		}
@@ -66,7 +68,7 @@ func (a *applier) apply(ctx context.Context, want ruleset) (transactions uint32,
 }
 
 // placeJumps adds the jumps that are missing, and puts first those that others pushed down.
-func (a *applier) placeJumps(table string, found tableState) error {
+func (a *applier) placeJumps(table string, found tableState) (transactions uint32, err error) {
 	for _, j := range jumps() {
 		if j.table != table || found.jumps[j.chain] > 0 && !found.shadowed[j.chain] {
 			continue
@@ -74,14 +76,16 @@ func (a *applier) placeJumps(table string, found tableState) error {
 		to := a.prefix + j.chain
 		if found.jumps[j.chain] > 0 {
 			if err := a.jumps.DeleteIfExists(table, j.chain, "-j", to); err != nil {
-				return fmt.Errorf("moving the jump from %s to %s: %w", j.chain, to, err)
+				return transactions, fmt.Errorf("moving the jump from %s to %s: %w", j.chain, to, err)
 			}
+			transactions++
 		}
 		if err := a.jumps.InsertUnique(table, j.chain, 1, "-j", to); err != nil {
-			return fmt.Errorf("adding the jump from %s to %s: %w", j.chain, to, err)
+			return transactions, fmt.Errorf("adding the jump from %s to %s: %w", j.chain, to, err)
 		}
+		transactions++
 	}
-	return nil
+	return transactions, nil
 }
 
 // verify compares the kernel's rules with what was applied. Where somebody changed them, the state becomes unknown,

@@ -3,6 +3,7 @@ package netproxy
 import (
 	"crypto/sha256"
 	"encoding/base32"
+	"net/netip"
 )
 
 // Built-in chains hold at most one jump of ours, to a chain with their own name behind the prefix.
@@ -27,12 +28,12 @@ func servicePortChain(prefix, kind string, sp *servicePort) string {
 }
 
 // endpointChain names the chain that sends to one endpoint for one port of a Service.
-func endpointChain(prefix string, sp *servicePort, endpoint string) string {
-	return prefix + "SEP-" + hash(sp.String() + ">" + endpoint)[:8]
+func endpointChain(prefix string, sp *servicePort, endpoint netip.AddrPort) string {
+	return prefix + "SEP-" + hash(sp.String() + ">" + endpoint.String())[:8]
 }
 
 // hash has 5 bits a character: 8 of them keep 1,000 Services with 10 endpoints each apart (1 in 20,000).
 func hash(s string) string {
 	sum := sha256.Sum256([]byte(s))
-	return base32.StdEncoding.EncodeToString(sum[:])
+	return base32.StdEncoding.EncodeToString(sum[:5])
 }

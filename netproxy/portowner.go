@@ -41,7 +41,7 @@ func socketInodes(proc string, n nodePort) map[string]bool {
 	inodes := map[string]bool{}
 	kind := strings.ToLower(string(n.protocol))
 	for _, table := range []string{kind, kind + "6"} {
-		f, err := os.Open(filepath.Join(proc, "self/net", table))
+		f, err := os.Open(filepath.Join(proc, "thread-self/net", table))
 		if err != nil {
 			continue
 		}

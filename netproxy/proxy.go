@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"time"
 
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
@@ -72,6 +73,8 @@ type Proxy struct {
 	log      *slog.Logger
 	backend  *backend
 
+	verifyInterval, pollInterval time.Duration // see the constants; tests are less patient
+
 	// Each holds one token: that there is something to look at, not what.
 	objectsChanged, hostChanged, rulesChanged chan struct{}
 	ready                                     chan struct{} // closed when the rules stand for the first time
@@ -106,6 +109,8 @@ func New(services coreinformers.ServiceInformer, slices discoveryinformers.Endpo
 		recorder:       opts.Recorder,
 		log:            log,
 		backend:        backend,
+		verifyInterval: defaultVerifyInterval,
+		pollInterval:   defaultPollInterval,
 		objectsChanged: make(chan struct{}, 1),
 		hostChanged:    make(chan struct{}, 1),
 		rulesChanged:   make(chan struct{}, 1),

@@ -190,22 +190,24 @@ func (s settings) addServicePort(c chains, sp *servicePort) {
 // rest. A client with affinity goes first where it went last.
 func (s settings) addBalancing(c chains, chain string, sp *servicePort, eps []netip.AddrPort) {
 	affinity := sp.AffinitySeconds > 0 && s.features.recent
+	names := make([]string, len(eps))
+	for i, ep := range eps {
+		names[i] = endpointChain(s.prefix, sp, ep)
+	}
 	if affinity {
-		for _, ep := range eps {
-			sep := endpointChain(s.prefix, sp, ep.String())
-			c.add(chain, "-m recent --name", sep, "--rcheck --seconds", strconv.Itoa(int(sp.AffinitySeconds)),
-				"--reap -j", sep)
+		seconds := strconv.Itoa(int(sp.AffinitySeconds))
+		for _, sep := range names {
+			c.add(chain, "-m recent --name", sep, "--rcheck --seconds", seconds, "--reap -j", sep)
 		}
 	}
-	for i, ep := range eps {
-		sep := endpointChain(s.prefix, sp, ep.String())
+	for i, sep := range names {
 		if left := len(eps) - i; left > 1 {
-			c.add(chain, fmt.Sprintf("-m statistic --mode random --probability %.10f -j %s", 1/float64(left), sep))
+			c.add(chain, "-m statistic --mode random --probability", strconv.FormatFloat(1/float64(left), 'f', 10, 64), "-j", sep)
 		} else {
 			c.add(chain, "-j", sep)
 		}
 		if _, ok := c[sep]; !ok {
-			s.addEndpoint(c, sep, sp, ep, affinity)
+			s.addEndpoint(c, sep, sp, eps[i], affinity)
 		}
 	}
 }

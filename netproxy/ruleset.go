@@ -1,7 +1,6 @@
 package netproxy
 
 import (
-	"maps"
 	"slices"
 	"strings"
 )
@@ -12,7 +11,7 @@ type chains map[string][]string
 // add appends one rule, given in parts, to a chain; a chain without rules is made with add(chain).
 func (c chains) add(chain string, parts ...string) {
 	if len(parts) == 0 {
-		c[chain] = append(c[chain], c[chain][:0]...)
+		c[chain] = c[chain][:len(c[chain]):len(c[chain])]
 		return
 	}
 	c[chain] = append(c[chain], strings.Join(parts, " "))
@@ -37,11 +36,12 @@ func (r ruleset) String() string {
 // those that are in have only. It is empty when there is nothing to do. Declaring a chain also empties it.
 func restoreText(table string, have, want chains, stale []string) []byte {
 	var changed []string
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if rules, ok := have[name]; !ok || !slices.Equal(rules, want[name]) {
+	for name, rules := range want {
+		if old, ok := have[name]; !ok || !slices.Equal(old, rules) {
 			changed = append(changed, name)
 		}
 	}
+	slices.Sort(changed)
 	var gone []string
 	for name := range have {
 		if _, ok := want[name]; !ok {

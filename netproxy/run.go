@@ -16,11 +16,11 @@ const (
 	minSyncInterval = 50 * time.Millisecond
 	// minHostInterval is the same for devices and routes, which every container that starts changes.
 	minHostInterval = 200 * time.Millisecond
-	// minVerifyInterval is the same for other people's changes of rules: reading all of ours back takes 0.2 s of
+	// defaultVerifyInterval is the same for other people's changes of rules: reading all of ours back takes 0.2 s of
 	// processor time with 1,000 Services.
-	minVerifyInterval = 5 * time.Second
-	// pollInterval is for what nobody tells about: NodePorts that become free, and rules in legacy mode.
-	pollInterval = 10 * time.Second
+	defaultVerifyInterval = 5 * time.Second
+	// defaultPollInterval is for what nobody tells about: NodePorts that become free, and rules in legacy mode.
+	defaultPollInterval = 10 * time.Second
 	// retryInterval is the pause after a failure, such as a bridge that is not there yet.
 	retryInterval = time.Second
 )
@@ -47,10 +47,10 @@ func (p *Proxy) Run(ctx context.Context) error {
 func (p *Proxy) keepWatching(ctx context.Context, what string, watch func(context.Context, func()) error, c chan struct{}) {
 	for ctx.Err() == nil {
 		if err := watch(ctx, func() { signal(c) }); err != nil {
-			p.log.Warn("the kernel does not tell about changes; polling", "of", what, "every", pollInterval, "err", err)
+			p.log.Warn("the kernel does not tell about changes; polling", "of", what, "every", p.pollInterval, "err", err)
 			select {
 			case <-ctx.Done():
-			case <-time.After(pollInterval):
+			case <-time.After(p.pollInterval):
 			}
 		}
 	}
@@ -59,9 +59,9 @@ func (p *Proxy) keepWatching(ctx context.Context, what string, watch func(contex
 // loop does one thing at a time until ctx ends.
 func (p *Proxy) loop(ctx context.Context) {
 	p.settings.features = p.backend.probe(ctx)
-	poll := time.NewTicker(pollInterval)
+	poll := time.NewTicker(p.pollInterval)
 	defer poll.Stop()
-	objects, host, rules := newGate(minSyncInterval), newGate(minHostInterval), newGate(minVerifyInterval)
+	objects, host, rules := newGate(minSyncInterval), newGate(minHostInterval), newGate(p.verifyInterval)
 	failed := newGate(retryInterval)
 	failed.ask() // the first pass is the retry of nothing
 	lastError := ""
@@ -173,6 +173,9 @@ func (p *Proxy) sync(ctx context.Context) error {
 // applyRules applies, and knows the generation afterwards if nobody else's transaction came in between.
 func (p *Proxy) applyRules(ctx context.Context, want ruleset) error {
 	before, _ := rulesGeneration()
+	if len(p.applier.applied) == 0 {
+		p.generation = before // apply reads what it does not know, and writes all of it
+	}
 	transactions, err := p.applier.apply(ctx, want)
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package netproxy
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ type servicePort struct {
 	Service  types.NamespacedName
 	PortName string
 	Protocol corev1.Protocol
+	id       string // see String
 
 	ClusterIP   netip.Addr
 	Port        uint16
@@ -32,9 +32,7 @@ type servicePort struct {
 }
 
 // String is the port's name in comments and events, and its identity: namespace/name:port/protocol.
-func (sp *servicePort) String() string {
-	return fmt.Sprintf("%s:%s/%s", sp.Service, sp.PortName, strings.ToLower(string(sp.Protocol)))
-}
+func (sp *servicePort) String() string { return sp.id }
 
 // serviceProxyNameLabel on a Service means that another proxy serves it.
 // See https://kubernetes.io/docs/reference/labels-annotations-taints/#servicekubernetesioservice-proxy-name
@@ -79,6 +77,7 @@ func portsOf(svc *corev1.Service, eps []*discoveryv1.EndpointSlice, node string)
 			AffinitySeconds: affinitySeconds(svc),
 			PreserveSource:  svc.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
 		}
+		sp.id = sp.Service.Namespace + "/" + sp.Service.Name + ":" + p.Name + "/" + strings.ToLower(string(sp.Protocol))
 		internalLocal := ptr.Deref(svc.Spec.InternalTrafficPolicy, "") == corev1.ServiceInternalTrafficPolicyLocal
 		sp.Internal = endpoints(eps, p.Name, sp.Protocol, node, internalLocal)
 		sp.External = sp.Internal

@@ -1,0 +1,77 @@
+package netproxy
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+)
+
+// thousand makes n Services with 3 endpoints each, every tenth with a NodePort, at random ClusterIPs as the
+// allocator chooses them.
+func thousand(n int) ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var services []*corev1.Service
+	var slices []*discoveryv1.EndpointSlice
+	for i := range n {
+		name, port := fmt.Sprintf("svc-%d", i), "http=80/TCP"
+		if i%10 == 0 {
+			port += fmt.Sprintf(":%d", 30000+i)
+		}
+		services = append(services, svc(name, fmt.Sprintf("10.96.%d.%d", random.IntN(256), random.IntN(256)), port))
+		slices = append(slices, slice(name, ports("http=8080/TCP"), endpointAddress(3*i), endpointAddress(3*i+1), endpointAddress(3*i+2)))
+	}
+	return services, slices
+}
+
+func endpointAddress(i int) string { return fmt.Sprintf("10.244.%d.%d", i/250, i%250+2) }
+
+// BenchmarkServiceChange is the time from objects to the kernel, iptables-restore included, among 1,000 Services.
+// The budget is 50 ms.
+func BenchmarkServiceChange(b *testing.B) {
+	l := newLab(b)
+	services, slices := thousand(1000)
+	a := l.applier()
+	sync := func() {
+		if _, err := a.apply(b.Context(), render(testSettings(), snapshot(services, slices, "n1"))); err != nil {
+			b.Fatal(err)
+		}
+	}
+	sync()
+	b.Run("endpoint", func(b *testing.B) {
+		for i := range b.N {
+			slices[i%1000].Endpoints[0].Addresses[0] = endpointAddress(4000 + i)
+			sync()
+		}
+	})
+	b.Run("add and remove a Service", func(b *testing.B) {
+		for i := range b.N {
+			services = append(services, svc("extra", fmt.Sprintf("10.96.%d.77", i%256), "80/TCP:31999"))
+			slices = append(slices, slice("extra", ports("8080/TCP"), podA, podB))
+			sync()
+			services, slices = services[:1000], slices[:1000]
+			sync()
+		}
+		b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(2*b.N), "ms/change")
+	})
+	b.Run("nothing", func(b *testing.B) {
+		for range b.N {
+			sync()
+		}
+	})
+	b.Run("everything", func(b *testing.B) {
+		for range b.N {
+			a.applied = nil
+			sync()
+		}
+	})
+	b.Run("verify", func(b *testing.B) {
+		for range b.N {
+			if whole, err := a.verify(b.Context()); err != nil || !whole {
+				b.Fatal(whole, err)
+			}
+		}
+	})
+}

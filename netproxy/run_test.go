@@ -1,0 +1,499 @@
+package netproxy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/record"
+)
+
+// The tests here run a Proxy against the real kernel, with an API that is a fake.
+
+// deadline is for what must happen some time; what is missed shows as a failure, not as a wait.
+const deadline = 20 * time.Second
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(deadline); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+func testOptions(instance, bridge string) Options {
+	return Options{
+		Instance: instance, Bridge: bridge, NodeName: "n1", Log: slog.New(slog.DiscardHandler),
+		PodCIDR: netip.MustParsePrefix("10.244.0.0/16"), ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
+	}
+}
+
+// daemon is a running Proxy.
+type daemon struct {
+	client kubernetes.Interface
+	events *record.FakeRecorder
+	stop   func()
+}
+
+// start runs a Proxy until the rules stand; stop, or the test's end, ends it and leaves the rules, as SIGKILL does.
+func (l *lab) start(opts Options, client kubernetes.Interface) *daemon {
+	l.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	events := record.NewFakeRecorder(100)
+	opts.Recorder = events
+	factory := informers.NewSharedInformerFactory(client, 0)
+	p, err := New(factory.Core().V1().Services(), factory.Discovery().V1().EndpointSlices(), opts)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	p.verifyInterval, p.pollInterval = 100*time.Millisecond, 500*time.Millisecond
+	factory.Start(ctx.Done())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := p.Run(ctx); err != nil {
+			l.t.Error(err)
+		}
+	})
+	stop := func() { cancel(); running.Wait(); factory.Shutdown() }
+	l.t.Cleanup(stop)
+	select {
+	case <-p.Ready():
+	case <-time.After(deadline):
+		l.t.Fatal("the rules never stood")
+	}
+	return &daemon{client, events, stop}
+}
+
+func world() *fake.Clientset {
+	client := fake.NewClientset()
+	services, slices := worldObjects()
+	for _, s := range services {
+		_ = client.Tracker().Add(s)
+	}
+	for _, s := range slices {
+		_ = client.Tracker().Add(s)
+	}
+	return client
+}
+
+func (d *daemon) put(t *testing.T, s *discoveryv1.EndpointSlice) {
+	t.Helper()
+	if _, err := d.client.DiscoveryV1().EndpointSlices(s.Namespace).Update(context.Background(), s, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (d *daemon) create(t *testing.T, s *corev1.Service, e *discoveryv1.EndpointSlice) {
+	t.Helper()
+	if _, err := d.client.CoreV1().Services(s.Namespace).Create(context.Background(), s, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.client.DiscoveryV1().EndpointSlices(e.Namespace).Create(context.Background(), e, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (l *lab) servePods() {
+	l.serve(podA, 8080)
+	l.serve(podB, 8080)
+}
+
+func TestChangesReachTheKernel(t *testing.T) {
+	l := newLab(t)
+	l.servePods()
+	d := l.start(testOptions("test", testBridge), world())
+	if got := l.ask("host", "tcp://127.0.0.1:30081"); got != "10.244.0.2:8080<-10.244.0.1" {
+		t.Fatalf("NodePort at the start: %s", got)
+	}
+	d.put(t, slice("self", ports("8080/TCP"), podB))
+	eventually(t, "the new endpoint answers", func() bool {
+		return l.ask("host", "tcp://127.0.0.1:30081") == "10.244.0.3:8080<-10.244.0.1"
+	})
+	d.put(t, slice("self", ports("8080/TCP")))
+	eventually(t, "without endpoints it refuses", func() bool { return l.ask("host", "tcp://127.0.0.1:30081") == refused })
+	d.create(t, svc("late", "10.96.0.99", "80/TCP:30999"), slice("late", ports("8080/TCP"), podA))
+	eventually(t, "a new Service answers", func() bool {
+		return l.ask(podB, "tcp://10.96.0.99:80") == "10.244.0.2:8080<-10.244.0.3"
+	})
+	if err := d.client.CoreV1().Services("default").Delete(t.Context(), "late", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a deleted Service refuses", func() bool { return l.ask(podB, "tcp://10.96.0.99:80") == refused })
+}
+
+func TestAPodThatComesLaterReachesItself(t *testing.T) {
+	l := newLab(t)
+	l.servePods()
+	l.start(testOptions("test", testBridge), world())
+	l.ip("link set va0 nomaster")
+	l.ip("link set va0 type bridge_slave hairpin off || true")
+	l.ip("link set va0 master %s", testBridge)
+	eventually(t, "a pod that was attached later reaches itself", func() bool {
+		return l.ask(podA, "tcp://10.96.0.3:80") == "10.244.0.2:8080<-10.244.0.1"
+	})
+}
+
+func TestWhatOthersBreakIsRepaired(t *testing.T) {
+	for name, damage := range map[string]string{
+		"flush of nat":           "iptables -t nat -F",
+		"flush of everything":    "iptables -F; iptables -X; iptables -t nat -F; iptables -t nat -X",
+		"flush by nft":           "nft flush ruleset",
+		"one rule removed":       "iptables -t nat -D " + ChainPrefix("test") + "SERVICES 1",
+		"one chain flushed":      "iptables -t nat -F " + ChainPrefix("test") + "NODEPORTS",
+		"a jump removed":         "iptables -t nat -D OUTPUT 1",
+		"route removed":          "ip route del 10.96.0.0/16",
+		"Docker moves to front":  "iptables -N DOCKER-ISOLATION-STAGE-1; iptables -I FORWARD -j DOCKER-ISOLATION-STAGE-1",
+		"bridge down and up":     "ip link set " + testBridge + " down; ip link set " + testBridge + " up; ip -n a route replace default via " + gateway,
+		"localhost routing lost": "sysctl -qw net.ipv4.conf." + testBridge + ".route_localnet=0; ip link set " + testBridge + " alias poked",
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.servePods()
+			l.start(testOptions("test", testBridge), world())
+			l.settle()
+			sane := l.sane()
+			if !sane() {
+				t.Fatal("not in order before the damage")
+			}
+			if strings.HasPrefix(damage, "nft") && l.b.legacy {
+				t.Skip("iptables in legacy mode does not show in nft")
+			}
+			l.sh(damage)
+			eventually(t, "all is as it was", sane)
+		})
+	}
+}
+
+// settle waits until nothing changes any more: the proxy looked at its own first rules.
+func (l *lab) settle() {
+	last := uint32(0)
+	eventually(l.t.(*testing.T), "quiet", func() bool {
+		now, err := rulesGeneration()
+		same := err != nil || now == last
+		last = now
+		return same
+	})
+}
+
+// sane tells whether rules, jumps, route and settings are those of the world.
+func (l *lab) sane() func() bool {
+	a := l.applier()
+	a.applied = render(testSettings(), worldPorts())
+	return func() bool {
+		whole, err := a.verify(l.t.Context())
+		a.applied = render(testSettings(), worldPorts())
+		return err == nil && whole &&
+			l.ask("host", "tcp://127.0.0.1:30081") == "10.244.0.2:8080<-10.244.0.1" &&
+			l.ask("host", "tcp://10.96.0.3:80") == "10.244.0.2:8080<-10.244.0.1" &&
+			l.ask(podA, "tcp://10.96.0.4:80") == refused
+	}
+}
+
+func TestABridgeThatComesLateIsServed(t *testing.T) {
+	l := newLab(t)
+	l.servePods()
+	l.ip("link set %s name elsewhere0", testBridge+" down")
+	opts, client := testOptions("test", testBridge), world()
+	go func() {
+		time.Sleep(50 * time.Millisecond) // so that the first pass fails; nothing depends on it
+		l.ip("link set elsewhere0 name %s", testBridge)
+		l.ip("link set %s up", testBridge)
+	}()
+	l.start(opts, client)
+	eventually(t, "the bridge is served", func() bool {
+		return l.ask("host", "tcp://10.96.0.3:80") == "10.244.0.2:8080<-10.244.0.1"
+	})
+}
+
+func TestAKilledDaemonsRulesGoOnAndAreReplacedWithoutAGap(t *testing.T) {
+	l := newLab(t)
+	l.servePods()
+	client := world()
+	d := l.start(testOptions("test", testBridge), client)
+	d.create(t, svc("gone", "10.96.0.98", "80/TCP"), slice("gone", ports("8080/TCP"), podA))
+	eventually(t, "the Service that will be gone answers", func() bool { return l.ask("host", "tcp://10.96.0.98:80") != refused })
+	d.stop()
+	if got := l.ask("host", "tcp://127.0.0.1:30081"); got != "10.244.0.2:8080<-10.244.0.1" {
+		t.Errorf("after the daemon's death: %s", got)
+	}
+	if err := client.CoreV1().Services("default").Delete(t.Context(), "gone", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var failures []string
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for ctx.Err() == nil {
+			for _, to := range []string{"tcp://127.0.0.1:30080", "tcp://10.96.0.2:80"} {
+				if got := askHere(to); !strings.HasSuffix(got, ":8080<-10.244.0.1") {
+					failures = append(failures, to+": "+got)
+				}
+			}
+		}
+	})
+	for range 5 {
+		d = l.start(testOptions("test", testBridge), client)
+		d.stop()
+	}
+	l.start(testOptions("test", testBridge), client)
+	cancel()
+	asking.Wait()
+	if len(failures) > 0 {
+		t.Errorf("%d failures while daemons came and went, the first: %s", len(failures), failures[0])
+	}
+	if got := l.ask("host", "tcp://10.96.0.98:80"); got != refused {
+		t.Errorf("the Service that was deleted meanwhile: %s", got)
+	}
+	if !l.sane()() {
+		t.Error("stale chains are left")
+	}
+}
+
+func TestTwoInstancesDoNotSeeEachOther(t *testing.T) {
+	l := newLab(t)
+	l.servePods()
+	l.start(testOptions("test", testBridge), world())
+	l.settle()
+	alone := l.rules()
+
+	other := Options{Instance: "other", Bridge: "kl-other0", NodeName: "n1", Log: slog.New(slog.DiscardHandler),
+		PodCIDR: netip.MustParsePrefix("10.245.0.0/16"), ServiceCIDR: netip.MustParsePrefix("10.97.0.0/16")}
+	l.ip("link add kl-other0 type bridge")
+	t.Cleanup(func() { _ = netlink.LinkDel(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "kl-other0"}}) })
+	l.ip("address add 10.245.0.1/16 dev kl-other0")
+	l.ip("link set kl-other0 up")
+	client := fake.NewClientset(svc("web", "10.97.0.2", "80/TCP:31000"), slice("web", ports("8080/TCP"), strangerLAN))
+	l.serve(strangerLAN, 8080)
+	d := l.start(other, client)
+	for _, to := range []string{"tcp://10.97.0.2:80", "tcp://198.51.100.1:31000"} {
+		if got := l.ask("host", to); got != "198.51.100.2:8080<-198.51.100.1" {
+			t.Errorf("the other instance, %s: %s", to, got)
+		}
+	}
+	if !l.sane()() {
+		t.Error("the first instance suffers from the second")
+	}
+	d.stop()
+	for range 2 { // the second time there is nothing to do
+		if err := Cleanup(t.Context(), other); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := l.rules(); now != alone {
+		t.Errorf("after the other's cleanup:\n%s\nbefore it came:\n%s", now, alone)
+	}
+	if out := l.sh("ip route show 10.97.0.0/16"); out != "" {
+		t.Errorf("the other's route is left: %s", out)
+	}
+	if !l.sane()() {
+		t.Error("the first instance suffers from the cleanup of the second")
+	}
+}
+
+// rules is all that iptables has, without counters.
+func (l *lab) rules() string {
+	return l.sh("iptables-save -t filter | grep -v '^[#:]'; iptables-save -t nat | grep -v '^[#:]'; iptables-save | grep -o '^:KUBE-LITE[^ ]*' || true")
+}
+
+func TestCleanupLeavesNothing(t *testing.T) {
+	l := newLab(t)
+	if err := Cleanup(t.Context(), testOptions("test", testBridge)); err != nil {
+		t.Fatalf("where nothing was: %v", err)
+	}
+	l.sh("iptables -t nat -A OUTPUT -p tcp --dport 1 -j RETURN; iptables -N SOMEBODY; iptables -A FORWARD -j SOMEBODY")
+	rules, routes := l.rules(), l.sh("ip route")
+	l.start(testOptions("test", testBridge), world()).stop()
+	if err := Cleanup(t.Context(), testOptions("test", testBridge)); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.rules(); got != rules {
+		t.Errorf("rules before:\n%s\nand after:\n%s", rules, got)
+	}
+	if got := l.sh("ip route"); got != routes {
+		t.Errorf("routes before:\n%s\nand after:\n%s", routes, got)
+	}
+	l.start(testOptions("test", testBridge), world()).stop()
+	l.ip("link delete %s", testBridge)
+	if err := Cleanup(t.Context(), testOptions("test", testBridge)); err != nil {
+		t.Errorf("without the bridge: %v", err)
+	}
+	if got := l.rules(); got != rules {
+		t.Errorf("rules before:\n%s\nand after, without the bridge:\n%s", rules, got)
+	}
+}
+
+func TestANodePortThatAProcessHoldsIsReported(t *testing.T) {
+	l := newLab(t)
+	l.servePods()
+	taken, err := net.Listen("tcp", ":30081")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			c, err := taken.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprint(c, "the process")
+			c.Close()
+		}
+	}()
+	d := l.start(testOptions("test", testBridge), world())
+	event := l.event(d)
+	name, _ := os.ReadFile("/proc/self/comm")
+	for _, part := range []string{"Warning NodePortUnavailable", "30081/TCP", strings.TrimSpace(string(name)), fmt.Sprintf("pid %d", os.Getpid())} {
+		if !strings.Contains(event, part) {
+			t.Errorf("event %q does not say %q", event, part)
+		}
+	}
+	for to, want := range map[string]string{
+		"tcp://127.0.0.1:30081": "the process",
+		"tcp://10.96.0.3:80":    "10.244.0.2:8080<-10.244.0.1",
+		"tcp://127.0.0.1:30084": "10.244.0.2:8080<-10.244.0.1",
+	} {
+		if got := l.ask("host", to); got != want {
+			t.Errorf("%s: got %s, want %s", to, got, want)
+		}
+	}
+	taken.Close()
+	eventually(t, "the port is served once it is free", func() bool {
+		return l.ask("host", "tcp://127.0.0.1:30081") == "10.244.0.2:8080<-10.244.0.1"
+	})
+	if event := l.event(d); !strings.Contains(event, "Normal NodePortServed") {
+		t.Errorf("second event: %s", event)
+	}
+	if late, err := net.Listen("tcp", ":30081"); err == nil {
+		late.Close()
+		t.Error("a process could take a NodePort that is served")
+	}
+	if late, err := net.ListenPacket("udp4", "127.0.0.1:30053"); err == nil {
+		late.Close()
+		t.Error("a process could take a UDP NodePort that is served")
+	}
+}
+
+func (l *lab) event(d *daemon) string {
+	l.t.Helper()
+	select {
+	case e := <-d.events.Events:
+		return e
+	case <-time.After(deadline):
+		l.t.Fatal("no event")
+		return ""
+	}
+}
+
+func TestUDPClientsThatNeverPauseFollow(t *testing.T) {
+	l := newLab(t)
+	l.servePods()
+	d := l.start(testOptions("test", testBridge), world())
+	d.put(t, slice("dns", ports("dns=8080/UDP"), podA))
+	for _, to := range []string{"10.96.0.10:53", "127.0.0.1:30053"} {
+		var c net.Conn
+		from := map[bool]string{true: podB, false: "host"}[strings.HasPrefix(to, "10.")]
+		l.in(from, func() (err error) { c, err = net.Dial("udp4", to); return })
+		t.Cleanup(func() { c.Close() })
+		answers := func(want string) func() bool {
+			return func() bool {
+				_ = c.SetDeadline(time.Now().Add(100 * time.Millisecond))
+				buffer := make([]byte, 64)
+				if _, err := c.Write([]byte("?")); err != nil {
+					return want == refused
+				}
+				n, err := c.Read(buffer)
+				return strings.HasPrefix(string(buffer[:n]), want) || err != nil && want == refused
+			}
+		}
+		eventually(t, to+": the first endpoint answers", answers(podA))
+		d.put(t, slice("dns", ports("dns=8080/UDP"), podB))
+		eventually(t, to+": the next endpoint answers the same socket", answers(podB))
+		d.put(t, slice("dns", ports("dns=8080/UDP")))
+		eventually(t, to+": nobody answers", answers(refused))
+		d.put(t, slice("dns", ports("dns=8080/UDP"), podA))
+		eventually(t, to+": an endpoint is back", answers(podA))
+	}
+}
+
+func TestAClientWithAffinityKeepsItsEndpoint(t *testing.T) {
+	l := newLab(t)
+	l.servePods()
+	d := l.start(testOptions("test", testBridge), world())
+	first := l.ask(podB, "tcp://10.96.0.5:80")
+	for range 30 {
+		if got := l.ask(podB, "tcp://10.96.0.5:80"); got != first {
+			t.Fatalf("was %s, now %s", first, got)
+		}
+	}
+	other := map[bool]string{true: podB, false: podA}[strings.HasPrefix(first, podA)]
+	d.put(t, slice("sticky", ports("8080/TCP"), other))
+	eventually(t, "the other endpoint answers when the first is gone", func() bool {
+		return strings.HasPrefix(l.ask(podB, "tcp://10.96.0.5:80"), other)
+	})
+}
+
+func TestConnectionsSpreadEvenly(t *testing.T) {
+	l := newLab(t)
+	l.servePods()
+	l.start(testOptions("test", testBridge), world())
+	const n = 400
+	atA := 0
+	for range n {
+		if strings.HasPrefix(l.ask("host", "tcp://127.0.0.1:30080"), podA) {
+			atA++
+		}
+	}
+	if atA < n*3/8 || atA > n*5/8 { // five standard deviations
+		t.Errorf("%d of %d went to one of two endpoints", atA, n)
+	}
+}
+
+func TestPodsCannotReachWhatListensOnLocalhost(t *testing.T) {
+	l := newLab(t)
+	l.servePods()
+	l.serve("127.0.0.1", 8081)
+	l.start(testOptions("test", testBridge), world())
+	// A pod that is root in its namespace can send to 127.0.0.1 on the wire.
+	l.sh("ip netns exec a sysctl -qw net.ipv4.conf.eth0.route_localnet=1")
+	l.ip("-n a route del local 127.0.0.0/8 dev lo table local")
+	l.ip("-n a route del local 127.0.0.1 dev lo table local")
+	l.ip("-n a route add 127.0.0.1 via %s dev eth0 src %s", gateway, podA)
+	if got := l.ask("host", "tcp://127.0.0.1:8081"); got != "127.0.0.1:8081<-127.0.0.1" {
+		t.Fatalf("this machine itself: %s", got)
+	}
+	if got := l.ask(podA, "tcp://127.0.0.1:8081"); strings.Contains(got, "<-") {
+		t.Errorf("a pod reached this machine's localhost: %s", got)
+	}
+}
+
+func TestCheckLeavesNothing(t *testing.T) {
+	l := newLab(t)
+	before := l.rules()
+	if err := Check(); err != nil {
+		t.Fatal(err)
+	}
+	if after := l.rules(); after != before {
+		t.Errorf("rules before:\n%s\nand after:\n%s", before, after)
+	}
+	t.Setenv("PATH", t.TempDir())
+	if err := Check(); err != nil && !slices.Contains([]string{errNotFound.Error()}, err.Error()) {
+		t.Errorf("without iptables in PATH: %v", err)
+	}
+}
