@@ -1,0 +1,43 @@
+package apiserver
+
+import (
+	"crypto/x509"
+
+	"k8s.io/apiserver/pkg/apis/apiserver"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/group"
+	"k8s.io/apiserver/pkg/authentication/request/anonymous"
+	"k8s.io/apiserver/pkg/authentication/request/union"
+	requestx509 "k8s.io/apiserver/pkg/authentication/request/x509"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
+)
+
+// anonymousPaths are what anybody may ask for: whether the server is well, and
+// which version it is. Everything else needs a certificate.
+var anonymousPaths = []apiserver.AnonymousAuthCondition{
+	{Path: "/livez"}, {Path: "/readyz"}, {Path: "/healthz"}, {Path: "/version"},
+}
+
+// newAuthenticator knows a client by its certificate: the common name is the
+// user, the organisations are the groups.
+// https://kubernetes.io/docs/reference/access-authn-authz/authentication/
+func newAuthenticator(pki *PKI) authenticator.Request {
+	roots := x509.NewCertPool()
+	roots.AddCert(pki.ca.cert)
+	byCertificate := requestx509.New(x509.VerifyOptions{
+		Roots:     roots,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, requestx509.CommonNameUserConversion)
+	return union.New(
+		group.NewAuthenticatedGroupAdder(byCertificate),
+		anonymous.NewAuthenticator(anonymousPaths),
+	)
+}
+
+// authorize lets every authenticated identity do everything. It is the one
+// line to replace when rights come.
+func authorize() (authorizer.Authorizer, authorizer.RuleResolver) {
+	all := authorizerfactory.NewAlwaysAllowAuthorizer()
+	return all, all
+}

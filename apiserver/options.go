@@ -1,0 +1,57 @@
+package apiserver
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/registry/generic"
+	serverstorage "k8s.io/apiserver/pkg/server/storage"
+	"k8s.io/apiserver/pkg/storage/storagebackend"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+
+	"github.com/kube-lite/kube-lite/store"
+)
+
+// deleteWorkers is how many objects a delete of a whole collection removes at
+// a time: their fsyncs then share groups.
+const deleteWorkers = 8
+
+// restOptions tells each registry where its objects live.
+type restOptions struct{ store *store.Store }
+
+// GetRESTOptions is generic.RESTOptionsGetter. Objects are stored in protobuf,
+// in the preferred version of their group.
+func (o restOptions) GetRESTOptions(r schema.GroupResource, _ runtime.Object) (generic.RESTOptions, error) {
+	versions := legacyscheme.Scheme.PrioritizedVersionsForGroup(r.Group)
+	if len(versions) == 0 {
+		return generic.RESTOptions{}, fmt.Errorf("apiserver: no version of API group %q is known", r.Group)
+	}
+	codec, versioner, err := serverstorage.NewStorageCodec(serverstorage.StorageCodecConfig{
+		StorageMediaType:  runtime.ContentTypeProtobuf,
+		StorageSerializer: legacyscheme.Codecs,
+		StorageVersion:    versions[0],
+		MemoryVersion:     schema.GroupVersion{Group: r.Group, Version: runtime.APIVersionInternal},
+	})
+	if err != nil {
+		return generic.RESTOptions{}, fmt.Errorf("apiserver: storage codec of %s: %w", r, err)
+	}
+	return generic.RESTOptions{
+		StorageConfig: (&storagebackend.Config{
+			Codec:           codec,
+			EncodeVersioner: versioner,
+		}).ForResource(r),
+		Decorator:               o.store.Decorator(),
+		ResourcePrefix:          "/" + r.Resource + suffix(r.Group),
+		EnableGarbageCollection: true,
+		DeleteCollectionWorkers: deleteWorkers,
+	}, nil
+}
+
+// suffix keeps the keys of equally named resources of two groups apart.
+func suffix(group string) string {
+	if group == "" {
+		return ""
+	}
+	return "." + group
+}

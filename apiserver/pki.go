@@ -1,0 +1,206 @@
+package apiserver
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	"k8s.io/client-go/util/cert"
+	"k8s.io/client-go/util/keyutil"
+)
+
+const (
+	// certificateLife is how long the certificates that the CA signs are valid.
+	certificateLife = 365 * 24 * time.Hour
+	// renewBefore is how long before their end they are signed anew: a laptop
+	// may sleep for weeks.
+	renewBefore = 60 * 24 * time.Hour
+	// renewInterval is how often a running daemon looks at their end.
+	renewInterval = 12 * time.Hour
+	// clockSkew lets a client whose clock runs behind use a fresh certificate.
+	clockSkew = 5 * time.Minute
+)
+
+// adminUser is in the admin certificate; its group may do everything, also
+// when RBAC comes.
+const (
+	adminUser  = "kubernetes-admin"
+	adminGroup = "system:masters"
+)
+
+// PKI is the instance's certificate authority and what it signed: the
+// server's certificate and the admin's. It lives in a folder:
+//
+//	ca.crt ca.key          made once, at the first start
+//	server.crt server.key  signed anew before it ends or when a name is missing
+//	admin.crt admin.key    signed anew before it ends
+//
+// Keys have mode 0600.
+type PKI struct {
+	dir    string
+	names  cert.AltNames
+	now    func() time.Time
+	ca     *pair
+	server *pair
+	admin  *pair
+	// serving follows server.crt and server.key as they change.
+	serving  *dynamiccertificates.DynamicCertKeyPairContent
+	clientCA dynamiccertificates.CAContentProvider
+}
+
+// pair is a certificate with its key, parsed and as PEM.
+type pair struct {
+	cert            *x509.Certificate
+	key             crypto.Signer
+	certPEM, keyPEM []byte
+}
+
+// OpenPKI reads the folder dir, and makes what is missing or about to end. The
+// server's certificate is valid for the given addresses and names, and for
+// every name of the Service default/kubernetes.
+func OpenPKI(dir string, ips []net.IP, hosts ...string) (*PKI, error) {
+	return openPKI(dir, time.Now, ips, hosts...)
+}
+
+func openPKI(dir string, now func() time.Time, ips []net.IP, hosts ...string) (*PKI, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("certificates: %w", err)
+	}
+	p := &PKI{dir: dir, now: now, names: cert.AltNames{
+		IPs: append([]net.IP{net.IPv4(127, 0, 0, 1).To4(), net.IPv6loopback}, ips...),
+		DNSNames: append([]string{
+			"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
+			"kubernetes.default.svc.cluster.local",
+		}, hosts...),
+	}}
+	ca, err := p.load("ca")
+	if errors.Is(err, fs.ErrNotExist) {
+		ca, err = p.create("ca", nil, cert.Config{CommonName: "kube-lite-ca"})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("certificates: CA: %w", err)
+	}
+	p.ca = ca
+	if err := p.Renew(); err != nil {
+		return nil, err
+	}
+	p.serving, err = dynamiccertificates.NewDynamicServingContentFromFiles("server",
+		filepath.Join(dir, "server.crt"), filepath.Join(dir, "server.key"))
+	if err != nil {
+		return nil, fmt.Errorf("certificates: server: %w", err)
+	}
+	p.clientCA, err = dynamiccertificates.NewStaticCAContent("client-ca", ca.certPEM)
+	if err != nil {
+		return nil, fmt.Errorf("certificates: CA: %w", err)
+	}
+	return p, nil
+}
+
+// Renew signs anew what is missing, about to end, or lacks a name. Servers
+// that run take up the new certificate with the next connection.
+func (p *PKI) Renew() error {
+	server, err := p.ensure("server", cert.Config{
+		CommonName: "kube-apiserver",
+		AltNames:   p.names,
+		Usages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+	if err != nil {
+		return fmt.Errorf("certificates: server: %w", err)
+	}
+	p.server = server
+	admin, err := p.ensure("admin", cert.Config{
+		CommonName:   adminUser,
+		Organization: []string{adminGroup},
+		Usages:       []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	if err != nil {
+		return fmt.Errorf("certificates: admin: %w", err)
+	}
+	p.admin = admin
+	return nil
+}
+
+// Run renews the certificates while ctx lasts, and calls renewed after each
+// time that the admin's certificate changed.
+func (p *PKI) Run(ctx context.Context, renewed func() error) error {
+	tick := time.NewTicker(renewInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		before := p.admin
+		if err := p.Renew(); err != nil {
+			return err
+		}
+		if p.admin != before {
+			if err := renewed(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// ensure returns the stored pair while it is good, or a new one.
+func (p *PKI) ensure(name string, config cert.Config) (*pair, error) {
+	stored, err := p.load(name)
+	if err == nil && p.good(stored, config) {
+		return stored, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return p.create(name, p.ca, config)
+}
+
+func (p *PKI) good(have *pair, want cert.Config) bool {
+	if p.now().Add(renewBefore).After(have.cert.NotAfter) || have.cert.CheckSignatureFrom(p.ca.cert) != nil {
+		return false
+	}
+	for _, ip := range want.AltNames.IPs {
+		if !slices.ContainsFunc(have.cert.IPAddresses, ip.Equal) {
+			return false
+		}
+	}
+	for _, name := range want.AltNames.DNSNames {
+		if !slices.Contains(have.cert.DNSNames, name) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *PKI) load(name string) (*pair, error) {
+	certPEM, err := os.ReadFile(filepath.Join(p.dir, name+".crt"))
+	if err != nil {
+		return nil, err
+	}
+	keyPEM, err := os.ReadFile(filepath.Join(p.dir, name+".key"))
+	if err != nil {
+		return nil, err
+	}
+	certs, err := cert.ParseCertsPEM(certPEM)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(p.dir, name+".crt"), err)
+	}
+	key, err := keyutil.ParsePrivateKeyPEM(keyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(p.dir, name+".key"), err)
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("%s: not a private key that signs", filepath.Join(p.dir, name+".key"))
+	}
+	return &pair{cert: certs[0], key: signer, certPEM: certPEM, keyPEM: keyPEM}, nil
+}

@@ -1,0 +1,87 @@
+package apiserver
+
+import (
+	"bytes"
+	"crypto/x509"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func TestCertificatesAreKeptUntilTheyAreAboutToEnd(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	clock := func() time.Time { return now }
+	gateway := net.IPv4(10, 244, 0, 1)
+	open := func(ips ...net.IP) *PKI {
+		t.Helper()
+		p, err := openPKI(dir, clock, ips)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	first := open(gateway)
+	if again := open(gateway); !bytes.Equal(first.admin.certPEM, again.admin.certPEM) ||
+		!first.server.cert.Equal(again.server.cert) {
+		t.Error("a second start signed new certificates, want those of the first")
+	}
+
+	now = now.Add(certificateLife - renewBefore + time.Hour)
+	renewed := open(gateway)
+	if bytes.Equal(first.admin.certPEM, renewed.admin.certPEM) || first.server.cert.Equal(renewed.server.cert) {
+		t.Error("certificates that are about to end were kept")
+	}
+	if !bytes.Equal(first.ca.certPEM, renewed.ca.certPEM) {
+		t.Error("the CA changed: every kubeconfig in use is now worthless")
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(first.ca.cert)
+	_, err := renewed.server.cert.Verify(x509.VerifyOptions{Roots: roots, DNSName: "10.244.0.1", CurrentTime: now})
+	if err != nil {
+		t.Errorf("the renewed certificate: %v", err)
+	}
+
+	other := net.IPv4(10, 245, 0, 1)
+	if err := open(other).server.cert.VerifyHostname("10.245.0.1"); err != nil {
+		t.Errorf("after the gateway changed: %v", err)
+	}
+}
+
+func TestSecretsAreTheOwnersOnly(t *testing.T) {
+	dir := t.TempDir()
+	p, err := OpenPKI(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kubeconfig := filepath.Join(dir, "kubeconfig")
+	if err := p.WriteKubeconfig(kubeconfig, "default", netip.MustParseAddrPort("127.0.0.1:6443")); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{kubeconfig, filepath.Join(dir, "ca.key"), filepath.Join(dir, "admin.key"), filepath.Join(dir, "server.key")} {
+		stat, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stat.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %o, want 600", path, stat.Mode().Perm())
+		}
+	}
+}
+
+func TestAGarbledKeyIsAnErrorThatNamesTheFile(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := OpenPKI(dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "ca.key")
+	if err := os.WriteFile(path, []byte("not a key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenPKI(dir, nil); err == nil || !bytes.Contains([]byte(err.Error()), []byte(path)) {
+		t.Errorf("got %v, want an error that names %s", err, path)
+	}
+}

@@ -1,0 +1,187 @@
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	genericfilters "k8s.io/apiserver/pkg/server/filters"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
+
+	"github.com/kube-lite/kube-lite/store"
+)
+
+// NodePorts are allocated from this range, as the kube-apiserver's flag
+// --service-node-port-range has it by default.
+const (
+	nodePortFirst = 30000
+	nodePortCount = 2768
+)
+
+const (
+	// eventTTL is how long events are kept, as on a kube-apiserver.
+	eventTTL = time.Hour
+	// shutdownGrace is how long requests in flight may take when the server
+	// ends. Watches do not count: they are cut.
+	shutdownGrace = 2 * time.Second
+)
+
+// Config says what a Server serves. All fields but Log are required.
+type Config struct {
+	// Store holds every object. The caller closes it after Run has returned.
+	Store *store.Store
+	// PKI signs and holds the server's certificates.
+	PKI *PKI
+	// ServiceCIDR is the range of ClusterIPs. Its first address is the
+	// Service default/kubernetes, its tenth kube-system/kube-dns.
+	ServiceCIDR netip.Prefix
+	// Address is where clients reach the server, such as 127.0.0.1:6443. It is
+	// what /api advertises; the listeners are given to Run.
+	Address netip.AddrPort
+	// DialNode opens a connection to the node agent's HTTP server (logs, exec,
+	// attach, port-forward). There is one node, so it needs no name.
+	DialNode func(ctx context.Context) (net.Conn, error)
+	// Log receives what the server has to say; nil means slog.Default().
+	Log *slog.Logger
+}
+
+// Server is a Kubernetes API server. It is made by New and served by Run.
+type Server struct {
+	cfg      Config
+	generic  *genericapiserver.GenericAPIServer
+	memory   *memoryListener
+	loopback *rest.Config
+	client   kubernetes.Interface
+	shared   informers.SharedInformerFactory
+}
+
+// New composes the server over cfg.Store. It binds nothing and starts nothing,
+// but it reads the stored Services to know which ClusterIPs and NodePorts are
+// taken.
+func New(cfg Config) (*Server, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	s := &Server{cfg: cfg, memory: newMemoryListener()}
+	s.loopback = s.memory.clientConfig()
+	client, err := kubernetes.NewForConfig(s.loopback)
+	if err != nil {
+		return nil, fmt.Errorf("apiserver: in-memory client: %w", err)
+	}
+	s.client = client
+	s.shared = informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(dropManagedFields))
+
+	config, err := s.genericConfig()
+	if err != nil {
+		return nil, err
+	}
+	s.generic, err = config.Complete(s.shared).New("kube-lite", genericapiserver.NewEmptyDelegate())
+	if err != nil {
+		return nil, fmt.Errorf("apiserver: compose: %w", err)
+	}
+	if err := s.installGroups(config); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// genericConfig is the generic server's configuration: everything that is not
+// a resource.
+func (s *Server) genericConfig() (*genericapiserver.Config, error) {
+	c := genericapiserver.NewConfig(legacyscheme.Codecs)
+	c.EffectiveVersion = effectiveVersion()
+	c.LoopbackClientConfig = s.loopback
+	c.LegacyAPIGroupPrefixes = sets.NewString(genericapiserver.DefaultLegacyAPIPrefix)
+	c.ExternalAddress = s.cfg.Address.String()
+	c.LongRunningFunc = genericfilters.BasicLongRunningRequestCheck(
+		sets.NewString("watch", "proxy"),
+		sets.NewString("attach", "exec", "proxy", "log", "portforward"))
+
+	namer := openapinamer.NewDefinitionNamer(legacyscheme.Scheme)
+	c.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(generatedopenapi.GetOpenAPIDefinitions, namer)
+	c.OpenAPIConfig.Info.Title = "Kubernetes"
+	c.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(generatedopenapi.GetOpenAPIDefinitions, namer)
+	c.OpenAPIV3Config.Info.Title = "Kubernetes"
+
+	c.Authentication.Authenticator = newAuthenticator(s.cfg.PKI)
+	c.Authorization.Authorizer, c.RuleResolver = authorize()
+	c.RESTOptionsGetter = restOptions{s.cfg.Store}
+	admit, err := s.admission(c)
+	if err != nil {
+		return nil, err
+	}
+	c.AdmissionControl = admit
+	return c, nil
+}
+
+// LoopbackConfig connects a client to the server through memory, as a member
+// of system:masters. It works as soon as Run has been called. Callers must
+// copy it before they change it.
+func (s *Server) LoopbackConfig() *rest.Config { return s.loopback }
+
+// Client is a client over LoopbackConfig.
+func (s *Server) Client() kubernetes.Interface { return s.client }
+
+// Informers are shared by the server's own admission and by every controller
+// of the process. Whoever wires the process starts them, after Run.
+func (s *Server) Informers() informers.SharedInformerFactory { return s.shared }
+
+// Run serves TLS on the listeners, and memory, until ctx ends. It closes the
+// listeners. A server runs once.
+func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
+	prepared := s.generic.PrepareRun()
+	prepared.ShutdownTimeout = shutdownGrace
+	prepared.SecureServingInfo = &genericapiserver.SecureServingInfo{
+		Listener: joinListeners(listeners),
+		Cert:     s.cfg.PKI.serving,
+		ClientCA: s.cfg.PKI.clientCA,
+	}
+	memory := &http.Server{Handler: prepared.Handler}
+	memoryDone := make(chan error, 1)
+	go func() { memoryDone <- memory.Serve(s.memory) }()
+
+	err := prepared.RunWithContext(ctx)
+	// Watches never end by themselves, so there is nothing to wait for.
+	_ = memory.Close()
+	if e := <-memoryDone; err == nil && !errors.Is(e, http.ErrServerClosed) {
+		err = e
+	}
+	if err != nil {
+		return fmt.Errorf("apiserver: serve: %w", err)
+	}
+	return nil
+}
+
+// WaitReady returns when /readyz answers ok, or with ctx's error and the last
+// answer.
+func (s *Server) WaitReady(ctx context.Context) error {
+	for {
+		body, err := s.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("apiserver: not ready (%s): %w", strconv.Quote(string(body)), err)
+		case <-time.After(readyInterval):
+		}
+	}
+}
+
+// readyInterval is short, since the user waits for it, and long enough not to
+// compete for the CPU with the start-up itself.
+const readyInterval = 10 * time.Millisecond
