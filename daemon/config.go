@@ -1,0 +1,124 @@
+package daemon
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+const (
+	// DefaultName is the instance that is meant when no --name is given.
+	DefaultName = "default"
+	// DefaultRoot holds one data directory per instance.
+	DefaultRoot = "/var/lib/kube-lite"
+	// DefaultAPIPort is kube-apiserver's own.
+	DefaultAPIPort = 6443
+	// maxName keeps the instance's name within the limits of container names,
+	// chain names and labels with room for what is added to it.
+	maxName = 32
+)
+
+// Default ranges; both move to the next free one when the host routes them.
+var (
+	defaultPodCIDR     = netip.MustParsePrefix("10.244.0.0/16")
+	defaultServiceCIDR = netip.MustParsePrefix("10.96.0.0/16")
+)
+
+// clusterDomain is where the names of Services and Pods live.
+const clusterDomain = "cluster.local"
+
+// Config is what a user can say about an instance. The zero value of a field
+// means its default.
+type Config struct {
+	// Name of the instance: a DNS label of at most 32 characters.
+	Name string
+	// DataDir holds all state; default DefaultRoot/Name.
+	DataDir string
+	// APIPort on 127.0.0.1 and the pod bridge. 0 means DefaultAPIPort, or the
+	// next free port when that is taken.
+	APIPort int
+	// PodCIDR and ServiceCIDR are IPv4 ranges of at least 16 (pods) and 16
+	// (Services) addresses. Settled at the first start.
+	PodCIDR, ServiceCIDR netip.Prefix
+	// NodePortAddresses opens NodePorts on these addresses to other machines.
+	NodePortAddresses []netip.Prefix
+	// DockerHost is an address such as unix:///var/run/docker.sock; default
+	// what the docker command would use.
+	DockerHost string
+	// Version of kube-lite, to be shown.
+	Version string
+	// Log receives what the daemon has to say; nil means slog.Default().
+	Log *slog.Logger
+	// Progress, if set, is told the steps of the start as they are done.
+	Progress func(Step)
+}
+
+// WithDefaults fills in what is not said and checks the rest. The error names
+// the flag to change.
+func (c Config) WithDefaults() (Config, error) {
+	if c.Name == "" {
+		c.Name = DefaultName
+	}
+	if msgs := validation.IsDNS1123Label(c.Name); len(msgs) > 0 || len(c.Name) > maxName {
+		return c, fmt.Errorf("--name %q: use at most %d lower case letters, digits and dashes", c.Name, maxName)
+	}
+	if c.DataDir == "" {
+		c.DataDir = filepath.Join(DefaultRoot, c.Name)
+	}
+	dir, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return c, fmt.Errorf("--data-dir %s: %w", c.DataDir, err)
+	}
+	c.DataDir = dir
+	if c.APIPort < 0 || c.APIPort > 65535 {
+		return c, fmt.Errorf("--api-port %d: a port is a number from 1 to 65535", c.APIPort)
+	}
+	for flag, cidr := range map[string]netip.Prefix{"--pod-cidr": c.PodCIDR, "--service-cidr": c.ServiceCIDR} {
+		if cidr.IsValid() && (!cidr.Addr().Is4() || cidr.Bits() > 28 || cidr.Bits() < 8) {
+			return c, fmt.Errorf("%s %s: use an IPv4 range from /8 to /28, such as %s", flag, cidr, defaultPodCIDR)
+		}
+	}
+	if c.PodCIDR.IsValid() && c.ServiceCIDR.IsValid() && c.PodCIDR.Overlaps(c.ServiceCIDR) {
+		return c, fmt.Errorf("--pod-cidr %s and --service-cidr %s overlap", c.PodCIDR, c.ServiceCIDR)
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Progress == nil {
+		c.Progress = func(Step) {}
+	}
+	return c, nil
+}
+
+// ParseCIDR reads the value of a flag such as --pod-cidr.
+func ParseCIDR(flag, text string) (netip.Prefix, error) {
+	prefix, err := netip.ParsePrefix(strings.TrimSpace(text))
+	if err != nil {
+		return prefix, fmt.Errorf("%s %q: use a range such as %s", flag, text, defaultPodCIDR)
+	}
+	return prefix.Masked(), nil
+}
+
+// path is a file of the data directory.
+func (c Config) path(name string) string { return filepath.Join(c.DataDir, name) }
+
+// Names of the files in the data directory.
+const (
+	lockFile       = "lock"
+	settingsFile   = "instance.json"
+	storeFile      = "kube-lite.db"
+	pkiDir         = "pki"
+	kubeconfigFile = "kubeconfig"
+	logFile        = "daemon.log"
+	podsDir        = "pods"
+)
+
+// KubeconfigPath is the admin's kubeconfig of the instance.
+func (c Config) KubeconfigPath() string { return c.path(kubeconfigFile) }
+
+// LogPath is where a daemon in the background writes its log.
+func (c Config) LogPath() string { return c.path(logFile) }

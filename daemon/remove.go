@@ -1,0 +1,123 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/kube-lite/kube-lite/netproxy"
+	"github.com/kube-lite/kube-lite/runtime"
+	"github.com/kube-lite/kube-lite/runtime/docker"
+)
+
+// ErrNotRunning says that no daemon holds the data directory.
+var ErrNotRunning = errors.New("not running")
+
+const (
+	// killAfter is how long a daemon that was asked to stop may take: its own
+	// limits, and then some.
+	killAfter = stopLimit + cleanLimit + 10*time.Second
+	// stopInterval is how often Stop looks whether it has ended.
+	stopInterval = 20 * time.Millisecond
+)
+
+// Stop asks the running daemon to stop its pods and itself, and waits for it.
+// The error matches ErrNotRunning when there is none.
+func Stop(ctx context.Context, cfg Config) error {
+	info, running, err := Lookup(cfg)
+	if err != nil {
+		return err
+	}
+	if !running {
+		return ErrNotRunning
+	}
+	ctx, cancel := context.WithTimeout(ctx, killAfter)
+	defer cancel()
+	for asked := false; ; {
+		// A daemon that has only just taken the lock has not yet said its pid.
+		if info.PID != 0 && !asked {
+			if err := syscall.Kill(info.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return fmt.Errorf("stop pid %d: %w", info.PID, err)
+			}
+			asked = true
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("pid %d has not stopped: %w", info.PID, ctx.Err())
+		case <-time.After(stopInterval):
+		}
+		if info, running, err = Lookup(cfg); err != nil || !running {
+			return err
+		}
+	}
+}
+
+// Reset removes the instance: its daemon, containers, pod volumes, network,
+// route, chains and data. What is already gone is no error, so a reset that
+// was interrupted can be repeated.
+func Reset(ctx context.Context, cfg Config) error {
+	cfg, err := cfg.WithDefaults()
+	if err != nil {
+		return err
+	}
+	if err := CheckRoot(); err != nil {
+		return err
+	}
+	if err := Stop(ctx, cfg); err != nil && !errors.Is(err, ErrNotRunning) {
+		return err
+	}
+	engine, err := docker.Connect(ctx, cfg.DockerHost, cfg.Log)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	had, err := acquire(cfg)
+	if err != nil {
+		return err
+	}
+	defer had.release()
+	if err := runtime.Remove(ctx, engine, cfg.Name, cfg.DataDir); err != nil {
+		return err
+	}
+	kept, _, err := loadSettings(cfg)
+	if err != nil {
+		cfg.Log.Warn("settings are unreadable", "error", err)
+	}
+	err = netproxy.Cleanup(ctx, netproxy.Options{
+		Instance: cfg.Name, Bridge: bridgeName(cfg.Name),
+		PodCIDR: kept.PodCIDR, ServiceCIDR: kept.ServiceCIDR, Log: cfg.Log,
+	})
+	if err != nil {
+		return err
+	}
+	return removeFiles(cfg, cfg.Log)
+}
+
+// removeFiles removes the files of an instance by name, and the directory when
+// nothing else is in it: a user may have pointed --data-dir anywhere.
+func removeFiles(cfg Config, log *slog.Logger) error {
+	for _, name := range []string{
+		podsDir, pkiDir, kubeconfigFile, storeFile, logFile, logFile + OldSuffix, settingsFile, settingsFile + ".next", lockFile,
+	} {
+		if err := os.RemoveAll(cfg.path(name)); err != nil {
+			return fmt.Errorf("data directory: %w", err)
+		}
+	}
+	err := os.Remove(cfg.DataDir)
+	if errors.Is(err, syscall.ENOTEMPTY) {
+		log.Warn("the data directory holds files of others and stays", "path", cfg.DataDir)
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	return nil
+}
+
+// OldSuffix names the log of the start before.
+const OldSuffix = ".old"

@@ -1,0 +1,207 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/klog/v2"
+
+	"github.com/kube-lite/kube-lite/apiserver"
+	"github.com/kube-lite/kube-lite/netproxy"
+	"github.com/kube-lite/kube-lite/runtime"
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/store"
+)
+
+const (
+	// startLimit is how long a start may take before it is given up.
+	startLimit = 50 * time.Second
+	// stopLimit is how long the end of pods may take: the default grace period
+	// of a pod and then some. What is left is killed.
+	stopLimit = 60 * time.Second
+	// cleanLimit bounds the removal of rules and networks.
+	cleanLimit = 30 * time.Second
+)
+
+// daemon is a start in progress and then what runs.
+type daemon struct {
+	cfg      Config
+	settings settings
+	nodeName string
+	lock     *lock
+	engine   *docker.Engine
+	docker   docker.Info
+	store    *store.Store
+	pki      *apiserver.PKI
+	server   *apiserver.Server
+	info     Info
+	steps    *steps
+	rooms    *rooms
+	node     *nodeListener
+	agent    *runtime.Agent
+}
+
+// Run is the daemon: it returns when ctx has ended and everything has stopped,
+// or with what keeps it from starting or running. A first start that fails
+// leaves nothing behind.
+func Run(ctx context.Context, cfg Config) error {
+	cfg, err := cfg.WithDefaults()
+	if err != nil {
+		return err
+	}
+	// Upstream's packages log through klog, which has no instances.
+	// What they find worth an info is their own business.
+	klog.SetSlogLogger(slog.New(atLeast{slog.LevelWarn, cfg.Log.Handler()}))
+	d := &daemon{
+		cfg:   cfg,
+		steps: &steps{report: cfg.Progress, log: cfg.Log, last: time.Now()},
+		rooms: newRooms(ctx),
+		node:  newNodeListener(),
+	}
+	if err := d.preflight(ctx); err != nil {
+		return err
+	}
+	defer d.engine.Close()
+	if d.lock, err = acquire(cfg); err != nil {
+		return err
+	}
+	defer d.lock.release()
+
+	startCtx, cancel := context.WithTimeout(ctx, startLimit)
+	err = d.start(startCtx)
+	cancel()
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case err = <-d.rooms.failed:
+		}
+	}
+	return d.end(err)
+}
+
+// CheckRoot says whether this process may do what the daemon does.
+func CheckRoot() error {
+	if os.Geteuid() != 0 {
+		return errors.New("kube-lite sets up networks and iptables rules: run it as root, for example with sudo")
+	}
+	return nil
+}
+
+// preflight finds out what is missing before anything is made.
+func (d *daemon) preflight(ctx context.Context) error {
+	if err := CheckRoot(); err != nil {
+		return err
+	}
+	if err := netproxy.Check(); err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("the machine's name: %w", err)
+	}
+	d.nodeName = nodeName(host)
+	if d.engine, err = docker.Connect(ctx, d.cfg.DockerHost, d.cfg.Log); err != nil {
+		return err
+	}
+	if d.docker, err = d.engine.Info(ctx); err != nil {
+		return err
+	}
+	d.steps.done("Docker", "Engine "+d.docker.Version)
+	return nil
+}
+
+// start brings up every room, in the order in which they need each other.
+func (d *daemon) start(ctx context.Context) error {
+	if err := d.settle(); err != nil {
+		return err
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return d.openNetwork(groupCtx) })
+	group.Go(d.openServer)
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	d.steps.done("store", d.cfg.path(storeFile))
+	d.steps.done("pod network", d.settings.PodCIDR.String())
+	if err := d.serve(ctx); err != nil {
+		return err
+	}
+	d.steps.done("API server", d.info.APIServer)
+	if err := d.startRooms(ctx); err != nil {
+		return err
+	}
+	if err := d.waitNode(ctx); err != nil {
+		return err
+	}
+	d.info.Ready = true
+	if err := d.lock.describe(d.info); err != nil {
+		return err
+	}
+	d.steps.ready("node", d.nodeName)
+	return nil
+}
+
+// settle decides the ranges, and says who holds the data directory.
+func (d *daemon) settle() error {
+	used, err := routedPrefixes()
+	if err != nil {
+		return err
+	}
+	if d.settings, err = settle(d.cfg, used); err != nil {
+		return err
+	}
+	if err := d.settings.save(d.cfg); err != nil {
+		return err
+	}
+	d.info = Info{
+		Name: d.cfg.Name, Version: d.cfg.Version, PID: os.Getpid(), Started: time.Now(),
+		DataDir: d.cfg.DataDir, Docker: d.docker.Version, DockerHost: d.engine.Host(),
+		PodCIDR: d.settings.PodCIDR.String(), ServiceCIDR: d.settings.ServiceCIDR.String(),
+	}
+	return d.lock.describe(d.info)
+}
+
+// gateway is the pod bridge's own address: the first of the pod CIDR.
+func (d *daemon) gateway() netip.Addr { return d.settings.PodCIDR.Masked().Addr().Next() }
+
+func (d *daemon) openNetwork(ctx context.Context) error {
+	return d.engine.EnsureNetwork(ctx, docker.NetworkSpec{
+		Name:    docker.NetworkName(d.cfg.Name),
+		Bridge:  bridgeName(d.cfg.Name),
+		Subnet:  d.settings.PodCIDR,
+		Gateway: d.gateway(),
+		Labels:  docker.InstanceLabel(d.cfg.Name),
+	})
+}
+
+// end stops what runs, and takes a first start back that failed.
+func (d *daemon) end(cause error) error {
+	// The caller's context is over, or the start was; cleaning up has its own.
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	errs := []error{cause, d.stopRooms(ctx)}
+	if d.store != nil {
+		errs = append(errs, d.store.Close())
+	}
+	if cause != nil && d.settings.fresh && !d.info.Ready {
+		errs = append(errs, d.takeBack())
+	}
+	d.cfg.Log.Info("stopped")
+	return errors.Join(errs...)
+}
+
+// takeBack removes what a first start had made.
+func (d *daemon) takeBack() error {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanLimit)
+	defer cancel()
+	return errors.Join(
+		d.engine.RemoveNetwork(ctx, docker.NetworkName(d.cfg.Name)),
+		removeFiles(d.cfg, slog.New(slog.DiscardHandler)),
+	)
+}

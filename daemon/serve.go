@@ -1,0 +1,161 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/kube-lite/kube-lite/apiserver"
+	"github.com/kube-lite/kube-lite/store"
+)
+
+// apiPortTries is how many ports after the default one are tried.
+const apiPortTries = 100
+
+// openServer opens the store and composes the API server over it.
+func (d *daemon) openServer() error {
+	var err error
+	if d.store, err = store.Open(d.cfg.path(storeFile), store.Options{Log: d.cfg.Log}); err != nil {
+		return err
+	}
+	ips := []net.IP{net.IP(d.gateway().AsSlice()), net.IP(apiserver.KubernetesIP(d.settings.ServiceCIDR).AsSlice())}
+	if d.pki, err = apiserver.OpenPKI(d.cfg.path(pkiDir), ips, d.nodeName); err != nil {
+		return err
+	}
+	d.server, err = apiserver.New(apiserver.Config{
+		Store:       d.store,
+		PKI:         d.pki,
+		ServiceCIDR: d.settings.ServiceCIDR,
+		Address:     netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(DefaultAPIPort)),
+		DialNode:    d.node.dial,
+		Log:         d.cfg.Log,
+	})
+	return err
+}
+
+// serve binds the API server to localhost and the pod bridge and waits until
+// it answers.
+func (d *daemon) serve(ctx context.Context) error {
+	listeners, port, err := listenAPI(d.cfg.APIPort, d.settings.APIPort, d.gateway())
+	if err != nil {
+		return err
+	}
+	d.settings.APIPort = port
+	if err := d.settings.save(d.cfg); err != nil {
+		return err
+	}
+	local := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port))
+	d.info.APIServer = "https://" + local.String()
+	writeKubeconfig := func() error { return d.pki.WriteKubeconfig(d.cfg.KubeconfigPath(), d.cfg.Name, local) }
+	if err := writeKubeconfig(); err != nil {
+		return err
+	}
+	d.rooms.start("API server", func(ctx context.Context) error { return d.server.Run(ctx, listeners...) })
+	d.rooms.start("certificates", func(ctx context.Context) error { return d.pki.Run(ctx, writeKubeconfig) })
+	if err := d.server.WaitReady(ctx); err != nil {
+		return err
+	}
+	return d.lock.describe(d.info)
+}
+
+// listenAPI binds one port on localhost and on the gateway. A port that was
+// asked for is the only one tried; else the one of the last start, then the
+// default and those after it.
+func listenAPI(asked, last int, gateway netip.Addr) ([]net.Listener, int, error) {
+	tries := []int{asked}
+	if asked == 0 {
+		tries = tries[:0]
+		if last != 0 {
+			tries = append(tries, last)
+		}
+		for i := range apiPortTries {
+			tries = append(tries, DefaultAPIPort+i)
+		}
+	}
+	var err error
+	for _, port := range tries {
+		var listeners []net.Listener
+		if listeners, err = listenBoth(port, gateway); err == nil {
+			return listeners, port, nil
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	if errors.Is(err, syscall.EADDRINUSE) && asked != 0 {
+		err = fmt.Errorf("port %d is taken by another process: choose another with --api-port: %w", asked, err)
+	}
+	return nil, 0, fmt.Errorf("API server: %w", err)
+}
+
+func listenBoth(port int, gateway netip.Addr) ([]net.Listener, error) {
+	local, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return nil, err
+	}
+	bridge, err := net.Listen("tcp4", fmt.Sprintf("%s:%d", gateway, port))
+	if err != nil {
+		_ = local.Close()
+		return nil, err
+	}
+	return []net.Listener{local, bridge}, nil
+}
+
+// nodeListener is where the API server finds the node agent's HTTP server:
+// within the process.
+type nodeListener struct{ *bufconn.Listener }
+
+// nodeBuffer is how many bytes of a log or exec stream wait for their reader.
+const nodeBuffer = 64 << 10
+
+func newNodeListener() *nodeListener { return &nodeListener{bufconn.Listen(nodeBuffer)} }
+
+func (l *nodeListener) dial(ctx context.Context) (net.Conn, error) { return l.DialContext(ctx) }
+
+// serve answers with h until ctx ends. Streams in progress are cut: their
+// containers are about to stop.
+func (l *nodeListener) serve(ctx context.Context, h http.Handler) error {
+	server := &http.Server{Handler: h}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	_ = server.Close()
+	<-done
+	return nil
+}
+
+// nodeName is the Node's name: the machine's, as a DNS name.
+// https://kubernetes.io/docs/concepts/architecture/nodes/#node-name-uniqueness
+func nodeName(host string) string {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-', r == '.':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + ('a' - 'A')
+		}
+		return '-'
+	}, host)
+	if name = strings.Trim(name, "-."); name == "" {
+		return "localhost"
+	}
+	return name
+}
+
+// KubeconfigExists tells whether the instance was ever started.
+func KubeconfigExists(cfg Config) bool {
+	_, err := os.Stat(cfg.KubeconfigPath())
+	return err == nil
+}

@@ -1,0 +1,87 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+)
+
+// settings are settled at an instance's first start. Services hold addresses
+// of the one range and pods of the other, so neither may move later.
+type settings struct {
+	Name        string       `json:"name"`
+	PodCIDR     netip.Prefix `json:"podCIDR"`
+	ServiceCIDR netip.Prefix `json:"serviceCIDR"`
+	// APIPort is the last one that served: kubeconfigs hold it, so it is the
+	// first to be tried.
+	APIPort int `json:"apiPort"`
+
+	fresh bool // nothing was settled before: this is the first start
+}
+
+// loadSettings returns what an earlier start settled; found is false when
+// there was none.
+func loadSettings(cfg Config) (s settings, found bool, err error) {
+	text, err := os.ReadFile(cfg.path(settingsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, false, nil
+	}
+	if err != nil {
+		return s, false, fmt.Errorf("settings: %w", err)
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, false, fmt.Errorf("settings: %s: %w", cfg.path(settingsFile), err)
+	}
+	return s, true, nil
+}
+
+func (s settings) save(cfg Config) error {
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	next := cfg.path(settingsFile) + ".next"
+	if err := os.WriteFile(next, append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	if err := os.Rename(next, cfg.path(settingsFile)); err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	return nil
+}
+
+// settle returns the instance's settings: those of its first start, or what
+// cfg says, or the first ranges that this host does not route.
+func settle(cfg Config, used []netip.Prefix) (settings, error) {
+	s, found, err := loadSettings(cfg)
+	if err != nil {
+		return s, err
+	}
+	if !found {
+		s = settings{Name: cfg.Name, PodCIDR: cfg.PodCIDR, ServiceCIDR: cfg.ServiceCIDR, fresh: true}
+		if !s.PodCIDR.IsValid() {
+			s.PodCIDR, err = firstFree(defaultPodCIDR, append(used, cfg.ServiceCIDR))
+		}
+		if err == nil && !s.ServiceCIDR.IsValid() {
+			s.ServiceCIDR, err = firstFree(defaultServiceCIDR, append(used, s.PodCIDR))
+		}
+		return s, err
+	}
+	if s.Name != cfg.Name {
+		return s, fmt.Errorf("the data directory %s belongs to the instance %q, not %q: choose another with --data-dir", cfg.DataDir, s.Name, cfg.Name)
+	}
+	if err := unchanged("--pod-cidr", cfg.PodCIDR, s.PodCIDR); err != nil {
+		return s, err
+	}
+	return s, unchanged("--service-cidr", cfg.ServiceCIDR, s.ServiceCIDR)
+}
+
+func unchanged(flag string, want, have netip.Prefix) error {
+	if want.IsValid() && want != have {
+		return fmt.Errorf("%s %s: this instance was made with %s, and its objects hold addresses of it: use another --name, or kube-lite reset", flag, want, have)
+	}
+	return nil
+}

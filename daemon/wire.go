@@ -1,0 +1,196 @@
+package daemon
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/record"
+
+	"github.com/kube-lite/kube-lite/apiserver"
+	"github.com/kube-lite/kube-lite/dns"
+	"github.com/kube-lite/kube-lite/netproxy"
+	"github.com/kube-lite/kube-lite/orchestrator"
+	"github.com/kube-lite/kube-lite/runtime"
+)
+
+// startRooms builds everything that works through the API, then lets it run.
+// All informers are asked for before any is started.
+func (d *daemon) startRooms(ctx context.Context) error {
+	resolver, err := d.newDNS()
+	if err != nil {
+		return err
+	}
+	err = d.server.Bootstrap(ctx, apiserver.Endpoints{
+		API: netip.AddrPortFrom(d.gateway(), uint16(d.settings.APIPort)),
+		DNS: resolver.Addr(),
+	})
+	if err != nil {
+		return err
+	}
+	events := record.NewBroadcaster(record.WithContext(d.rooms.parent))
+	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: d.server.Client().CoreV1().Events("")})
+	d.rooms.start("events", func(ctx context.Context) error {
+		<-ctx.Done()
+		events.Shutdown()
+		return nil
+	})
+	proxy, err := netproxy.New(d.server.Informers().Core().V1().Services(),
+		d.server.Informers().Discovery().V1().EndpointSlices(), d.proxyOptions(events))
+	if err != nil {
+		return err
+	}
+	controllers, err := d.newOrchestrator()
+	if err != nil {
+		return err
+	}
+	agent, err := d.newAgent()
+	if err != nil {
+		return err
+	}
+	d.rooms.start("informers", func(ctx context.Context) error {
+		d.server.Informers().Start(ctx.Done())
+		<-ctx.Done()
+		return nil
+	})
+	d.rooms.start("service rules", proxy.Run)
+	d.rooms.start("DNS", resolver.Run)
+	d.rooms.start("controllers", controllers.Run)
+	d.rooms.start("node API", func(ctx context.Context) error { return d.node.serve(ctx, agent.Handler()) })
+	d.rooms.start("node agent", agent.Run)
+	d.agent = agent
+	d.steps.done("controllers, Service rules, DNS", resolver.Addr().String())
+	return nil
+}
+
+// newDNS binds the bridge's address. Where something else has port 53 of every
+// address, another port does: pods ask the Service kube-dns anyway.
+func (d *daemon) newDNS() (*dns.Server, error) {
+	shared := d.server.Informers()
+	bind := func(port int) (*dns.Server, error) {
+		return dns.New(shared.Core().V1().Services(), shared.Discovery().V1().EndpointSlices(),
+			shared.Core().V1().Pods(), shared.Core().V1().Namespaces(), dns.Options{
+				Domain:     clusterDomain,
+				Addr:       net.JoinHostPort(d.gateway().String(), strconv.Itoa(port)),
+				ResolvConf: "/etc/resolv.conf",
+				Log:        d.cfg.Log,
+			})
+	}
+	server, err := bind(53)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return bind(0)
+	}
+	return server, err
+}
+
+func (d *daemon) proxyOptions(events record.EventBroadcaster) netproxy.Options {
+	opts := netproxy.Options{
+		Instance:          d.cfg.Name,
+		Bridge:            bridgeName(d.cfg.Name),
+		NodeName:          d.nodeName,
+		PodCIDR:           d.settings.PodCIDR,
+		ServiceCIDR:       d.settings.ServiceCIDR,
+		NodePortAddresses: d.cfg.NodePortAddresses,
+		Log:               d.cfg.Log,
+	}
+	if events != nil {
+		opts.Recorder = events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "kube-proxy", Host: d.nodeName})
+	}
+	return opts
+}
+
+func (d *daemon) newOrchestrator() (*orchestrator.Orchestrator, error) {
+	meta, err := metadata.NewForConfig(metadata.ConfigFor(d.server.LoopbackConfig()))
+	if err != nil {
+		return nil, fmt.Errorf("metadata client: %w", err)
+	}
+	return orchestrator.New(d.server.Client(), meta, d.server.Informers(), orchestrator.Options{Log: d.cfg.Log})
+}
+
+func (d *daemon) newAgent() (*runtime.Agent, error) {
+	return runtime.New(d.server.Client(), d.server.Informers(), d.engine, runtime.Options{
+		Instance:      d.cfg.Name,
+		NodeName:      d.nodeName,
+		Root:          d.cfg.DataDir,
+		PodCIDR:       d.settings.PodCIDR,
+		Version:       apiserver.KubernetesVersion,
+		ClusterDomain: clusterDomain,
+		DNSServer:     apiserver.DNSIP(d.settings.ServiceCIDR),
+		Log:           d.cfg.Log,
+	})
+}
+
+// stopRooms lets the pods end while everything still works, then stops the
+// rooms and takes the rules away.
+func (d *daemon) stopRooms(ctx context.Context) error {
+	var errs []error
+	if d.agent != nil {
+		errs = append(errs, d.agent.StopPods(ctx))
+	}
+	errs = append(errs, d.rooms.stop())
+	if d.server != nil {
+		d.server.Informers().Shutdown()
+	}
+	if d.agent != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanLimit)
+		defer cancel()
+		errs = append(errs, netproxy.Cleanup(ctx, d.proxyOptions(nil)))
+	}
+	return errors.Join(errs...)
+}
+
+// waitNode returns when pods could run here.
+func (d *daemon) waitNode(ctx context.Context) error {
+	tick := time.NewTicker(nodeInterval)
+	defer tick.Stop()
+	for {
+		node, err := d.server.Client().CoreV1().Nodes().Get(ctx, d.nodeName, metav1.GetOptions{})
+		if err == nil && isReady(node) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the node %s did not become Ready: %w", d.nodeName, ctx.Err())
+		case err := <-d.rooms.failed:
+			return err
+		case <-tick.C:
+		}
+	}
+}
+
+// nodeInterval is short, since the user waits.
+const nodeInterval = 10 * time.Millisecond
+
+func isReady(node *corev1.Node) bool {
+	for _, c := range node.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// maxDevice is the kernel's limit for a network device's name (IFNAMSIZ - 1).
+const maxDevice = 15
+
+// bridgeName is the device of the instance's pod network: kl-NAME, or a hash
+// in place of the end of a long name.
+func bridgeName(instance string) string {
+	name := "kl-" + instance
+	if len(name) <= maxDevice {
+		return name
+	}
+	sum := sha256.Sum256([]byte(instance))
+	return fmt.Sprintf("%s%x", name[:maxDevice-6], sum[:3])
+}
