@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/kube-lite/kube-lite/daemon"
+)
+
+// Exit codes of our own commands; kubectl's verbs have kubectl's.
+const (
+	exitOK         = 0
+	exitFailed     = 1
+	exitNotRunning = 3 // status: the daemon does not run, as systemctl has it
+)
+
+// env is what a command sees of the world.
+type env struct {
+	ctx            context.Context
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// Main runs the command line args, whose first is the program's name, and
+// returns the exit code.
+func Main(ctx context.Context, args []string) int {
+	e := &env{ctx: ctx, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	err := newApp(e).RunContext(ctx, args)
+	if err == nil {
+		return exitOK
+	}
+	var exit cli.ExitCoder
+	if errors.As(err, &exit) {
+		if exit.Error() != "" {
+			fmt.Fprintf(e.stderr, "kube-lite: %s\n", exit.Error())
+		}
+		return exit.ExitCode()
+	}
+	fmt.Fprintf(e.stderr, "kube-lite: %v\n", err)
+	return exitFailed
+}
+
+// Flags that every command understands, before its name.
+const (
+	nameFlag    = "name"
+	dataDirFlag = "data-dir"
+)
+
+func newApp(e *env) *cli.App {
+	app := cli.NewApp()
+	app.Name = "kube-lite"
+	app.Usage = "the Kubernetes API over the Docker engine that you already have"
+	app.Description = "kube-lite runs Kubernetes manifests as Docker containers on this machine.\n" +
+		"Every kubectl verb is a command here; \"kube-lite VERB --help\" shows its flags."
+	app.Version = version()
+	app.HideVersion = true // the command version says more
+	app.Reader, app.Writer, app.ErrWriter = e.stdin, e.stdout, e.stderr
+	app.ExitErrHandler = func(*cli.Context, error) {} // Main says it, once
+	app.CommandNotFound = nil
+	app.UseShortOptionHandling = false
+	app.Flags = []cli.Flag{
+		&cli.StringFlag{Name: nameFlag, EnvVars: []string{"KUBE_LITE_NAME"}, Value: daemon.DefaultName, Usage: "the `INSTANCE` to work with"},
+		&cli.StringFlag{Name: dataDirFlag, EnvVars: []string{"KUBE_LITE_DATA_DIR"}, Usage: "where the instance keeps its `DIR`; default " + daemon.DefaultRoot + "/NAME"},
+	}
+	app.Commands = []*cli.Command{
+		startCommand(e), serveCommand(e), stopCommand(e), statusCommand(e),
+		resetCommand(e), pruneCommand(e), kubeconfigCommand(e), versionCommand(e),
+	}
+	for _, c := range app.Commands {
+		c.Category = instanceCategory
+	}
+	app.Commands = append(app.Commands, kubectlCommands(e)...)
+	return app
+}
+
+// configOf reads the global flags.
+func configOf(c *cli.Context) (daemon.Config, error) {
+	return daemon.Config{
+		Name:    c.String(nameFlag),
+		DataDir: c.String(dataDirFlag),
+		Version: version(),
+	}.WithDefaults()
+}
+
+// noArguments refuses words that a command would otherwise ignore.
+func noArguments(c *cli.Context) error {
+	if c.Args().Present() {
+		return fmt.Errorf("%s: unexpected argument %q", c.Command.Name, c.Args().First())
+	}
+	return nil
+}

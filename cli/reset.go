@@ -1,0 +1,55 @@
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/kube-lite/kube-lite/daemon"
+)
+
+func resetCommand(e *env) *cli.Command {
+	return &cli.Command{
+		Name:  "reset",
+		Usage: "remove the instance entirely: containers, volumes of pods, network, route, rules, data",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask first"},
+			&cli.StringFlag{Name: "docker-host", Usage: "`ADDRESS` of the Docker engine (default: what the docker command uses)"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			cfg, err := configOf(c)
+			if err != nil {
+				return err
+			}
+			cfg.DockerHost = c.String("docker-host")
+			if !c.Bool("yes") && !e.confirm(fmt.Sprintf("Remove the instance %q with all its pods, volumes and objects (%s)?", cfg.Name, cfg.DataDir)) {
+				return errors.New("reset: nothing was removed; say y, or give --yes")
+			}
+			if err := daemon.Reset(e.ctx, cfg); err != nil {
+				return err
+			}
+			fmt.Fprintf(e.stdout, "the instance %q is gone\n", cfg.Name)
+			return nil
+		},
+	}
+}
+
+// confirm asks a question on stderr; only y and yes on stdin agree.
+func (e *env) confirm(question string) bool {
+	fmt.Fprintf(e.stderr, "%s [y/N] ", question)
+	line, _ := bufio.NewReader(e.stdin).ReadString('\n')
+	if line == "" { // nobody there to press enter
+		fmt.Fprintln(e.stderr)
+	}
+	switch strings.ToLower(strings.TrimSpace(line)) {
+	case "y", "yes":
+		return true
+	}
+	return false
+}

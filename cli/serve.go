@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/kube-lite/kube-lite/daemon"
+)
+
+// progressEnv holds the number of a file descriptor on which `start` wants to
+// hear how the daemon's start goes, a JSON message a line.
+const progressEnv = "KUBE_LITE_PROGRESS_FD"
+
+// message is what a daemon in the background tells the `start` that waits.
+type message struct {
+	daemon.Step
+	Error string `json:"error,omitempty"`
+}
+
+// daemonFlags are those of start and serve.
+func daemonFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.IntFlag{Name: "api-port", Usage: "`PORT` of the API on 127.0.0.1 (default: 6443, or the next free one)"},
+		&cli.StringFlag{Name: "pod-cidr", Usage: "addresses of pods, a `CIDR` (default: 10.244.0.0/16, or the next free range)"},
+		&cli.StringFlag{Name: "service-cidr", Usage: "addresses of Services, a `CIDR` (default: 10.96.0.0/16, or the next free range)"},
+		&cli.StringSliceFlag{Name: "nodeport-addresses", Usage: "open NodePorts to other machines on addresses in this `CIDR`"},
+		&cli.StringFlag{Name: "docker-host", Usage: "`ADDRESS` of the Docker engine (default: what the docker command uses)"},
+	}
+}
+
+func daemonConfig(c *cli.Context) (daemon.Config, error) {
+	cfg := daemon.Config{
+		Name: c.String(nameFlag), DataDir: c.String(dataDirFlag), Version: version(),
+		APIPort: c.Int("api-port"), DockerHost: c.String("docker-host"),
+	}
+	var err error
+	if text := c.String("pod-cidr"); text != "" {
+		if cfg.PodCIDR, err = daemon.ParseCIDR("--pod-cidr", text); err != nil {
+			return cfg, err
+		}
+	}
+	if text := c.String("service-cidr"); text != "" {
+		if cfg.ServiceCIDR, err = daemon.ParseCIDR("--service-cidr", text); err != nil {
+			return cfg, err
+		}
+	}
+	for _, text := range c.StringSlice("nodeport-addresses") {
+		var prefix netip.Prefix
+		if prefix, err = daemon.ParseCIDR("--nodeport-addresses", text); err != nil {
+			return cfg, err
+		}
+		cfg.NodePortAddresses = append(cfg.NodePortAddresses, prefix)
+	}
+	return cfg.WithDefaults()
+}
+
+func serveCommand(e *env) *cli.Command {
+	return &cli.Command{
+		Name:  "serve",
+		Usage: "run the daemon in the foreground, for systemd, containers and debugging",
+		Description: "SIGTERM and Ctrl-C stop the pods gracefully, then the daemon; a second one ends it\n" +
+			"at once and leaves the containers running for the next start to adopt.",
+		Flags: daemonFlags(),
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			cfg, err := daemonConfig(c)
+			if err != nil {
+				return err
+			}
+			return serve(e.ctx, cfg, e.stderr)
+		},
+	}
+}
+
+// serve runs the daemon. Its log goes to w.
+func serve(ctx context.Context, cfg daemon.Config, w io.Writer) error {
+	cfg.Log = slog.New(slog.NewTextHandler(w, nil))
+	report, err := reporter()
+	if err != nil {
+		return err
+	}
+	if report == nil {
+		return daemon.Run(ctx, cfg)
+	}
+	cfg.Progress = func(s daemon.Step) { report(message{Step: s}) }
+	if err = daemon.Run(ctx, cfg); err != nil {
+		report(message{Error: err.Error()})
+	}
+	return err
+}
+
+// reporter writes to the descriptor that start left open, if there is one.
+func reporter() (func(message), error) {
+	text := os.Getenv(progressEnv)
+	if text == "" {
+		return nil, nil
+	}
+	fd, err := strconv.Atoi(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s=%q: %w", progressEnv, text, err)
+	}
+	pipe := os.NewFile(uintptr(fd), "progress")
+	encoder := json.NewEncoder(pipe)
+	return func(m message) {
+		_ = encoder.Encode(m) // the start that listened may be gone
+		if m.Ready || m.Error != "" {
+			_ = pipe.Close()
+		}
+	}, nil
+}
