@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/urfave/cli/v2"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/tools/clientcmd"
+	basecli "k8s.io/component-base/cli"
+	"k8s.io/component-base/logs"
+	kubectlcmd "k8s.io/kubectl/pkg/cmd"
+	cmdutil "k8s.io/kubectl/pkg/cmd/util"
+
+	"github.com/kube-lite/kube-lite/daemon"
+)
+
+// kubectl is one run of a kubectl verb. A process runs one and ends: kubectl's
+// code reads the process's arguments and environment, and on an error it exits
+// with kubectl's code.
+type kubectl struct {
+	env  *env
+	cfg  daemon.Config
+	args []string // as kubectl would get them: the verb first
+	root *cobra.Command
+	call call
+	// start brings the daemon up and tells the user on stderr.
+	start func(context.Context) error
+}
+
+// runKubectl runs a verb with kubectl's own flags, output and exit codes, on
+// the instance unless a flag names another cluster. It returns only what went
+// wrong before kubectl took over, or nil.
+func (e *env) runKubectl(c *cli.Context, args []string) error {
+	// What kubectl does on a signal is kubectl's: `get -w` and `logs -f` end at
+	// once. It asks for none that is caught for a context.
+	signal.Reset(os.Interrupt, syscall.SIGTERM)
+	cfg, err := configOf(c)
+	if err != nil {
+		return err
+	}
+	k := &kubectl{env: e, cfg: cfg, args: args}
+	k.start = func(ctx context.Context) error { return start(ctx, cfg, nil, e.stderr) }
+	return k.run()
+}
+
+func (k *kubectl) run() error {
+	os.Args = append(os.Args[:1:1], k.args...) // for --record, which writes them down
+	theirs, set := os.LookupEnv(clientcmd.RecommendedConfigPathEnvVar)
+	if err := os.Setenv(clientcmd.RecommendedConfigPathEnvVar, k.cfg.KubeconfigPath()); err != nil {
+		return err
+	}
+	_, _ = logs.GlogSetter(kubectlcmd.GetLogVerbosity(os.Args)) // a bad -v is refused with the other flags
+	k.root = k.env.newKubectl(os.Args, "")
+	k.call = read(k.root, k.args)
+	if k.call.otherCluster() {
+		restore(clientcmd.RecommendedConfigPathEnvVar, theirs, set)
+	}
+	if err := k.prepare(); err != nil {
+		return err
+	}
+	cmdutil.CheckErr(basecli.RunNoErrOutput(k.root)) // exits on an error
+	return nil
+}
+
+func restore(name, value string, set bool) {
+	if set {
+		_ = os.Setenv(name, value)
+	} else {
+		_ = os.Unsetenv(name)
+	}
+}
+
+// newKubectl builds kubectl's commands under our name. Arguments begin with the
+// program's name. The server is what --server is without being given; empty means
+// the kubeconfig's.
+func (e *env) newKubectl(arguments []string, server string) *cobra.Command {
+	streams := genericiooptions.IOStreams{In: e.stdin, Out: e.stdout, ErrOut: e.stderr}
+	flags := genericclioptions.NewConfigFlags(true).WithDeprecatedPasswordFlag().
+		WithDiscoveryBurst(discoveryBurst).WithDiscoveryQPS(discoveryQPS).WithWarningPrinter(streams)
+	*flags.APIServer = server
+	root := kubectlcmd.NewKubectlCommand(kubectlcmd.KubectlOptions{Arguments: arguments, ConfigFlags: flags, IOStreams: streams})
+	root.Use = programName
+	for _, c := range root.Commands() {
+		if c.Name() == "version" || c.Name() == "completion" { // ours say more
+			root.RemoveCommand(c)
+		}
+	}
+	root.SetArgs(arguments[1:])
+	logs.AddFlags(root.PersistentFlags())
+	return root
+}
+
+// kubectl's own limits for the requests of API discovery.
+const (
+	discoveryBurst = 300
+	discoveryQPS   = 50
+)
+
+// programName is what the user calls.
+const programName = "kube-lite"
+
+// renameExamples makes a command's examples such that they can be typed here.
+func renameExamples(c *cobra.Command) {
+	c.Example = strings.ReplaceAll(c.Example, "kubectl ", programName+" ")
+}
+
+// prepare checks the manifests that the verb is about to send, and sees to it
+// that there is a server if it needs one.
+func (k *kubectl) prepare() error {
+	renameExamples(k.call.command)
+	sources, err := k.sources()
+	cmdutil.CheckErr(err) // a path that does not exist, in kubectl's words
+	if k.call.otherCluster() {
+		return k.check(sources, nil)
+	}
+	if !k.call.needsServer() {
+		return nil
+	}
+	info, running, err := daemon.Lookup(k.cfg)
+	switch {
+	case err != nil:
+		return err
+	case running && info.Ready:
+		return k.check(sources, k.served())
+	case !k.call.starts() && !running:
+		return cli.Exit(notRunning(k.cfg), exitFailed)
+	case !k.call.starts(): // it is just starting or stopping
+		return nil
+	}
+	// No daemon is started for manifests that are refused anyway.
+	if err := k.check(sources, nil); err != nil {
+		return err
+	}
+	if !running {
+		fmt.Fprintf(k.env.stderr, "%s is not running: starting it\n", programName)
+	}
+	if err := k.startDaemon(); err != nil {
+		return err
+	}
+	return k.check(sources, k.served())
+}
+
+// startDaemon starts it, or gives up on a signal.
+func (k *kubectl) startDaemon() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return k.start(ctx)
+}
