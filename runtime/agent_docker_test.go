@@ -31,7 +31,7 @@ const patience = 60 * time.Second
 // dockerRig is an agent on a real Docker Engine and client-go's fake API, with an
 // instance, a network and an image of its own.
 type dockerRig struct {
-	t      *testing.T
+	t      testing.TB
 	engine *docker.Engine
 	client kubernetes.Interface
 	opts   Options
@@ -41,7 +41,7 @@ type dockerRig struct {
 	ended  chan error
 }
 
-func newDockerRig(t *testing.T, subnet string) *dockerRig {
+func newDockerRig(t testing.TB, subnet string) *dockerRig {
 	t.Helper()
 	engine, err := docker.Connect(t.Context(), "", nil)
 	if err != nil {
@@ -70,7 +70,7 @@ func newDockerRig(t *testing.T, subnet string) *dockerRig {
 }
 
 // testWriter logs to the test while it runs.
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w *testWriter) Write(p []byte) (int, error) {
 	if w.t.Context().Err() == nil {
@@ -133,7 +133,7 @@ func (r *dockerRig) cleanup() {
 }
 
 // importTestImage builds testdata/talker and makes an image of it.
-func importTestImage(t *testing.T, engine *docker.Engine, ref string) {
+func importTestImage(t testing.TB, engine *docker.Engine, ref string) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "talker")
 	build := exec.Command("go", "build", "-o", binary, "./testdata/talker")

@@ -1,0 +1,384 @@
+package runtime
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/kube-lite/kube-lite/runtime/docker"
+)
+
+// fakeEngine is Docker in memory: containers have states, names are unique, a container
+// needs its image and its network's owner, and everybody who watches is told.
+type fakeEngine struct {
+	mu         sync.Mutex // guards what follows
+	containers map[string]*fakeContainer
+	images     map[string]docker.Image // by reference
+	watchers   map[*fakeWatch]struct{}
+	down       bool
+	made       int
+	log        []string // "start k8s_…", in order
+	pulls      []string
+
+	// What a test may set before the agent runs.
+	pull      func(ctx context.Context, ref string) error // nil: not found in the registry
+	startErr  func(docker.ContainerSpec) error
+	stopDelay time.Duration // how long a container takes to heed a stop
+}
+
+type fakeContainer struct {
+	docker.Container
+	spec docker.ContainerSpec
+}
+
+type fakeWatch struct {
+	events chan docker.Event
+	broken chan struct{}
+}
+
+func newFakeEngine(images ...string) *fakeEngine {
+	f := &fakeEngine{containers: map[string]*fakeContainer{}, images: map[string]docker.Image{}, watchers: map[*fakeWatch]struct{}{}}
+	for _, ref := range images {
+		f.images[ref] = docker.Image{ID: "sha256:" + ref, Tags: []string{ref}, Size: 1000}
+	}
+	return f
+}
+
+var errFakeDown = fmt.Errorf("%w at fake", docker.ErrNoDocker)
+
+func (f *fakeEngine) Ping(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.down {
+		return errFakeDown
+	}
+	return nil
+}
+
+func (f *fakeEngine) Info(ctx context.Context) (docker.Info, error) {
+	return docker.Info{Version: "20.10.24"}, f.Ping(ctx)
+}
+
+func (f *fakeEngine) Create(_ context.Context, spec docker.ContainerSpec) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.down {
+		return "", errFakeDown
+	}
+	image, ok := f.images[spec.Image]
+	if !ok {
+		return "", fmt.Errorf("create container %s: No such image: %s: %w", spec.Name, spec.Image, errdefs.ErrNotFound)
+	}
+	if f.byName(spec.Name) != nil {
+		return "", fmt.Errorf("create container %s: name in use: %w", spec.Name, errdefs.ErrAlreadyExists)
+	}
+	f.made++
+	id := fmt.Sprintf("%064d", f.made)
+	f.containers[id] = &fakeContainer{spec: spec, Container: docker.Container{
+		ID: id, Name: spec.Name, Image: spec.Image, ImageID: image.ID, Labels: spec.Labels,
+		Status: docker.StatusCreated, Created: time.Now(),
+	}}
+	f.log = append(f.log, "create "+spec.Name)
+	return id, nil
+}
+
+func (f *fakeEngine) Start(_ context.Context, id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.find(id)
+	if err != nil {
+		return err
+	}
+	if f.startErr != nil {
+		if err := f.startErr(c.spec); err != nil {
+			c.Error, c.ExitCode = err.Error(), 127
+			return err
+		}
+	}
+	if owner, ok := cutPrefix(c.spec.Network, "container:"); ok {
+		if o := f.containers[owner]; o == nil || !o.Running() {
+			c.Error, c.ExitCode = "cannot join network of a non running container", 128
+			return errors.New(c.Error)
+		}
+	} else {
+		c.Addrs = map[string]netip.Addr{c.spec.Network: netip.AddrFrom4([4]byte{10, 244, 0, byte(f.made + 1)})}
+	}
+	c.Status, c.StartedAt, c.PID = docker.StatusRunning, time.Now(), f.made
+	f.log = append(f.log, "start "+c.Name)
+	f.tell(c, "start")
+	return nil
+}
+
+func cutPrefix(s, prefix string) (string, bool) {
+	if len(s) > len(prefix) && s[:len(prefix)] == prefix {
+		return s[len(prefix):], true
+	}
+	return "", false
+}
+
+func (f *fakeEngine) Stop(ctx context.Context, id string, grace time.Duration) error {
+	f.mu.Lock()
+	delay := f.stopDelay
+	f.mu.Unlock()
+	code := 0
+	if delay > grace {
+		delay, code = grace, 137
+	}
+	select {
+	case <-time.After(delay):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.find(id)
+	if err != nil {
+		return err
+	}
+	f.log = append(f.log, "stop "+c.Name)
+	f.finish(c, code)
+	return nil
+}
+
+func (f *fakeEngine) Kill(_ context.Context, id, _ string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.find(id)
+	if err != nil {
+		return err
+	}
+	f.log = append(f.log, "kill "+c.Name)
+	f.finish(c, 137)
+	return nil
+}
+
+func (f *fakeEngine) Remove(_ context.Context, id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.find(id)
+	if docker.IsNotFound(err) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	delete(f.containers, c.ID)
+	f.log = append(f.log, "remove "+c.Name)
+	f.tell(c, "destroy")
+	return nil
+}
+
+func (f *fakeEngine) Inspect(_ context.Context, id string) (docker.Container, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.find(id)
+	if err != nil {
+		return docker.Container{}, err
+	}
+	out := c.Container
+	out.Addrs = maps.Clone(c.Addrs)
+	return out, nil
+}
+
+func (f *fakeEngine) List(_ context.Context, labels map[string]string) ([]docker.Container, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.down {
+		return nil, errFakeDown
+	}
+	var out []docker.Container
+	for _, c := range f.containers {
+		matches := true
+		for k, v := range labels {
+			matches = matches && c.Labels[k] == v
+		}
+		if matches {
+			out = append(out, c.Container)
+		}
+	}
+	return out, nil
+}
+
+// Watch is the real one's loop without its delays: it waits for the engine instead.
+func (f *fakeEngine) Watch(ctx context.Context, _ map[string]string, w docker.Watcher) {
+	for ctx.Err() == nil {
+		if err := f.Ping(ctx); err != nil {
+			w.Disconnected(err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+			continue
+		}
+		watch := &fakeWatch{events: make(chan docker.Event, 1000), broken: make(chan struct{})}
+		f.mu.Lock()
+		f.watchers[watch] = struct{}{}
+		f.mu.Unlock()
+		w.Connected()
+		f.pump(ctx, watch, w)
+	}
+}
+
+func (f *fakeEngine) pump(ctx context.Context, watch *fakeWatch, w docker.Watcher) {
+	for {
+		select {
+		case e := <-watch.events:
+			w.Event(e)
+		case <-watch.broken:
+			w.Disconnected(errFakeDown)
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (f *fakeEngine) Image(_ context.Context, ref string) (docker.Image, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name, i := range f.images {
+		if name == ref || i.ID == ref {
+			return i, nil
+		}
+	}
+	return docker.Image{}, fmt.Errorf("inspect image %s: %w", ref, errdefs.ErrNotFound)
+}
+
+func (f *fakeEngine) Pull(ctx context.Context, ref string, _ docker.PullOptions) error {
+	f.mu.Lock()
+	f.pulls = append(f.pulls, ref)
+	pull := f.pull
+	f.mu.Unlock()
+	if pull == nil {
+		return fmt.Errorf("pull image %s: manifest unknown: %w", ref, errdefs.ErrNotFound)
+	}
+	if err := pull(ctx, ref); err != nil {
+		return err
+	}
+	f.build(ref)
+	return nil
+}
+
+func (f *fakeEngine) Load(_ context.Context, archive io.Reader) error {
+	_, err := io.Copy(io.Discard, archive)
+	return err
+}
+
+// What follows is for tests: it does to Docker what others may do.
+
+// build puts an image into the store.
+func (f *fakeEngine) build(ref string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.images[ref] = docker.Image{ID: "sha256:" + ref, Tags: []string{ref}, Size: 1000}
+}
+
+// exit ends a container's process.
+func (f *fakeEngine) exit(name string, code int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.byName(name)
+	if c == nil {
+		panic("no container " + name)
+	}
+	f.finish(c, code)
+}
+
+// restart is a restart of dockerd: the stream breaks and all processes end.
+func (f *fakeEngine) crash() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.down = true
+	for w := range f.watchers {
+		close(w.broken)
+		delete(f.watchers, w)
+	}
+	for _, c := range f.containers {
+		f.finish(c, 137)
+	}
+}
+
+func (f *fakeEngine) recover() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.down = false
+}
+
+// names are the containers there are, with their status.
+func (f *fakeEngine) names() (out []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.containers {
+		out = append(out, c.Name+" "+c.Status)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (f *fakeEngine) get(name string) *fakeContainer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.byName(name)
+}
+
+// history are the acts since the last call.
+func (f *fakeEngine) history() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := f.log
+	f.log = nil
+	return out
+}
+
+func (f *fakeEngine) byName(name string) *fakeContainer {
+	for _, c := range f.containers {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+func (f *fakeEngine) find(id string) (*fakeContainer, error) {
+	if f.down {
+		return nil, errFakeDown
+	}
+	c := cmp.Or(f.containers[id], f.byName(id))
+	if c == nil {
+		return nil, fmt.Errorf("container %s: %w", id, errdefs.ErrNotFound)
+	}
+	return c, nil
+}
+
+func (f *fakeEngine) finish(c *fakeContainer, code int) {
+	if !c.Running() {
+		return
+	}
+	c.Status, c.ExitCode, c.FinishedAt, c.PID = docker.StatusExited, code, time.Now(), 0
+	f.tell(c, "die")
+}
+
+func (f *fakeEngine) tell(c *fakeContainer, action string) {
+	for w := range f.watchers {
+		w.events <- docker.Event{ID: c.ID, Action: action, Labels: c.Labels, Time: time.Now()}
+	}
+}
+
+var _ engine = (*fakeEngine)(nil)
+
+// failStart makes the containers of one name fail to start.
+func failStart(container, message string) func(docker.ContainerSpec) error {
+	return func(spec docker.ContainerSpec) error {
+		if spec.Labels[labelContainer] == container {
+			return errors.New(message)
+		}
+		return nil
+	}
+}
