@@ -40,9 +40,9 @@ func TestAttach(t *testing.T) {
 				}
 			})
 			t.Run("ends with a container that ends just then", func(t *testing.T) {
-				for range 5 {
+				for range 3 {
 					id := r.start(t, "shorter", docker.ContainerSpec{}, "sleep")
-					go func() { _ = r.engine.Kill(context.Background(), id, "SIGTERM") }()
+					go func() { _ = r.engine.Kill(context.Background(), id, "SIGKILL") }()
 					err := d.session(t.Context(), t, r, "/attach/default/web/shorter", nil, remotecommand.StreamOptions{Stdout: io.Discard})
 					if err != nil {
 						t.Error(err)

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -15,10 +17,10 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/kube-lite/kube-lite/runtime/docker"
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	clientspdy "k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
 )
 
 const forwardPath = "/portForward/default/web"
@@ -31,7 +33,7 @@ func forwardDialer(t *testing.T, r *streamRig, tunneled bool) httpstream.Dialer 
 		t.Fatal(err)
 	}
 	if tunneled {
-		dialer, err := portforward.NewSPDYOverWebsocketDialer(u, &rest.Config{Host: r.url})
+		dialer, err := portforward.NewSPDYOverWebsocketDialerForStreaming(u, &rest.Config{Host: r.url})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +43,7 @@ func forwardDialer(t *testing.T, r *streamRig, tunneled bool) httpstream.Dialer 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return clientspdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, u)
+	return clientspdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, u)
 }
 
 // forward forwards a port of the Pod as kubectl does, until the test ends or the
@@ -49,7 +51,7 @@ func forwardDialer(t *testing.T, r *streamRig, tunneled bool) httpstream.Dialer 
 func forward(t *testing.T, r *streamRig, tunneled bool, port int) (address string, done <-chan error) {
 	t.Helper()
 	stop, ready, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	f, err := portforward.NewOnAddresses(forwardDialer(t, r, tunneled), []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", port)}, stop, ready, io.Discard, io.Discard)
+	f, err := portforward.NewOnAddressesForStreaming(forwardDialer(t, r, tunneled), []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", port)}, stop, ready, io.Discard, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,6 +98,16 @@ func TestPortForward(t *testing.T) {
 					all.Go(func() { talk(t, address, strings.Repeat(fmt.Sprintf("connection %d\n", i), 5000)) })
 				}
 				all.Wait()
+				home, err := os.Readlink("/proc/self/ns/net")
+				if err != nil {
+					t.Fatal(err)
+				}
+				threads, _ := filepath.Glob("/proc/self/task/*/ns/net")
+				for _, thread := range threads {
+					if ns, err := os.Readlink(thread); err == nil && ns != home {
+						t.Errorf("%s was left in the container's network", thread)
+					}
+				}
 			})
 			t.Run("says why a connection cannot be made", func(t *testing.T) {
 				conn, _, err := forwardDialer(t, r, tunneled).Dial("portforward.k8s.io")
@@ -179,10 +191,14 @@ func TestPortForwardEndsWithTheAgent(t *testing.T) {
 			if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
 				t.Fatal(err)
 			}
-			r.stop()
-			<-r.stopped
-			if err := <-done; err == nil {
-				t.Error("the client did not learn that the connection is lost")
+			r.end(t)
+			select {
+			case err := <-done:
+				if err == nil {
+					t.Error("the client did not learn that the connection is lost")
+				}
+			case <-time.After(streamDeadline):
+				t.Error("the client still believes in its connection")
 			}
 		})
 	}

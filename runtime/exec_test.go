@@ -53,6 +53,8 @@ func (d dialect) session(ctx context.Context, t *testing.T, r *streamRig, path s
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, streamDeadline)
+	defer cancel()
 	return executor.StreamWithContext(ctx, opts)
 }
 
@@ -110,7 +112,8 @@ func TestExec(t *testing.T) {
 				}
 			})
 			t.Run("gives a terminal of the client's size", func(t *testing.T) { testTerminal(t, r, d, execPath, []string{"/talker", "size"}) })
-			t.Run("ends the command when the client leaves", func(t *testing.T) { testHangUp(t, r, d) })
+			t.Run("ends the command when the client leaves", func(t *testing.T) { testHangUp(t, r, d, false) })
+			t.Run("ends the command when the client's terminal is gone", func(t *testing.T) { testHangUp(t, r, d, true) })
 			if d.name == overWebSocket4.name {
 				return
 			}
@@ -162,7 +165,7 @@ func testTerminal(t *testing.T, r *streamRig, d dialect, path string, command []
 }
 
 // testHangUp leaves a command that would run on.
-func testHangUp(t *testing.T, r *streamRig, d dialect) {
+func testHangUp(t *testing.T, r *streamRig, d dialect, tty bool) {
 	running := func() bool {
 		var out bytes.Buffer
 		if err := d.session(t.Context(), t, r, execPath, []string{"/talker", "ps"}, remotecommand.StreamOptions{Stdout: &out}); err != nil {
@@ -173,7 +176,7 @@ func testHangUp(t *testing.T, r *streamRig, d dialect) {
 	ctx, leave := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- d.session(ctx, t, r, execPath, []string{"/talker", "sleep", "left alone"}, remotecommand.StreamOptions{Stdout: io.Discard})
+		done <- d.session(ctx, t, r, execPath, []string{"/talker", "sleep", "left alone"}, remotecommand.StreamOptions{Stdout: io.Discard, Tty: tty})
 	}()
 	within(t, "the command to run", running)
 	leave()
@@ -227,8 +230,7 @@ func TestSessionsEndWithTheAgent(t *testing.T) {
 					<-done
 				}()
 			}
-			r.stop()
-			<-r.stopped
+			r.end(t)
 		})
 	}
 }

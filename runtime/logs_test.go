@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"net/url"
@@ -105,15 +104,12 @@ func TestLogsOfAnEndedContainer(t *testing.T) {
 func TestFollowedLogEndsWithTheContainer(t *testing.T) {
 	r := newStreamRig(t)
 	id := r.start(t, "cat", docker.ContainerSpec{Stdin: true, StdinOnce: true}, "cat")
-	in, type_ := io.Pipe()
+	in, keyboard := io.Pipe()
 	attached := make(chan error, 1)
 	go func() { attached <- r.engine.Attach(t.Context(), id, docker.Streams{In: in}) }()
 
-	resp, err := http.Get(r.url + logsPath + "cat?follow=true")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
+	resp, leave := r.open(t, logsPath+"cat?follow=true")
+	defer leave()
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("got %s", resp.Status)
 	}
@@ -122,12 +118,12 @@ func TestFollowedLogEndsWithTheContainer(t *testing.T) {
 	go func() { _, err := io.Copy(&got, resp.Body); ended <- err }()
 
 	for _, line := range []string{"one\n", "two\n"} {
-		if _, err := io.WriteString(type_, line); err != nil {
+		if _, err := io.WriteString(keyboard, line); err != nil {
 			t.Fatal(err)
 		}
 		within(t, "the line in the followed log", func() bool { return strings.HasSuffix(got.String(), line) })
 	}
-	type_.Close()
+	keyboard.Close()
 	if err := <-ended; err != nil {
 		t.Errorf("the followed log broke off: %v", err)
 	}
@@ -142,13 +138,9 @@ func TestFollowedLogEndsWithTheContainer(t *testing.T) {
 func TestFollowedLogBreaksOffWithTheAgent(t *testing.T) {
 	r := newStreamRig(t)
 	r.start(t, "app", docker.ContainerSpec{}, "sleep")
-	resp, err := http.Get(r.url + logsPath + "app?follow=true")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	r.stop()
-	<-r.stopped
+	resp, leave := r.open(t, logsPath+"app?follow=true")
+	defer leave()
+	r.end(t)
 	if _, err := io.ReadAll(resp.Body); err == nil {
 		t.Error("the log seems to end, though the container runs")
 	}
@@ -157,14 +149,8 @@ func TestFollowedLogBreaksOffWithTheAgent(t *testing.T) {
 func TestFollowedLogEndsWithTheClient(t *testing.T) {
 	r := newStreamRig(t)
 	r.start(t, "app", docker.ContainerSpec{}, "sleep")
-	ctx, leave := context.WithCancel(t.Context())
-	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, r.url+logsPath+"app?follow=true", nil)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, leave := r.open(t, logsPath+"app?follow=true")
 	leave()
-	resp.Body.Close()
 	within(t, "the session to end", func() bool {
 		r.streamer.mu.Lock()
 		defer r.streamer.mu.Unlock()

@@ -68,9 +68,9 @@ func newStreamRig(t *testing.T) *streamRig {
 	return r
 }
 
-// checkEnd stops the streamer, whose run must then end all sessions and wait for
-// them: no goroutine of ours may be left.
-func (r *streamRig) checkEnd(t *testing.T) {
+// end stops the streamer, whose run must then end all sessions and wait for them.
+func (r *streamRig) end(t *testing.T) {
+	t.Helper()
 	r.stop()
 	within(t, "the streamer's run to end", func() bool {
 		select {
@@ -80,6 +80,11 @@ func (r *streamRig) checkEnd(t *testing.T) {
 			return false
 		}
 	})
+}
+
+// checkEnd ends the streamer and makes sure that no goroutine of ours is left.
+func (r *streamRig) checkEnd(t *testing.T) {
+	r.end(t)
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:goruntime.Stack(stacks, true)]
 	for _, stack := range strings.Split(string(stacks), "\n\n") {
@@ -184,11 +189,10 @@ func (r *streamRig) running(_, _ string, _ types.UID, container string) (string,
 	return id, ok
 }
 
-// get asks the streamer and returns the whole answer.
-func (r *streamRig) get(t *testing.T, path string) (status int, body string) {
+// open asks the streamer; leave hangs up.
+func (r *streamRig) open(t *testing.T, path string) (_ *http.Response, leave func()) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), streamDeadline)
-	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+path, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +201,14 @@ func (r *streamRig) get(t *testing.T, path string) (status int, body string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	return resp, func() { cancel(); resp.Body.Close() }
+}
+
+// get asks the streamer and returns the whole answer.
+func (r *streamRig) get(t *testing.T, path string) (status int, body string) {
+	t.Helper()
+	resp, leave := r.open(t, path)
+	defer leave()
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatalf("GET %s: %v", path, err)

@@ -1,0 +1,144 @@
+package docker
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/container"
+)
+
+const stamp = "2026-01-02T03:04:05.123456789Z "
+
+func TestStampsStayAtTheBeginningOfLines(t *testing.T) {
+	full := strings.Repeat("x", messageSize)
+	for name, c := range map[string]struct{ messages, want []string }{
+		"lines":                    {[]string{stamp + "a\n", stamp + "b\n"}, []string{stamp + "a\n", stamp + "b\n"}},
+		"a long line":              {[]string{stamp + full, stamp + full, stamp + "end\n", stamp + "b\n"}, []string{stamp + full, full, "end\n", stamp + "b\n"}},
+		"a line of exactly 16 KiB": {[]string{stamp + full, stamp + "\n", stamp + "b\n"}, []string{stamp + full, "\n", stamp + "b\n"}},
+		"an empty line":            {[]string{stamp + "\n", stamp + "b\n"}, []string{stamp + "\n", stamp + "b\n"}},
+		"a message without stamp":  {[]string{stamp + full, "not a stamp, though long enough to be one\n"}, []string{stamp + full, "not a stamp, though long enough to be one\n"}},
+		"no newline at the end":    {[]string{stamp + "a\n", stamp + "b"}, []string{stamp + "a\n", stamp + "b"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var framed strings.Builder
+			lines := &lineStamps{w: &framed}
+			for _, m := range c.messages {
+				if n, err := io.WriteString(lines, m); n != len(m) || err != nil {
+					t.Fatalf("wrote %d of %d, %v", n, len(m), err)
+				}
+			}
+			if want := strings.Join(c.want, ""); framed.String() != want {
+				t.Errorf("from messages: got %d bytes, want %d", framed.Len(), len(want))
+			}
+			if name == "a message without stamp" {
+				return // a terminal's log has none
+			}
+			var raw strings.Builder
+			if err := copyMessages(&lineStamps{w: &raw}, pieces{strings.NewReader(strings.Join(c.messages, ""))}); err != nil {
+				t.Fatal(err)
+			}
+			if raw.String() != framed.String() {
+				t.Errorf("from a terminal's log: got %d bytes, want %d", raw.Len(), framed.Len())
+			}
+		})
+	}
+}
+
+// pieces reads in pieces that fall on no boundary.
+type pieces struct{ r io.Reader }
+
+func (o pieces) Read(p []byte) (int, error) { return o.r.Read(p[:min(len(p), 7)]) }
+
+func TestFailedWriteEndsTheCopy(t *testing.T) {
+	full := errors.New("no space")
+	if err := copyMessages(writerFunc(func([]byte) (int, error) { return 0, full }), strings.NewReader("a\nb\n")); !errors.Is(err, full) {
+		t.Errorf("got %v", err)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func TestOutputOfAnEndedContainerIsReadToItsEnd(t *testing.T) {
+	engine, ours := net.Pipe()
+	defer engine.Close()
+	out := &drainReader{conn: types.NewHijackedResponse(ours, "")}
+	out.end()
+	go func() { // the connection stays open: the engine waits for the container's next start
+		for range 3 {
+			_, _ = io.WriteString(engine, "more\n")
+		}
+	}()
+	if got, err := io.ReadAll(out); err != nil || string(got) != "more\nmore\nmore\n" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestEngineThatDoesNotAnswerHoldsNobody(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	left := errors.New("left")
+	engine, ours := net.Pipe()
+	answer := make(chan struct{})
+	cancel(left)
+	_, err := hijack(ctx, func() (types.HijackedResponse, error) {
+		<-answer
+		return types.NewHijackedResponse(ours, ""), nil
+	})
+	if !errors.Is(err, left) {
+		t.Errorf("got %v, want %v", err, left)
+	}
+	close(answer)
+	if _, err := engine.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the late connection was not closed: %v", err)
+	}
+}
+
+func TestProcessesOfOthersAreNotTouched(t *testing.T) {
+	if err := owns("0123456789abcdef", os.Getpid()); err == nil {
+		t.Error("this test passes for a container's process")
+	}
+	if err := owns("0123456789abcdef", 1<<22+1); err == nil { // above the kernel's highest number
+		t.Error("a process that does not exist passes for a container's")
+	}
+}
+
+func TestLogThatCannotBeRead(t *testing.T) {
+	engine, err := Connect(t.Context(), "", nil)
+	if err != nil {
+		t.Skipf("needs Docker: %v", err)
+	}
+	defer engine.Close()
+	unique := fmt.Sprintf("streams-%d-%d", os.Getpid(), time.Now().UnixNano())
+	ref := "kube-lite-test/" + unique + ":empty"
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	if err := errors.Join(w.WriteHeader(&tar.Header{Name: "empty", Mode: 0o644}), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := engine.Import(t.Context(), &archive, ref); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = engine.RemoveImage(context.Background(), ref, true) })
+	created, err := engine.cli.ContainerCreate(t.Context(),
+		&container.Config{Image: ref, Cmd: []string{"/none"}, Labels: InstanceLabel(unique)},
+		&container.HostConfig{LogConfig: container.LogConfig{Type: "none"}}, nil, nil, unique)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = engine.Remove(context.Background(), created.ID) })
+	_, err = engine.Logs(t.Context(), created.ID, LogOptions{Stdout: true})
+	if err == nil || !strings.Contains(err.Error(), `its logging driver "none" keeps nothing that can be read`) {
+		t.Errorf("got %v", err)
+	}
+}
