@@ -88,16 +88,23 @@ func BenchmarkGet(b *testing.B) {
 	}
 }
 
+// BenchmarkOpen opens a file with 1,000 pods: once without looking at them, once with decoding them.
 func BenchmarkOpen(b *testing.B) {
 	pods := benchStore(b, 1000)
 	path := pods.store.file.path
 	pods.store.Close()
-	for b.Loop() {
-		s, err := Open(path, Options{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		s.view(podConfig(nil))
-		s.Close()
+	for _, load := range []bool{false, true} {
+		b.Run(fmt.Sprintf("load=%v", load), func(b *testing.B) {
+			for b.Loop() {
+				s, err := Open(path, Options{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if load {
+					s.view(podConfig(nil))
+				}
+				s.Close()
+			}
+		})
 	}
 }

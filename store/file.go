@@ -2,36 +2,9 @@ package store
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io/fs"
-	"log/slog"
-	"os"
-	"path/filepath"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
-	"golang.org/x/sys/unix"
-)
-
-// ErrInUse says that another process has the store file open.
-var ErrInUse = errors.New("store file is in use")
-
-// ErrCorrupt says that the store file exists but is not what a Store wrote: truncated, garbled, or another program's.
-// Open never repairs such a file and never starts over with an empty one.
-var ErrCorrupt = errors.New("store file is damaged")
-
-const (
-	// lockTimeout is how long Open waits for a daemon that is just ending to let go of the file.
-	lockTimeout = 500 * time.Millisecond
-	lockRetry   = 20 * time.Millisecond
-
-	fileMode = 0o600 // Secrets are in it
-
-	// firstRevision is a new file's. Not 0, which means "any" in the API.
-	firstRevision = 1
-
-	fileFormat = "kube-lite store 1"
 )
 
 // The buckets of the file, and the keys in the one for the store's own facts.
@@ -46,148 +19,6 @@ var (
 type file struct {
 	path string
 	db   *bolt.DB
-}
-
-// openFile opens the file at path and returns the revision it is at. A missing file is made.
-func openFile(path string, log *slog.Logger) (*file, uint64, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := createFile(path); err != nil {
-			return nil, 0, fmt.Errorf("create store file %s: %w", path, err)
-		}
-		f, err = os.OpenFile(path, os.O_RDWR, 0)
-	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("open store file: %w", err)
-	}
-	rev, err := checkFile(f, log)
-	if err != nil {
-		f.Close()
-		return nil, 0, err
-	}
-	db, err := openBolt(path, f)
-	if err != nil {
-		f.Close() // again, or still: bbolt closes it on some errors only
-		return nil, 0, fmt.Errorf("open store file %s: %w", path, err)
-	}
-	return &file{path: path, db: db}, rev, nil
-}
-
-// createFile makes an empty store under another name and links it to path when it is whole, so that a crash in between
-// cannot leave a file that looks truncated. When two processes do so at once, one file wins.
-func createFile(path string) error {
-	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, filepath.Base(path)+".new-*")
-	if err != nil {
-		return err
-	}
-	removeStale(path)
-	defer os.Remove(tmp.Name())
-	tmp.Close()
-	if err := writeEmpty(tmp.Name()); err != nil {
-		return err
-	}
-	if err := os.Link(tmp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// removeStale removes what a crash in createFile left, but nothing that may still be in the making.
-func removeStale(path string) {
-	stale, _ := filepath.Glob(path + ".new-*") // the pattern is well-formed
-	for _, name := range stale {
-		if info, err := os.Stat(name); err == nil && time.Since(info.ModTime()) > time.Minute {
-			os.Remove(name)
-		}
-	}
-}
-
-func writeEmpty(path string) error {
-	db, err := bolt.Open(path, fileMode, &bolt.Options{Timeout: lockTimeout})
-	if err != nil {
-		return err
-	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		if _, err := tx.CreateBucket(objectsBucket); err != nil {
-			return err
-		}
-		meta, err := tx.CreateBucket(metaBucket)
-		if err != nil {
-			return err
-		}
-		if err := meta.Put(formatKey, []byte(fileFormat)); err != nil {
-			return err
-		}
-		return meta.Put(revisionKey, binary.BigEndian.AppendUint64(nil, firstRevision))
-	})
-	return errors.Join(err, db.Close())
-}
-
-// syncDir makes a new name in dir survive a power cut.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
-// checkFile locks f and makes sure that it is whole. It returns the revision that the file is at.
-func checkFile(f *os.File, log *slog.Logger) (uint64, error) {
-	if err := lock(f); err != nil {
-		return 0, fmt.Errorf("%w: %s: %w; another kube-lite runs with this data directory (see `kube-lite status`)",
-			ErrInUse, f.Name(), err)
-	}
-	var format string
-	var rev uint64
-	meta, err := verify(f, func(bucket string, key, value []byte) error {
-		switch {
-		case bucket == string(objectsBucket):
-			_, err := decodeRecord(key, value)
-			return err
-		case bucket == string(metaBucket) && string(key) == string(formatKey):
-			format = string(value)
-		case bucket == string(metaBucket) && string(key) == string(revisionKey) && len(value) == 8:
-			rev = binary.BigEndian.Uint64(value)
-		}
-		return nil
-	})
-	if err == nil && (format != fileFormat || rev == 0) {
-		err = fmt.Errorf("its format is %q and not %q", format, fileFormat)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("%w: %s: %w; restore the file from a backup, or move it away to start with an empty cluster, "+
-			"or remove the whole instance with `kube-lite reset`", ErrCorrupt, f.Name(), err)
-	}
-	if meta.lone {
-		log.Warn("One of the two headers of the store file is damaged: the last write may be lost", "file", f.Name(), "revision", rev)
-	}
-	return rev, nil
-}
-
-func lock(f *os.File) error {
-	for deadline := time.Now().Add(lockTimeout); ; time.Sleep(lockRetry) {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
-			return err
-		}
-	}
-}
-
-// openBolt hands the checked and locked f to bbolt. What bbolt objects to by a panic becomes an error.
-func openBolt(path string, f *os.File) (db *bolt.DB, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", ErrCorrupt, p)
-		}
-	}()
-	return bolt.Open(path, fileMode, &bolt.Options{
-		Timeout:      lockTimeout,
-		FreelistType: bolt.FreelistMapType,
-		OpenFile:     func(string, int, os.FileMode) (*os.File, error) { return f, nil },
-	})
 }
 
 // write makes ops durable as one transaction, after which the file is at rev.
@@ -233,7 +64,7 @@ func (f *file) read(key string, visit func(r record, ok bool) error) error {
 		}
 		r, err := decodeRecord([]byte(key), b)
 		if err != nil {
-			return fmt.Errorf("%w: %s: key %s: %w", ErrCorrupt, f.path, key, err)
+			return corrupt(f.path, fmt.Errorf("key %s: %w", key, err))
 		}
 		return visit(r, true)
 	})
@@ -246,7 +77,7 @@ func (f *file) scan(prefix string, visit func(key string, r record)) error {
 		for k, b := c.Seek([]byte(prefix)); k != nil && hasPrefix(k, prefix); k, b = c.Next() {
 			r, err := decodeRecord(k, b)
 			if err != nil {
-				return fmt.Errorf("%w: %s: key %s: %w", ErrCorrupt, f.path, k, err)
+				return corrupt(f.path, fmt.Errorf("key %s: %w", k, err))
 			}
 			r.data = append([]byte(nil), r.data...)
 			visit(string(k), r)

@@ -27,7 +27,7 @@ const checkEvery = 256
 
 // GetList implements storage.Interface.
 func (v *view) GetList(ctx context.Context, key string, opts storage.ListOptions, listObj runtime.Object) error {
-	prefix, err := storage.PrepareKey(v.prefix, key, opts.Recursive)
+	prefix, err := v.prepareKey(key, opts.Recursive)
 	if err != nil {
 		return err
 	}

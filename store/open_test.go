@@ -85,10 +85,10 @@ func filledFile(t *testing.T) ([]byte, map[string]string) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := openTest(t, path, Options{})
 	pods := s.view(podConfig(nil))
-	for i := range 60 {
+	for i := range 24 {
 		name := fmt.Sprintf("pod-%03d", i)
 		mustCreate(t, pods, name)
-		mustLabel(t, pods, name, strings.Repeat("x", i*150))
+		mustLabel(t, pods, name, strings.Repeat("x", i*400))
 	}
 	want := contents(t, pods)
 	if err := s.Close(); err != nil {

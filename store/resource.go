@@ -44,6 +44,7 @@ func scan(t *index, prefix, start string, visit func(*entry) bool) {
 type resource struct {
 	prefix string // with a slash at both ends
 	loaded sync.Once
+	err    error // why the file could not be read; set while loading
 
 	// cloneMu guards the act of cloning an index: a clone marks the original as shared.
 	cloneMu sync.Mutex

@@ -174,7 +174,7 @@ func (s *Store) Decorator() generic.StorageDecorator {
 			GroupResource:  config.GroupResource,
 			Transformer:    config.Transformer,
 		})
-		if err := v.undecodable(); err != nil {
+		if err := v.loadError(); err != nil {
 			return nil, nil, err
 		}
 		return v, func() {}, nil // the file outlives every registry

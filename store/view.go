@@ -42,12 +42,19 @@ func (v *view) load() {
 		bytes += int64(e.size)
 		v.store.expirer.add(v.resource, e)
 	})
-	if err != nil { // the file was whole when it was opened
-		v.store.log.Error("Objects in the store file cannot be read", "prefix", v.prefix, "err", err)
-	}
+	v.resource.err = err
 	v.store.mu.Lock()
 	defer v.store.mu.Unlock()
 	v.resource.tree, v.resource.bytes = t, bytes
+}
+
+// prepareKey comes first in every method: it also keeps callers from a resource that could not be loaded, which would
+// look empty.
+func (v *view) prepareKey(key string, recursive bool) (string, error) {
+	if v.resource.err != nil {
+		return "", v.resource.err
+	}
+	return storage.PrepareKey(v.prefix, key, recursive)
 }
 
 func (v *view) fromRecord(key string, r record) (runtime.Object, error) {
@@ -76,9 +83,9 @@ func (v *view) decode(data []byte, rev uint64) (runtime.Object, error) {
 	return obj, nil
 }
 
-// undecodable returns the errors of all objects that could not be decoded.
-func (v *view) undecodable() error {
-	var errs []error
+// loadError returns why objects of the resource are not there, all of them in one.
+func (v *view) loadError() error {
+	errs := []error{v.resource.err}
 	t, _ := v.current()
 	t.Ascend(func(e *entry) bool {
 		if e.err != nil {
@@ -109,7 +116,7 @@ func (v *view) Versioner() storage.Versioner { return versioner }
 
 // Get implements storage.Interface.
 func (v *view) Get(ctx context.Context, key string, opts storage.GetOptions, out runtime.Object) error {
-	key, err := storage.PrepareKey(v.prefix, key, false)
+	key, err := v.prepareKey(key, false)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ var errStopped = errors.New("watch has been stopped")
 // ADDED events for what there is, and, if bookmarks are allowed with sendInitialEvents, a bookmark that ends them; see
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#streaming-lists.
 func (v *view) Watch(ctx context.Context, key string, opts storage.ListOptions) (watch.Interface, error) {
-	key, err := storage.PrepareKey(v.prefix, key, opts.Recursive)
+	key, err := v.prepareKey(key, opts.Recursive)
 	if err != nil {
 		return nil, err
 	}

@@ -18,19 +18,19 @@ import (
 
 // Create implements storage.Interface.
 func (v *view) Create(ctx context.Context, key string, obj, out runtime.Object, ttl uint64) error {
-	key, err := storage.PrepareKey(v.prefix, key, false)
+	key, err := v.prepareKey(key, false)
 	if err != nil {
 		return err
 	}
 	if rev, err := versioner.ObjectResourceVersion(obj); err == nil && rev != 0 {
 		return storage.ErrResourceVersionSetOnCreate
 	}
+	if t, _ := v.current(); lookup(t, key) != nil {
+		return storage.NewKeyExistsError(key, 0)
+	}
 	data, err := v.encode(obj)
 	if err != nil {
 		return err
-	}
-	if t, _ := v.current(); lookup(t, key) != nil {
-		return storage.NewKeyExistsError(key, 0)
 	}
 	e, err := v.put(ctx, key, nil, data, expiryOf(&ttl, nil))
 	if errors.Is(err, errConflict) {
@@ -47,7 +47,7 @@ func (v *view) GuaranteedUpdate(
 	ctx context.Context, key string, destination runtime.Object, ignoreNotFound bool,
 	preconditions *storage.Preconditions, tryUpdate storage.UpdateFunc, _ runtime.Object,
 ) error {
-	key, err := storage.PrepareKey(v.prefix, key, false)
+	key, err := v.prepareKey(key, false)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (v *view) Delete(
 	ctx context.Context, key string, out runtime.Object, preconditions *storage.Preconditions,
 	validateDeletion storage.ValidateObjectFunc, _ runtime.Object, opts storage.DeleteOptions,
 ) error {
-	key, err := storage.PrepareKey(v.prefix, key, false)
+	key, err := v.prepareKey(key, false)
 	if err != nil {
 		return err
 	}
