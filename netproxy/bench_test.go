@@ -9,10 +9,10 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
-// thousand makes n Services with 3 endpoints each, every tenth with a NodePort, at random ClusterIPs as the
+// thousand makes n different Services with 3 endpoints each, every tenth with a NodePort, at random ClusterIPs as the
 // allocator chooses them.
 func thousand(n int) ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
-	random := rand.New(rand.NewPCG(1, 2))
+	addresses := rand.New(rand.NewPCG(1, 2)).Perm(1 << 16)
 	var services []*corev1.Service
 	var slices []*discoveryv1.EndpointSlice
 	for i := range n {
@@ -20,7 +20,7 @@ func thousand(n int) ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
 		if i%10 == 0 {
 			port += fmt.Sprintf(":%d", 30000+i)
 		}
-		services = append(services, svc(name, fmt.Sprintf("10.96.%d.%d", random.IntN(256), random.IntN(256)), port))
+		services = append(services, svc(name, fmt.Sprintf("10.96.%d.%d", addresses[i]>>8, addresses[i]&0xff), port))
 		slices = append(slices, slice(name, ports("http=8080/TCP"), endpointAddress(3*i), endpointAddress(3*i+1), endpointAddress(3*i+2)))
 	}
 	return services, slices

@@ -126,9 +126,12 @@ func Check() error {
 		return err
 	}
 	for _, table := range tables() {
-		for _, rule := range requiredRules(table) {
+		if b.try(context.Background(), table, requiredRules(table)...) == nil {
+			continue
+		}
+		for _, rule := range requiredRules(table) { // which one?
 			if err := b.try(context.Background(), table, rule); err != nil {
-				return fmt.Errorf("this kernel's iptables cannot do what Services need (table %s, rule %q): %w", table, rule, err)
+				return fmt.Errorf("this machine's iptables cannot do what Services need (table %s, rule %q): %w", table, rule, err)
 			}
 		}
 	}
@@ -152,18 +155,26 @@ func requiredRules(table string) []string {
 
 // probe finds out about the features that cannot be told from the version.
 func (b *backend) probe(ctx context.Context) features {
+	const (
+		recent = "-m recent --name kube-lite-try --rcheck --seconds 1 --reap -j RETURN"
+		sctp   = "-p sctp -m sctp --dport 1 -j DNAT --to-destination 192.0.2.1:1"
+	)
 	f := b.features
-	f.recent = b.try(ctx, "nat", "-m recent --name kube-lite-try --rcheck --seconds 1 --reap -j RETURN") == nil
-	f.sctp = b.try(ctx, "nat", "-p sctp -m sctp --dport 1 -j DNAT --to-destination 192.0.2.1:1") == nil
+	both := b.try(ctx, "nat", recent, sctp) == nil
+	f.recent = both || b.try(ctx, "nat", recent) == nil
+	f.sctp = both || b.try(ctx, "nat", sctp) == nil
 	return f
 }
 
-// try puts a rule into a chain that nothing jumps to, and removes both. Two runs, so that the kernel sees the rule.
-func (b *backend) try(ctx context.Context, table, rule string) error {
+// try puts rules into a chain that nothing jumps to, and removes it. Two runs, so that the kernel sees the rules.
+func (b *backend) try(ctx context.Context, table string, rules ...string) error {
 	chain := fmt.Sprintf("KUBE-LITE-TRY-%d", os.Getpid())
 	head := "*" + table + "\n:" + chain + " - [0:0]\n"
-	err := b.restore(ctx, []byte(head+"-A "+chain+" "+rule+"\nCOMMIT\n"))
-	if err != nil {
+	text := head
+	for _, rule := range rules {
+		text += "-A " + chain + " " + rule + "\n"
+	}
+	if err := b.restore(ctx, []byte(text+"COMMIT\n")); err != nil {
 		return err
 	}
 	return b.restore(ctx, []byte(head+"-X "+chain+"\nCOMMIT\n"))

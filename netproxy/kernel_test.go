@@ -133,7 +133,7 @@ func (l *lab) remove() {
 	for _, command := range []string{
 		"ip link delete " + testBridge, "ip link delete va0", "ip link delete vb0", "ip link delete lan0",
 		"ip netns delete a", "ip netns delete b", "ip netns delete stranger",
-		"iptables -F", "iptables -X", "iptables -t nat -F", "iptables -t nat -X", "iptables -P FORWARD ACCEPT",
+		"iptables -F", "iptables -X", "iptables -t nat -F", "iptables -t nat -X", "iptables -P FORWARD ACCEPT", "iptables -P INPUT ACCEPT", "sysctl -qw net.ipv4.conf.all.rp_filter=0",
 		"sysctl -qw net.bridge.bridge-nf-call-iptables=1", "conntrack -F",
 	} {
 		_ = exec.Command("sh", "-c", command).Run()
@@ -284,7 +284,9 @@ func TestEveryPathInTheKernel(t *testing.T) {
 	if seen, err := l.host().ensure(); err != nil || !seen {
 		t.Fatalf("preparing the kernel: %v, %v", seen, err)
 	}
-	l.sh("iptables -P FORWARD DROP") // as Docker has it
+	l.sh("iptables -P FORWARD DROP")                                                                                            // as Docker has it
+	l.sh("iptables -P INPUT DROP; iptables -A INPUT -i lo -j ACCEPT; iptables -A INPUT -m state --state ESTABLISHED -j ACCEPT") // and ufw
+	l.sh("sysctl -qw net.ipv4.conf.all.rp_filter=1")                                                                            // and careful people
 	a := l.applier()
 	for _, p := range paths {
 		t.Run(p.says, func(t *testing.T) {

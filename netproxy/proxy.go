@@ -28,7 +28,7 @@ type Options struct {
 	Bridge string
 	// NodeName is this node's name in EndpointSlices; it decides what counts as local for a traffic policy.
 	NodeName string
-	// PodCIDR is the range of the pods' addresses, IPv4.
+	// PodCIDR is the range of the pods' addresses, IPv4. It must not overlap with ServiceCIDR.
 	PodCIDR netip.Prefix
 	// ServiceCIDR is the range of the ClusterIPs, IPv4. A route to Bridge is kept for it.
 	ServiceCIDR netip.Prefix
@@ -118,7 +118,6 @@ func New(services coreinformers.ServiceInformer, slices discoveryinformers.Endpo
 		settings: settings{
 			prefix:            prefix,
 			bridge:            opts.Bridge,
-			podCIDR:           opts.PodCIDR.Masked(),
 			serviceCIDR:       opts.ServiceCIDR.Masked(),
 			nodePortAddresses: opts.NodePortAddresses,
 		},

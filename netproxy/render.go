@@ -21,7 +21,6 @@ const (
 type settings struct {
 	prefix            string // of every chain's name
 	bridge            string
-	podCIDR           netip.Prefix
 	serviceCIDR       netip.Prefix
 	nodePortAddresses []netip.Prefix
 

@@ -2,9 +2,11 @@ package netproxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/tools/cache"
@@ -160,13 +162,20 @@ func (p *Proxy) sync(ctx context.Context) error {
 	if err := p.applyRules(ctx, render(p.settings, ports)); err != nil {
 		return err
 	}
-	flows := udpFlowsOf(p.settings.serviceCIDR, ports)
-	if forgotten, err := forgetStaleFlows(p.flows, flows); err != nil {
+	return p.forgetFlows(udpFlowsOf(p.settings.serviceCIDR, ports))
+}
+
+// forgetFlows goes on without where conntrack cannot be changed at all: such clients reconnect in the end.
+func (p *Proxy) forgetFlows(now udpFlows) error {
+	forgotten, err := forgetStaleFlows(p.flows, now)
+	if errors.Is(err, netlink.ErrDumpInterrupted) {
 		return err
-	} else if forgotten > 0 {
+	}
+	p.host.warn(err, "UDP clients may keep talking to endpoints that are gone")
+	if forgotten > 0 {
 		p.log.Debug("UDP flows that lead nowhere forgotten", "flows", forgotten)
 	}
-	p.flows = flows
+	p.flows = now
 	return nil
 }
 

@@ -237,7 +237,7 @@ func deviceTo(a netip.Addr) string {
 	switch {
 	case isLocal(a):
 		return "lo"
-	case testSettings().podCIDR.Contains(a), testSettings().serviceCIDR.Contains(a):
+	case netip.MustParsePrefix(gateway + "/16").Contains(a), testSettings().serviceCIDR.Contains(a):
 		return testBridge
 	}
 	return "lan0"

@@ -25,7 +25,6 @@ func testSettings() settings {
 	return settings{
 		prefix:      ChainPrefix("test"),
 		bridge:      testBridge,
-		podCIDR:     netip.MustParsePrefix("10.244.0.0/16"),
 		serviceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
 		features:    features{randomFully: true, recent: true, sctp: true},
 	}
