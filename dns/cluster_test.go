@@ -74,6 +74,9 @@ func (c *cluster) start() {
 			if err != nil {
 				c.t.Errorf("Run returned %v after its context ended", err)
 			}
+			if n := len(c.forward.slots); n != 0 {
+				c.t.Errorf("Run returned while %d questions wait for upstream", n)
+			}
 		case <-time.After(patience):
 			c.t.Error("Run did not return after its context ended")
 		}

@@ -2,6 +2,7 @@ package dns
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -60,6 +61,20 @@ func TestUpstreamKnowsWhatTheClientCanTake(t *testing.T) {
 	}
 	if reply := c.ask("udp", "example.com. A"); reply.Rcode != dns.RcodeNotAuth || len(reply.Extra) != 0 {
 		t.Errorf("want no EDNS without the client's:\n%v", reply)
+	}
+}
+
+func TestAdditionalRecordsPassWithoutUpstreamsOPT(t *testing.T) {
+	c, _ := outside(t, func(w dns.ResponseWriter, m *dns.Msg) {
+		reply := new(dns.Msg).SetReply(m)
+		glue := &dns.A{Hdr: header("ns.example.com.", dns.TypeA), A: net.IP{192, 0, 2, 53}}
+		reply.Extra = []dns.RR{glue}
+		w.WriteMsg(reply.SetEdns0(4000, false))
+	})
+	c.run()
+	reply := c.ask("udp", "example.com. A")
+	if got, want := lines(reply.Extra), []string{"ns.example.com. 5 IN A 192.0.2.53"}; !slices.Equal(got, want) || len(reply.Extra) != 1 {
+		t.Errorf("got %v, want %q", reply.Extra, want)
 	}
 }
 
@@ -236,7 +251,7 @@ func TestWaitingForUpstreamStallsNothing(t *testing.T) {
 
 func TestTheEndDoesNotWaitForUpstream(t *testing.T) {
 	c, stubs := outside(t, silent)
-	c.forward.each, c.forward.all = time.Hour, time.Hour
+	c.forward.each, c.forward.all, c.tcpIdle = time.Hour, time.Hour, time.Hour
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()

@@ -93,10 +93,7 @@ func (q *query) complete(up *dns.Msg) {
 	q.reply.Answer = append(q.reply.Answer, up.Answer...)
 	q.reply.Ns = up.Ns
 	for _, rr := range up.Extra {
-		switch rr.Header().Rrtype {
-		case dns.TypeOPT, dns.TypeTSIG, dns.TypeSIG:
-			// Between upstream and us only; pack adds an OPT of ours.
-		default:
+		if rr.Header().Rrtype != dns.TypeOPT { // hop by hop: pack adds ours
 			q.reply.Extra = append(q.reply.Extra, rr)
 		}
 	}

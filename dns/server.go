@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/miekg/dns"
 	"golang.org/x/sync/errgroup"
@@ -53,6 +54,7 @@ type Server struct {
 	watch   *watcher
 	forward *forwarder
 	log     *slog.Logger
+	tcpIdle time.Duration // tcpIdle, but for tests
 
 	// current is swapped by watch and never changed in place.
 	current atomic.Pointer[snapshot]
@@ -66,7 +68,10 @@ func New(services coreinformers.ServiceInformer, slices discoveryinformers.Endpo
 	if _, ok := dns.IsDomainName(domain); !ok || domain == "." {
 		return nil, fmt.Errorf("dns: %q is no domain for a cluster", opts.Domain)
 	}
-	s := &Server{domain: newSuffix(domain), alias: newSuffix(aliasDomain), log: cmp.Or(opts.Log, slog.Default())}
+	s := &Server{
+		domain: newSuffix(domain), alias: newSuffix(aliasDomain),
+		log: cmp.Or(opts.Log, slog.Default()), tcpIdle: tcpIdle,
+	}
 	s.current.Store(&snapshot{})
 	var err error
 	if s.sockets, err = listen(opts.Addr); err != nil {

@@ -59,7 +59,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, all *clients) {
 	var length [2]byte
 	for {
 		all.touch(conn)
-		conn.SetReadDeadline(time.Now().Add(tcpIdle))
+		conn.SetReadDeadline(time.Now().Add(s.tcpIdle))
 		if _, err := io.ReadFull(conn, length[:]); err != nil {
 			return
 		}

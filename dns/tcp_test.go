@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -31,7 +32,9 @@ func TestOneTCPConnectionCarriesManyQueries(t *testing.T) {
 // TestSilentClientsDoNotLockOutOthers opens more connections than the server
 // keeps, each of which sends half a query.
 func TestSilentClientsDoNotLockOutOthers(t *testing.T) {
-	c := startCluster(t, nil, town()...)
+	c := newCluster(t, Options{}, nil, town()...)
+	c.tcpIdle = time.Hour
+	c.run()
 	var first net.Conn
 	for i := range maxTCPConns + 20 {
 		conn := c.dial("tcp")
@@ -51,6 +54,29 @@ func TestSilentClientsDoNotLockOutOthers(t *testing.T) {
 	// The one that was silent for longest had to go.
 	if _, err := first.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the first silent client is still connected (%v)", err)
+	}
+}
+
+func TestASlowQueryEndsTheConnection(t *testing.T) {
+	c := newCluster(t, Options{}, nil, town()...)
+	c.tcpIdle = 100 * time.Millisecond
+	c.run()
+	conn := c.dial("tcp").Conn
+	ended := make(chan error, 1)
+	go func() {
+		_, err := conn.Read(make([]byte, 1))
+		ended <- err
+	}()
+	for { // one byte after the other: each comes in time, the whole never does
+		select {
+		case err := <-ended:
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("a client that sends a byte now and then stays connected")
+			}
+			return
+		case <-time.After(5 * time.Millisecond):
+			conn.Write([]byte{100})
+		}
 	}
 }
 
