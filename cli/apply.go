@@ -26,22 +26,16 @@ import (
 // sends the first one. What is not read here (URLs, kustomizations, files without
 // permission) is left to kubectl.
 
-// source is the text of one manifest.
-type source struct {
-	name string
-	data []byte
-}
-
 // stdinName is what kubectl calls its standard input in messages.
 const stdinName = "STDIN"
 
-// sources reads the files that -f names, as kubectl will. Standard input is read
+// files reads the files that -f names, as kubectl will. Standard input is read
 // to its end and put back for kubectl.
-func (k *kubectl) sources() ([]source, error) {
+func (k *kubectl) files() ([]manifest.File, error) {
 	if !k.call.sendsFiles() || k.call.bad || k.call.given("help") {
 		return nil, nil
 	}
-	var all []source
+	var all []manifest.File
 	for _, name := range splitNames(k.call.flags["filename"]) {
 		switch {
 		case name == "-":
@@ -49,7 +43,7 @@ func (k *kubectl) sources() ([]source, error) {
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, source{stdinName, data})
+			all = append(all, manifest.File{Name: stdinName, Data: data})
 		case strings.HasPrefix(name, "http://"), strings.HasPrefix(name, "https://"):
 		default:
 			paths, err := matches(name)
@@ -90,7 +84,7 @@ func matches(pattern string) ([]string, error) {
 }
 
 // filesBelow returns the file, or the manifests of the directory.
-func filesBelow(root string, recursive bool) (all []source) {
+func filesBelow(root string, recursive bool) (all []manifest.File) {
 	_ = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -103,7 +97,7 @@ func filesBelow(root string, recursive bool) (all []source) {
 			return nil
 		}
 		if data, err := os.ReadFile(path); err == nil {
-			all = append(all, source{path, data})
+			all = append(all, manifest.File{Name: path, Data: data})
 		}
 		return nil
 	})
@@ -130,18 +124,11 @@ func (k *kubectl) readStdin() ([]byte, error) {
 
 // check reports all that is wrong with the manifests on stderr. The error says
 // how much and that nothing was sent.
-func (k *kubectl) check(sources []source, known func(schema.GroupVersionKind) bool) error {
-	var docs []manifest.Document
-	var problems []manifest.Problem
-	for _, s := range sources {
-		d, p := manifest.Parse(s.name, s.data)
-		docs, problems = append(docs, d...), append(problems, p...)
-	}
-	problems = append(problems, manifest.Check(docs, k.rules(known))...)
+func (k *kubectl) check(files []manifest.File, known func(schema.GroupVersionKind) bool) error {
+	problems := manifest.CheckFiles(files, k.rules(known))
 	if len(problems) == 0 {
 		return nil
 	}
-	manifest.Sort(problems)
 	for _, p := range problems {
 		fmt.Fprintln(k.env.stderr, p)
 	}

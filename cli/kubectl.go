@@ -115,10 +115,10 @@ func renameExamples(c *cobra.Command) {
 // that there is a server if it needs one.
 func (k *kubectl) prepare() error {
 	renameExamples(k.call.command)
-	sources, err := k.sources()
+	files, err := k.files()
 	cmdutil.CheckErr(err) // a path that does not exist, in kubectl's words
 	if k.call.otherCluster() {
-		return k.check(sources, nil)
+		return k.check(files, nil)
 	}
 	if !k.call.needsServer() {
 		return nil
@@ -128,14 +128,14 @@ func (k *kubectl) prepare() error {
 	case err != nil:
 		return err
 	case running && info.Ready:
-		return k.check(sources, k.served())
+		return k.check(files, k.served())
 	case !k.call.starts() && !running:
 		return cli.Exit(notRunning(k.cfg), exitFailed)
 	case !k.call.starts(): // it is just starting or stopping
 		return nil
 	}
 	// No daemon is started for manifests that are refused anyway.
-	if err := k.check(sources, nil); err != nil {
+	if err := k.check(files, nil); err != nil {
 		return err
 	}
 	if !running {
@@ -144,7 +144,7 @@ func (k *kubectl) prepare() error {
 	if err := k.startDaemon(); err != nil {
 		return err
 	}
-	return k.check(sources, k.served())
+	return k.check(files, k.served())
 }
 
 // startDaemon starts it, or gives up on a signal.

@@ -1,11 +1,20 @@
 package cli
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -25,9 +34,79 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("KUBE_LITE_DATA_DIR", e.WorkDir+"/data")
-			e.Setenv("HOME", e.WorkDir+"/home")
+			e.Setenv("KUBE_LITE_DATA_DIR", filepath.Join(e.WorkDir, "data"))
+			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			return nil
 		},
 	})
+}
+
+// quiet is an environment for commands whose output does not matter.
+func quiet(t *testing.T) *env {
+	return &env{ctx: t.Context(), stdin: strings.NewReader(""), stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}}
+}
+
+// The table of verbs says what kubectl says, in kubectl's order.
+func TestVerbsAreKubectls(t *testing.T) {
+	e := quiet(t)
+	root := e.newKubectl([]string{programName}, "")
+	root.SetOut(e.stdout)
+	if err := root.Help(); err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, line := range strings.Split(e.stdout.(*bytes.Buffer).String(), "\n") {
+		switch fields := strings.Fields(line); {
+		case strings.HasSuffix(line, " Commands:") || strings.Contains(line, " Commands ("):
+			want = append(want, strings.TrimSuffix(line, ":"))
+		case len(fields) > 1 && strings.HasPrefix(line, "  ") && fields[0] != "completion" && !strings.Contains(line, "[flags]"):
+			want = append(want, fields[0]+": "+strings.Join(fields[1:], " "))
+		}
+	}
+	var got []string
+	for _, group := range verbGroups() {
+		got = append(got, group.title)
+		for _, v := range group.verbs {
+			if v.name != "options" { // kubectl's help hides it
+				got = append(got, v.name+": "+v.usage)
+			}
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("verbs:\n%s\n\nkubectl's:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// A signal ends a watch at once, as it does kubectl: nothing waits for a grace.
+func TestInterruptEndsAWatch(t *testing.T) {
+	asked := make(chan bool, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte("first\n"))
+		w.(http.Flusher).Flush()
+		asked <- true
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		cmd := exec.Command("kube-lite", "--data-dir", t.TempDir(), "get", "--server", server.URL, "--raw", "/watch")
+		cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		hung := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+		<-asked
+		if line, err := bufio.NewReader(out).ReadString('\n'); line != "first\n" {
+			t.Fatalf("read %q, %v", line, err)
+		}
+		_ = cmd.Process.Signal(sig)
+		_ = cmd.Wait()
+		hung.Stop()
+		if status := cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != sig {
+			t.Errorf("after %v: %v", sig, cmd.ProcessState)
+		}
+	}
 }

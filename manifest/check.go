@@ -3,6 +3,7 @@ package manifest
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -25,7 +26,35 @@ type Rules struct {
 	GenerateName bool
 }
 
-// Check returns everything that is wrong with the documents, sorted by position. A kind that another of the
+// File is the text of one manifest. The name is used in messages only.
+type File struct {
+	Name string
+	Data []byte
+}
+
+// CheckFiles parses and checks files that are to be sent together. It returns everything that is wrong with them, in
+// the order of the files and of their lines.
+func CheckFiles(files []File, rules Rules) []Problem {
+	var docs []Document
+	found := make(map[string][]Problem)
+	for _, f := range files {
+		d, problems := Parse(f.Name, f.Data)
+		docs = append(docs, d...)
+		found[f.Name] = append(found[f.Name], problems...)
+	}
+	for _, p := range Check(docs, rules) {
+		found[p.File] = append(found[p.File], p)
+	}
+	var all []Problem
+	for _, f := range files {
+		sortByPosition(found[f.Name])
+		all = append(all, slices.Compact(found[f.Name])...) // a file may have been named twice
+		delete(found, f.Name)
+	}
+	return all
+}
+
+// Check returns everything that is wrong with the documents, one after the other. A kind that another of the
 // documents defines (as CustomResourceDefinition) counts as known.
 func Check(docs []Document, rules Rules) []Problem {
 	kinds := newKinds(rules, docs)
@@ -33,9 +62,9 @@ func Check(docs []Document, rules Rules) []Problem {
 	for _, d := range docs {
 		c := checker{kinds: kinds, rules: rules, file: d.Name, seen: make(map[visit]bool)}
 		c.object(d.Node, "")
+		sortByPosition(c.problems)
 		problems = append(problems, c.problems...)
 	}
-	Sort(problems)
 	return problems
 }
 

@@ -4,12 +4,9 @@
 // It owns two steps. Parse splits a file the way kubectl does ("---" lines in YAML, objects one after the other in
 // JSON) and keeps the position of every key and value. Check holds the documents against the Go types of the
 // Kubernetes API: unknown fields, duplicate keys, wrong types, unknown kinds, missing names. Both report everything
-// they find, not only the first problem:
+// they find, not only the first problem. CheckFiles does both, for all files that are to be sent together:
 //
-//	docs, problems := manifest.Parse("app.yaml", data)
-//	problems = append(problems, manifest.Check(docs, manifest.Rules{Scheme: scheme.Scheme})...)
-//	manifest.Sort(problems)
-//	for _, p := range problems {
+//	for _, p := range manifest.CheckFiles(files, manifest.Rules{Scheme: scheme.Scheme}) {
 //		fmt.Println(p) // app.yaml:14:9: spec.containers[0].imag: unknown field (did you mean "image"?)
 //	}
 //

@@ -27,8 +27,8 @@ func parseJSON(name string, data []byte) ([]Document, *Problem) {
 		case errors.Is(err, io.EOF):
 			return docs, nil
 		case err != nil:
-			line, column := r.position(r.faultOffset(err))
-			return nil, &Problem{File: name, Line: line, Column: column, Message: plainJSONMessage(err)}
+			line, column := r.position(r.next())
+			return nil, &Problem{File: name, Line: line, Column: column, Message: "not JSON: " + err.Error()}
 		case node.Kind != yaml.MappingNode:
 			return nil, &Problem{File: name, Line: node.Line, Column: node.Column,
 				Message: fmt.Sprintf("a document must be an object with apiVersion and kind, got %s", kindOf(node))}
@@ -106,21 +106,9 @@ func (r *jsonReader) next() int {
 	return at
 }
 
-func (r *jsonReader) faultOffset(err error) int {
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		return int(syntax.Offset) - 1 // Offset counts the faulty byte
-	}
-	return r.next()
-}
-
 // position returns the line and column of an offset, counted from 1.
 func (r *jsonReader) position(offset int) (line, column int) {
 	offset = min(max(offset, 0), len(r.data))
 	line = sort.SearchInts(r.starts, offset+1)
 	return line, utf8.RuneCount(r.data[r.starts[line-1]:offset]) + 1
-}
-
-func plainJSONMessage(err error) string {
-	return "not JSON: " + err.Error()
 }

@@ -39,19 +39,14 @@ func rulesFor(comment string) Rules {
 
 // problemsOf renders all problems of an archive's files, one a line.
 func problemsOf(files []txtar.File, rules Rules) string {
-	var docs []Document
-	var problems []Problem
+	var texts []File
 	for _, f := range files {
-		if f.Name == "want" {
-			continue
+		if f.Name != "want" {
+			texts = append(texts, File{f.Name, f.Data})
 		}
-		d, p := Parse(f.Name, f.Data)
-		docs, problems = append(docs, d...), append(problems, p...)
 	}
-	problems = append(problems, Check(docs, rules)...)
-	Sort(problems)
 	var b strings.Builder
-	for _, p := range problems {
+	for _, p := range CheckFiles(texts, rules) {
 		fmt.Fprintln(&b, p)
 	}
 	return b.String()

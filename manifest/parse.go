@@ -68,7 +68,7 @@ func parseYAML(name string, text []byte) (docs []Document, problems []Problem) {
 			docs = append(docs, newDocument(name, node))
 		}
 	}
-	Sort(problems)
+	sortByPosition(problems)
 	return docs, problems
 }
 

@@ -45,14 +45,16 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-func TestSortKeepsTheOrderOfFiles(t *testing.T) {
-	problems := []Problem{{File: "b", Line: 2}, {File: "a", Line: 9}, {File: "b", Line: 1, Column: 7}, {File: "b", Line: 1, Column: 3}}
-	Sort(problems)
+// Problems come in the order in which the files were named, and a file that is named twice is faulty once.
+func TestTheOrderOfFilesIsKept(t *testing.T) {
+	wrong := []byte("apiVersion: v1\nkind: Pod\nspecs: {}\nmetadata: {name: a, nam: b}\n")
+	broken := []byte("a: b\n c: d\n")
+	files := []File{{"z", wrong}, {"b", broken}, {"a", wrong}, {"z", wrong}}
 	got := ""
-	for _, p := range problems {
-		got += p.String() + "\n"
+	for _, p := range CheckFiles(files, Rules{Scheme: scheme.Scheme}) {
+		got += p.File + " " + p.Path + "\n"
 	}
-	if want := "b:1:3: \nb:1:7: \nb:2:0: \na:9:0: \n"; got != want {
+	if want := "z specs\nz metadata.nam\nb \na specs\na metadata.nam\n"; got != want {
 		t.Errorf("got:\n%swant:\n%s", got, want)
 	}
 }

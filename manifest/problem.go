@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -33,21 +34,9 @@ func (p Problem) String() string {
 	return s
 }
 
-// Sort orders problems by position. Files keep the order in which they first occur.
-func Sort(problems []Problem) {
-	order := make(map[string]int)
-	for _, p := range problems {
-		if _, ok := order[p.File]; !ok {
-			order[p.File] = len(order)
-		}
-	}
+// sortByPosition orders the problems of one file.
+func sortByPosition(problems []Problem) {
 	slices.SortStableFunc(problems, func(a, b Problem) int {
-		if a.File != b.File {
-			return order[a.File] - order[b.File]
-		}
-		if a.Line != b.Line {
-			return a.Line - b.Line
-		}
-		return a.Column - b.Column
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 }
