@@ -63,7 +63,7 @@ type Config struct {
 type Server struct {
 	cfg      Config
 	generic  *genericapiserver.GenericAPIServer
-	memory   *memoryListener
+	memory   *MemoryListener
 	loopback *rest.Config
 	client   kubernetes.Interface
 	shared   informers.SharedInformerFactory
@@ -76,7 +76,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	s := &Server{cfg: cfg, memory: newMemoryListener()}
+	s := &Server{cfg: cfg, memory: NewMemoryListener()}
 	s.loopback = s.memory.clientConfig()
 	client, err := kubernetes.NewForConfig(s.loopback)
 	if err != nil {

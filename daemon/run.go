@@ -43,7 +43,7 @@ type daemon struct {
 	info     Info
 	steps    *steps
 	rooms    *rooms
-	node     *nodeListener
+	node     *apiserver.MemoryListener // the node agent's HTTP API
 	agent    *runtime.Agent
 }
 
@@ -62,7 +62,7 @@ func Run(ctx context.Context, cfg Config) error {
 		cfg:   cfg,
 		steps: &steps{report: cfg.Progress, log: cfg.Log, last: time.Now()},
 		rooms: newRooms(ctx),
-		node:  newNodeListener(),
+		node:  apiserver.NewMemoryListener(),
 	}
 	if err := d.preflight(ctx); err != nil {
 		return err

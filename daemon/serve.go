@@ -7,11 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 	"syscall"
-
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/kube-lite/kube-lite/apiserver"
 	"github.com/kube-lite/kube-lite/store"
@@ -35,7 +32,7 @@ func (d *daemon) openServer() error {
 		PKI:         d.pki,
 		ServiceCIDR: d.settings.ServiceCIDR,
 		Address:     netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(DefaultAPIPort)),
-		DialNode:    d.node.dial,
+		DialNode:    d.node.Dial,
 		Log:         d.cfg.Log,
 	})
 	return err
@@ -109,20 +106,10 @@ func listenBoth(port int, gateway netip.Addr) ([]net.Listener, error) {
 	return []net.Listener{local, bridge}, nil
 }
 
-// nodeListener is where the API server finds the node agent's HTTP server:
-// within the process.
-type nodeListener struct{ *bufconn.Listener }
-
-// nodeBuffer is how many bytes of a log or exec stream wait for their reader.
-const nodeBuffer = 64 << 10
-
-func newNodeListener() *nodeListener { return &nodeListener{bufconn.Listen(nodeBuffer)} }
-
-func (l *nodeListener) dial(ctx context.Context) (net.Conn, error) { return l.DialContext(ctx) }
-
-// serve answers with h until ctx ends. Streams in progress are cut: their
-// containers are about to stop.
-func (l *nodeListener) serve(ctx context.Context, h http.Handler) error {
+// serveNode answers with the node agent's handler on l, where the API server
+// finds it, until ctx ends. Streams in progress are cut: their containers are
+// about to stop.
+func serveNode(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{Handler: h}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
@@ -152,10 +139,4 @@ func nodeName(host string) string {
 		return "localhost"
 	}
 	return name
-}
-
-// KubeconfigExists tells whether the instance was ever started.
-func KubeconfigExists(cfg Config) bool {
-	_, err := os.Stat(cfg.KubeconfigPath())
-	return err == nil
 }

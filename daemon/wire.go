@@ -67,7 +67,7 @@ func (d *daemon) startRooms(ctx context.Context) error {
 	d.rooms.start("service rules", proxy.Run)
 	d.rooms.start("DNS", resolver.Run)
 	d.rooms.start("controllers", controllers.Run)
-	d.rooms.start("node API", func(ctx context.Context) error { return d.node.serve(ctx, agent.Handler()) })
+	d.rooms.start("node API", func(ctx context.Context) error { return serveNode(ctx, d.node, agent.Handler()) })
 	d.rooms.start("node agent", agent.Run)
 	d.agent = agent
 	d.steps.done("controllers, Service rules, DNS", resolver.Addr().String())
