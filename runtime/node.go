@@ -62,6 +62,12 @@ func (n *node) linked(up bool, err error) {
 	}
 }
 
+func (n *node) up() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.down == nil
+}
+
 // run registers the Node and keeps its lease and status until ctx ends.
 func (n *node) run(ctx context.Context) error {
 	for n.register(ctx) != nil {
@@ -87,6 +93,9 @@ func (n *node) beat(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-n.check:
+			if n.up() {
+				n.identify(ctx)
+			}
 		case <-ticker.C:
 			n.ask(ctx)
 			n.agent.crashes.entries.GC()
@@ -115,12 +124,18 @@ func (n *node) register(ctx context.Context) error {
 	return err
 }
 
-func (n *node) create(ctx context.Context) error {
-	if info, err := n.agent.engine.Info(ctx); err == nil {
-		n.mu.Lock()
+// identify asks Docker who it is; it may have been upgraded while it was away.
+func (n *node) identify(ctx context.Context) {
+	info, err := n.agent.engine.Info(ctx)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.down = err; err == nil {
 		n.version = info.Version
-		n.mu.Unlock()
 	}
+}
+
+func (n *node) create(ctx context.Context) error {
+	n.identify(ctx)
 	nodes := n.agent.client.CoreV1().Nodes()
 	wanted := n.object()
 	found, err := nodes.Get(ctx, wanted.Name, metav1.GetOptions{})

@@ -28,6 +28,9 @@ func (e *Engine) EnsureNetwork(ctx context.Context, spec NetworkSpec) error {
 	if err != nil {
 		return err
 	}
+	if ok && found.Labels[LabelInstance] != spec.Labels[LabelInstance] {
+		return fmt.Errorf("network %s exists and is not this instance's: remove it (docker network rm %s)", spec.Name, spec.Name)
+	}
 	if ok {
 		differs := found.differs(spec)
 		if differs == "" {

@@ -1,0 +1,149 @@
+package docker
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestContainerLivesAndDiesAsItIsTold(t *testing.T) {
+	d := newDockerTest(t)
+	ctx := t.Context()
+	spec := d.spec("life")
+	id, err := d.Create(ctx, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := d.inspect(id); c.Status != StatusCreated || c.Name != spec.Name || !c.StartedAt.IsZero() || c.Running() {
+		t.Errorf("created: %+v", c)
+	}
+	if err := d.Start(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	if c := d.inspect(id); !c.Running() || c.PID == 0 || c.StartedAt.IsZero() || !c.FinishedAt.IsZero() || c.Image != d.image {
+		t.Errorf("running: %+v", c)
+	}
+	if found, err := d.List(ctx, d.labels); err != nil || len(found) != 1 || found[0].ID != id || found[0].Status != StatusRunning {
+		t.Errorf("listed: %+v, %v", found, err)
+	}
+	if err := d.Stop(ctx, id, 20*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if c := d.inspect(id); c.Status != StatusExited || c.ExitCode != 0 || c.FinishedAt.IsZero() {
+		t.Errorf("stopped: %+v", c)
+	}
+	if code, err := d.Wait(ctx, id); err != nil || code != 0 {
+		t.Errorf("wait: %d, %v", code, err)
+	}
+	if err := d.Remove(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Inspect(ctx, id); !IsNotFound(err) {
+		t.Errorf("removed: %v", err)
+	}
+	if err := d.Remove(ctx, id); err != nil {
+		t.Errorf("removed again: %v", err)
+	}
+}
+
+func TestKilledContainerHas137(t *testing.T) {
+	d := newDockerTest(t)
+	id := d.run(d.spec("kill"))
+	if err := d.Kill(t.Context(), id, "SIGKILL"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Wait(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if c := d.inspect(id); c.ExitCode != 137 || c.OOMKilled {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestStartThatFailsIsRemembered(t *testing.T) {
+	d := newDockerTest(t)
+	spec := d.spec("nope")
+	spec.Entrypoint = []string{"/nope"}
+	id, err := d.Create(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Start(t.Context(), id); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("start: %v", err)
+	}
+	if c := d.inspect(id); c.Status != StatusCreated || c.Error == "" || c.ExitCode == 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestErrorsTellWhatIsWrong(t *testing.T) {
+	d := newDockerTest(t)
+	ctx := t.Context()
+	spec := d.spec("one")
+	spec.Image = "kube-lite-test/none:1"
+	if _, err := d.Create(ctx, spec); !IsNotFound(err) || !strings.Contains(err.Error(), spec.Name) {
+		t.Errorf("missing image: %v", err)
+	}
+	spec.Image = d.image
+	if _, err := d.Create(ctx, spec); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Create(ctx, spec); !IsConflict(err) {
+		t.Errorf("name in use: %v", err)
+	}
+	spec = d.spec("two")
+	spec.Mounts = []Mount{{Source: "/does/not/exist", Target: "/x"}}
+	if _, err := d.Create(ctx, spec); err == nil || !strings.Contains(err.Error(), "does not exist") {
+		t.Errorf("missing mount source: %v", err)
+	}
+}
+
+func TestContainersShareTheSandboxsNetworkAndCanBeCreatedBeforeItRuns(t *testing.T) {
+	d := newDockerTest(t)
+	ctx := t.Context()
+	if err := d.EnsureNetwork(ctx, d.network("10.231.2.0/24")); err != nil {
+		t.Fatal(err)
+	}
+	sandbox := d.spec("sandbox")
+	sandbox.Network, sandbox.IPC, sandbox.Hostname = d.unique, "shareable", "web"
+	owner, err := d.Create(ctx, sandbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	guest := d.spec("guest")
+	guest.Network, guest.IPC = "container:"+owner, "container:"+owner
+	id, err := d.Create(ctx, guest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []string{owner, id} {
+		if err := d.Start(ctx, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if addr := d.inspect(owner).Addrs[d.unique]; !d.network("10.231.2.0/24").Subnet.Contains(addr) {
+		t.Errorf("the sandbox has %v", addr)
+	}
+	if addrs := d.inspect(id).Addrs; len(addrs) > 0 {
+		t.Errorf("the guest has addresses of its own: %v", addrs)
+	}
+}
+
+func TestTakenHostPortIsRecognised(t *testing.T) {
+	d := newDockerTest(t)
+	ctx := t.Context()
+	if err := d.EnsureNetwork(ctx, d.network("10.231.3.0/24")); err != nil {
+		t.Fatal(err)
+	}
+	port := []Port{{Container: 80, Host: 28231, Protocol: "tcp"}}
+	first, second := d.spec("first"), d.spec("second")
+	first.Network, second.Network, first.Ports, second.Ports = d.unique, d.unique, port, port
+	d.run(first)
+	id, err := d.Create(ctx, second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Start(ctx, id); !PortTaken(err) {
+		t.Errorf("start: %v", err)
+	}
+}

@@ -1,0 +1,285 @@
+package runtime
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// fixedSources are ConfigMaps and Secrets by name.
+type fixedSources struct {
+	configMaps map[string]*v1.ConfigMap
+	secrets    map[string]*v1.Secret
+}
+
+func (f fixedSources) configMap(_ context.Context, _, name string) (*v1.ConfigMap, error) {
+	if m, ok := f.configMaps[name]; ok {
+		return m, nil
+	}
+	return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "configmaps"}, name)
+}
+
+func (f fixedSources) secret(_ context.Context, _, name string) (*v1.Secret, error) {
+	if m, ok := f.secrets[name]; ok {
+		return m, nil
+	}
+	return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, name)
+}
+
+func testPod() *v1.Pod {
+	return &v1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "web", UID: "uid", Labels: map[string]string{"app": "web"}},
+		Spec:       v1.PodSpec{NodeName: "node", ServiceAccountName: "default", DNSPolicy: v1.DNSClusterFirst},
+	}
+}
+
+var testSources = fixedSources{
+	configMaps: map[string]*v1.ConfigMap{"cm": {Data: map[string]string{"a": "1", "b": "2"}}},
+	secrets:    map[string]*v1.Secret{"s": {Data: map[string][]byte{"key": []byte("hush")}}},
+}
+
+var testNode = nodeFacts{name: "node", hostIP: "10.244.0.1", allocatable: v1.ResourceList{v1.ResourceMemory: resource.MustParse("1Gi")}}
+
+func TestEnvironmentExpandsReferencesAndReadsSources(t *testing.T) {
+	yes := true
+	field := func(path string) *v1.EnvVarSource {
+		return &v1.EnvVarSource{FieldRef: &v1.ObjectFieldSelector{FieldPath: path}}
+	}
+	key := func(name, key string, optional *bool) *v1.EnvVarSource {
+		return &v1.EnvVarSource{ConfigMapKeyRef: &v1.ConfigMapKeySelector{LocalObjectReference: v1.LocalObjectReference{Name: name}, Key: key, Optional: optional}}
+	}
+	c := &v1.Container{
+		Name: "app", Resources: v1.ResourceRequirements{Limits: v1.ResourceList{v1.ResourceCPU: resource.MustParse("1500m")}},
+		EnvFrom: []v1.EnvFromSource{
+			{Prefix: "CM_", ConfigMapRef: &v1.ConfigMapEnvSource{LocalObjectReference: v1.LocalObjectReference{Name: "cm"}}},
+			{SecretRef: &v1.SecretEnvSource{LocalObjectReference: v1.LocalObjectReference{Name: "none"}, Optional: &yes}},
+		},
+		Env: []v1.EnvVar{
+			{Name: "HOST", Value: "localhost"},
+			{Name: "URL", Value: "http://$(HOST):$(PORT)/$$(HOST)"},
+			{Name: "PORT", Value: "8080"},
+			{Name: "WITH_CM", Value: "$(CM_a)-$(WEB_SERVICE_HOST)"},
+			{Name: "POD", ValueFrom: field("metadata.name")},
+			{Name: "NODE", ValueFrom: field("spec.nodeName")},
+			{Name: "IP", ValueFrom: field("status.podIP")},
+			{Name: "LABEL", ValueFrom: field("metadata.labels['app']")},
+			{Name: "KEY", ValueFrom: key("cm", "b", nil)},
+			{Name: "ABSENT", ValueFrom: key("none", "x", &yes)},
+			{Name: "SECRET", ValueFrom: &v1.EnvVarSource{SecretKeyRef: &v1.SecretKeySelector{LocalObjectReference: v1.LocalObjectReference{Name: "s"}, Key: "key"}}},
+			{Name: "CPUS", ValueFrom: &v1.EnvVarSource{ResourceFieldRef: &v1.ResourceFieldSelector{Resource: "limits.cpu"}}},
+			{Name: "HOST", Value: "again"},
+		},
+	}
+	services := []v1.EnvVar{{Name: "WEB_SERVICE_HOST", Value: "10.96.0.9"}}
+	pod := testPod()
+	pod.Spec.Containers = []v1.Container{*c}
+	got, err := environment(t.Context(), pod, c, testNode, "10.244.0.2", testSources, services)
+	want := []string{
+		"WEB_SERVICE_HOST=10.96.0.9", "CM_a=1", "CM_b=2", "HOST=again", "URL=http://localhost:$(PORT)/$(HOST)", "PORT=8080",
+		"WITH_CM=1-10.96.0.9", "POD=web", "NODE=node", "IP=10.244.0.2", "LABEL=web", "KEY=2", "SECRET=hush", "CPUS=2",
+	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got  %q, %v\nwant %q", got, err, want)
+	}
+}
+
+func TestEnvironmentWithoutItsSourceIsAnError(t *testing.T) {
+	for what, v := range map[string]v1.EnvVarSource{
+		`configmaps "none" not found`:              {ConfigMapKeyRef: &v1.ConfigMapKeySelector{LocalObjectReference: v1.LocalObjectReference{Name: "none"}, Key: "x"}},
+		"couldn't find key x in ConfigMap ns/cm":   {ConfigMapKeyRef: &v1.ConfigMapKeySelector{LocalObjectReference: v1.LocalObjectReference{Name: "cm"}, Key: "x"}},
+		"couldn't find key x in Secret ns/s":       {SecretKeyRef: &v1.SecretKeySelector{LocalObjectReference: v1.LocalObjectReference{Name: "s"}, Key: "x"}},
+		"unsupported fieldPath: spec.restartPolic": {FieldRef: &v1.ObjectFieldSelector{FieldPath: "spec.restartPolic"}},
+	} {
+		c := &v1.Container{Env: []v1.EnvVar{{Name: "X", ValueFrom: &v}}}
+		_, err := environment(t.Context(), testPod(), c, testNode, "", testSources, nil)
+		if err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("got %v, want %s", err, what)
+		}
+	}
+}
+
+func TestServiceVariablesAreThoseOfDockersLinks(t *testing.T) {
+	s := &v1.Service{ObjectMeta: metav1.ObjectMeta{Name: "redis-primary"}, Spec: v1.ServiceSpec{
+		ClusterIP: "10.0.0.11", Ports: []v1.ServicePort{{Name: "wire", Port: 6379, Protocol: v1.ProtocolTCP}},
+	}}
+	want := []string{
+		"REDIS_PRIMARY_SERVICE_HOST=10.0.0.11", "REDIS_PRIMARY_SERVICE_PORT=6379", "REDIS_PRIMARY_SERVICE_PORT_WIRE=6379",
+		"REDIS_PRIMARY_PORT=tcp://10.0.0.11:6379", "REDIS_PRIMARY_PORT_6379_TCP=tcp://10.0.0.11:6379",
+		"REDIS_PRIMARY_PORT_6379_TCP_PROTO=tcp", "REDIS_PRIMARY_PORT_6379_TCP_PORT=6379", "REDIS_PRIMARY_PORT_6379_TCP_ADDR=10.0.0.11",
+	}
+	var got []string
+	for _, v := range serviceVariables(s) {
+		got = append(got, v.Name+"="+v.Value)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func TestContainerSpecIsWhatIsDeclared(t *testing.T) {
+	uid, gid, yes := int64(1000), int64(2000), true
+	pod := testPod()
+	pod.Spec.SecurityContext = &v1.PodSecurityContext{RunAsUser: &uid, RunAsGroup: &gid, SupplementalGroups: []int64{7}}
+	other := int64(1)
+	no := false
+	c := &v1.Container{
+		Name: "app", Image: "app:1", Command: []string{"/bin/$(NAME)"}, Args: []string{"$$(NAME)", "$(UNKNOWN)"}, WorkingDir: "/srv", TTY: true, Stdin: true,
+		Resources: v1.ResourceRequirements{
+			Limits:   v1.ResourceList{v1.ResourceCPU: resource.MustParse("1500m"), v1.ResourceMemory: resource.MustParse("64Mi")},
+			Requests: v1.ResourceList{v1.ResourceCPU: resource.MustParse("500m")},
+		},
+		SecurityContext: &v1.SecurityContext{
+			RunAsUser: &other, ReadOnlyRootFilesystem: &yes, AllowPrivilegeEscalation: &no,
+			Capabilities: &v1.Capabilities{Add: []v1.Capability{"NET_ADMIN"}, Drop: []v1.Capability{"all"}},
+		},
+	}
+	a := &Agent{opts: Options{Instance: "test"}}
+	s := a.containerSpec(pod, c, 2, "sandbox", []string{"NAME=run"}, nil)
+	if s.Name != "k8s_app_web_ns_uid_2" || !slices.Equal(s.Entrypoint, []string{"/bin/run"}) || !slices.Equal(s.Cmd, []string{"$(NAME)", "$(UNKNOWN)"}) ||
+		s.WorkingDir != "/srv" || !s.TTY || !s.Stdin || s.Network != "container:sandbox" || s.IPC != "container:sandbox" || s.PID != "" {
+		t.Errorf("process: %+v", s)
+	}
+	if s.CPUShares != 512 || s.CPUQuota != 150_000 || s.CPUPeriod != 100_000 || s.Memory != 64<<20 {
+		t.Errorf("resources: %+v", s)
+	}
+	if s.User != "1:2000" || !slices.Equal(s.Groups, []string{"7"}) || !s.ReadOnlyRootFS || !slices.Equal(s.CapAdd, []string{"NET_ADMIN"}) ||
+		!slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpts, "no-new-privileges") || !slices.Contains(s.SecurityOpts, "seccomp=unconfined") {
+		t.Errorf("security: %+v", s)
+	}
+	back, ok := fromLabels(docker.Container{Labels: s.Labels})
+	if !ok || back.ref != refOf(pod) || back.container != "app" || back.attempt != 2 || back.sandboxID != "sandbox" || back.hash != containerHash(c) {
+		t.Errorf("read back: %+v", back)
+	}
+}
+
+func TestSandboxSpecHoldsThePodsNamespacesAndPorts(t *testing.T) {
+	a := &Agent{opts: Options{Instance: "test", Network: "kube-lite-test"}}
+	pod := testPod()
+	pod.Spec.Containers = []v1.Container{{Ports: []v1.ContainerPort{
+		{ContainerPort: 80, HostPort: 8080, HostIP: "127.0.0.1", Protocol: v1.ProtocolTCP}, {ContainerPort: 81, Protocol: v1.ProtocolTCP},
+	}}}
+	s := a.sandboxSpec(pod, 3)
+	want := docker.Port{Container: 80, Host: 8080, HostIP: netip.MustParseAddr("127.0.0.1"), Protocol: "tcp"}
+	if s.Name != "k8s_POD_web_ns_uid_3" || s.Hostname != "web" || s.Network != "kube-lite-test" || !slices.Equal(s.Ports, []docker.Port{want}) {
+		t.Errorf("sandbox %+v", s)
+	}
+	pod.Spec.HostNetwork = true
+	if s := a.sandboxSpec(pod, 0); s.Network != "host" || s.UTS != "host" || s.Hostname != "" || s.Ports != nil {
+		t.Errorf("sandbox in the host's network %+v", s)
+	}
+}
+
+func TestHostsFile(t *testing.T) {
+	pod := testPod()
+	pod.Spec.Subdomain = "peers"
+	pod.Spec.HostAliases = []v1.HostAlias{{IP: "1.2.3.4", Hostnames: []string{"one", "uno"}}}
+	got := string(hosts(pod, "10.244.0.2", "cluster.local", nil))
+	for _, line := range []string{"127.0.0.1\tlocalhost\n", "10.244.0.2\tweb.peers.ns.svc.cluster.local\tweb\n", "1.2.3.4\tone\tuno\n"} {
+		if !strings.Contains(got, line) {
+			t.Errorf("no line %q in\n%s", line, got)
+		}
+	}
+	if got := string(hosts(pod, "10.0.0.1", "cluster.local", []byte("10.0.0.1 machine\n"))); !strings.Contains(got, "10.0.0.1 machine\n") || strings.Contains(got, "peers") {
+		t.Errorf("in the host's network:\n%s", got)
+	}
+}
+
+func TestResolvConfFollowsTheDNSPolicy(t *testing.T) {
+	host := parseResolv([]byte("# comment\nnameserver 192.0.2.53\nsearch example.org\noptions timeout:1\n"))
+	server, two := netip.MustParseAddr("10.96.0.10"), "2"
+	cluster := "nameserver 10.96.0.10\nsearch ns.svc.cluster.local svc.cluster.local cluster.local example.org\noptions ndots:5\n"
+	own := "nameserver 192.0.2.53\nsearch example.org\noptions timeout:1\n"
+	for _, c := range []struct {
+		name   string
+		change func(*v1.PodSpec)
+		want   string
+	}{
+		{"ClusterFirst", func(*v1.PodSpec) {}, cluster},
+		{"Default", func(s *v1.PodSpec) { s.DNSPolicy = v1.DNSDefault }, own},
+		{"ClusterFirst in the host's network", func(s *v1.PodSpec) { s.HostNetwork = true }, own},
+		{"ClusterFirstWithHostNet", func(s *v1.PodSpec) { s.HostNetwork, s.DNSPolicy = true, v1.DNSClusterFirstWithHostNet }, cluster},
+		{"None", func(s *v1.PodSpec) {
+			s.DNSPolicy, s.DNSConfig = v1.DNSNone, &v1.PodDNSConfig{Nameservers: []string{"9.9.9.9"}, Searches: []string{"x"}}
+		}, "nameserver 9.9.9.9\nsearch x\n"},
+		{"options of its own", func(s *v1.PodSpec) {
+			s.DNSConfig = &v1.PodDNSConfig{Options: []v1.PodDNSConfigOption{{Name: "ndots", Value: &two}, {Name: "edns0"}}}
+		}, strings.Replace(cluster, "ndots:5", "ndots:2 edns0", 1)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			pod := testPod()
+			c.change(&pod.Spec)
+			if got := string(resolv(pod, server, "cluster.local", host).render()); got != c.want {
+				t.Errorf("got\n%swant\n%s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestProjectedFilesChangeAllAtOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "volume")
+	read := func(name string) string { b, _ := os.ReadFile(filepath.Join(dir, name)); return string(b) }
+	if err := writeAtomically(dir, fileSet{"a": {"1", 0o600}, "sub/b": {"2", 0o644}, "old": {"x", 0o644}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if read("a") != "1" || read("sub/b") != "2" {
+		t.Errorf("a is %q, sub/b is %q", read("a"), read("sub/b"))
+	}
+	if info, err := os.Stat(filepath.Join(dir, "a")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("a: %v, %v", info.Mode(), err)
+	}
+	// Who has the directory behind the link open sees the old files, all of them.
+	before, err := filepath.EvalSymlinks(filepath.Join(dir, "..data"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writeAtomically(dir, fileSet{"a": {"3", 0o600}, "sub/b": {"4", 0o644}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if read("a") != "3" || read("sub/b") != "4" {
+		t.Errorf("a is %q, sub/b is %q", read("a"), read("sub/b"))
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "old")); !os.IsNotExist(err) {
+		t.Errorf("old is left: %v", err)
+	}
+	if _, err := os.Stat(before); !os.IsNotExist(err) {
+		t.Errorf("%s is left: %v", before, err)
+	}
+}
+
+func TestSubPathStaysInItsVolume(t *testing.T) {
+	volume := t.TempDir()
+	if got, err := subPath(volume, "a/b"); err != nil || got != filepath.Join(volume, "a/b") {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if err := os.Symlink("/etc", filepath.Join(volume, "out")); err != nil {
+		t.Fatal(err)
+	}
+	for _, sub := range []string{"out", "out/ssl"} {
+		if got, err := subPath(volume, sub); err == nil {
+			t.Errorf("%s leads to %s", sub, got)
+		}
+	}
+	if got, err := subPath(volume, "../../etc"); err != nil || !strings.HasPrefix(got, volume) {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestMountPointsAreFoundWithBlanksInThem(t *testing.T) {
+	if got := unescape(`/a\040b\134c`); got != `/a b\c` {
+		t.Errorf("got %q", got)
+	}
+	if got, err := mountedBelow("/proc"); err != nil || !slices.Contains(got, "/proc") {
+		t.Errorf("got %q, %v", got, err)
+	}
+}

@@ -1,0 +1,134 @@
+package runtime
+
+import (
+	"testing"
+	"time"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// observed is an observation of a Pod with one container "app".
+func observed(change func(*observation)) observation {
+	pod := testPod()
+	pod.Generation = 4
+	pod.Spec.RestartPolicy = v1.RestartPolicyAlways
+	pod.Spec.Containers = []v1.Container{{Name: "app", Image: "app:1"}}
+	o := observation{
+		pod: pod, waiting: map[string]waiting{}, hostIP: "10.244.0.1", now: noon,
+		imageID: func(id string) string { return "docker://" + id }, message: func(instance) string { return "" },
+	}
+	change(&o)
+	return o
+}
+
+func appInstance(attempt int, status string, code int) instance {
+	i := instance{container: "app", attempt: attempt, Container: docker.Container{
+		ID: "id", Image: "app:1", ImageID: "sha256:1", Status: status, ExitCode: code, Created: noon, StartedAt: noon,
+	}}
+	if status == docker.StatusExited {
+		i.FinishedAt = noon.Add(time.Second)
+	}
+	return i
+}
+
+func TestContainerStatesHaveAKubeletsReasons(t *testing.T) {
+	oom := appInstance(0, docker.StatusExited, 137)
+	oom.OOMKilled = true
+	unstarted := appInstance(0, docker.StatusCreated, 127)
+	unstarted.StartedAt, unstarted.Error = time.Time{}, "no such file"
+	crash := map[string]waiting{"app": {"CrashLoopBackOff", "back-off 10s"}}
+	for _, c := range []struct {
+		name                string
+		have                []instance
+		waiting             map[string]waiting
+		wait, ended, before string // reasons of state waiting, state terminated and last state
+		phase               v1.PodPhase
+	}{
+		{name: "nothing yet", wait: "ContainerCreating", phase: v1.PodPending},
+		{name: "image trouble", waiting: map[string]waiting{"app": {"ErrImagePull", "x"}}, wait: "ErrImagePull", phase: v1.PodPending},
+		{name: "created", have: []instance{appInstance(0, docker.StatusCreated, 0)}, wait: "ContainerCreating", phase: v1.PodPending},
+		{name: "running", have: []instance{appInstance(0, docker.StatusRunning, 0)}, phase: v1.PodRunning},
+		{name: "paused by hand", have: []instance{appInstance(0, docker.StatusPaused, 0)}, phase: v1.PodRunning},
+		{name: "completed", have: []instance{appInstance(0, docker.StatusExited, 0)}, ended: "Completed", phase: v1.PodRunning},
+		{name: "failed", have: []instance{appInstance(0, docker.StatusExited, 1)}, ended: "Error", phase: v1.PodRunning},
+		{name: "out of memory", have: []instance{oom}, ended: "OOMKilled", phase: v1.PodRunning},
+		{name: "killed", have: []instance{appInstance(0, docker.StatusExited, 137)}, ended: "Error", phase: v1.PodRunning},
+		{name: "could not start", have: []instance{unstarted}, ended: "StartError", phase: v1.PodRunning},
+		{name: "crashing", have: []instance{appInstance(0, docker.StatusExited, 1)}, waiting: crash, wait: "CrashLoopBackOff", before: "Error", phase: v1.PodRunning},
+		{name: "restarted", have: []instance{oom, appInstance(1, docker.StatusRunning, 0)}, before: "OOMKilled", phase: v1.PodRunning},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := observed(func(o *observation) {
+				o.have = c.have
+				if c.waiting != nil {
+					o.waiting = c.waiting
+				}
+			}).status()
+			got := s.ContainerStatuses[0]
+			if reason(got.State) != c.wait+c.ended || reason(got.LastTerminationState) != c.before || s.Phase != c.phase {
+				t.Errorf("phase %s, state %+v, last %+v", s.Phase, got.State, got.LastTerminationState)
+			}
+			if running := got.State.Running != nil; running != (c.wait+c.ended == "") || got.Ready != running || *got.Started != running || isReady(s) != running {
+				t.Errorf("ready %t, started %t, pod ready %t", got.Ready, *got.Started, isReady(s))
+			}
+		})
+	}
+}
+
+func reason(s v1.ContainerState) string {
+	switch {
+	case s.Waiting != nil:
+		return s.Waiting.Reason
+	case s.Terminated != nil:
+		return s.Terminated.Reason
+	}
+	return ""
+}
+
+func TestConditionsKeepTheTimeOfTheirLastChange(t *testing.T) {
+	earlier := metav1.NewTime(noon.Add(-time.Hour))
+	gate := v1.PodCondition{Type: "example.org/gate", Status: v1.ConditionTrue}
+	s := observed(func(o *observation) {
+		o.have, o.sandbox = []instance{appInstance(0, docker.StatusRunning, 0)}, true
+		o.pod.Status.Conditions = []v1.PodCondition{
+			gate,
+			{Type: v1.PodScheduled, Status: v1.ConditionTrue, LastTransitionTime: earlier},
+			{Type: v1.PodReady, Status: v1.ConditionFalse, LastTransitionTime: earlier, Reason: "ContainersNotReady"},
+		}
+	}).status()
+	times := map[v1.PodConditionType]time.Time{}
+	for _, c := range s.Conditions {
+		times[c.Type] = c.LastTransitionTime.Time
+		if c.Status != v1.ConditionTrue || c.Reason != "" || c.Type != gate.Type && c.ObservedGeneration != 4 {
+			t.Errorf("condition %+v", c)
+		}
+	}
+	if len(s.Conditions) != 6 || !times[v1.PodScheduled].Equal(earlier.Time) || !times[v1.PodReady].Equal(noon) {
+		t.Errorf("conditions %+v", s.Conditions)
+	}
+}
+
+func TestReadinessGatesHoldThePodBack(t *testing.T) {
+	gated := func(conditions ...v1.PodCondition) bool {
+		return isReady(observed(func(o *observation) {
+			o.have = []instance{appInstance(0, docker.StatusRunning, 0)}
+			o.pod.Spec.ReadinessGates = []v1.PodReadinessGate{{ConditionType: "gate"}}
+			o.pod.Status.Conditions = conditions
+		}).status())
+	}
+	if gated() || gated(v1.PodCondition{Type: "gate", Status: v1.ConditionFalse}) || !gated(v1.PodCondition{Type: "gate", Status: v1.ConditionTrue}) {
+		t.Error("the gate does not decide")
+	}
+}
+
+func TestStatusOfAContainerThatVanishedIsKept(t *testing.T) {
+	ran := v1.ContainerStatus{Name: "app", ContainerID: "docker://old", RestartCount: 2, State: v1.ContainerState{Running: &v1.ContainerStateRunning{}}}
+	s := observed(func(o *observation) { o.pod.Status.ContainerStatuses = []v1.ContainerStatus{ran} }).status().ContainerStatuses[0]
+	if s.RestartCount != 2 || s.State.Waiting == nil || s.LastTerminationState.Terminated == nil || s.LastTerminationState.Terminated.Reason != "ContainerStatusUnknown" {
+		t.Errorf("status %+v", s)
+	}
+}
