@@ -17,7 +17,7 @@ func benchPod(name string) *example.Pod {
 	p.Labels = map[string]string{"app": "echo", "pod-template-hash": "abcdef"}
 	p.ManagedFields = []metav1.ManagedFieldsEntry{{
 		Manager: "kube-lite", FieldsType: "FieldsV1",
-		FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:x":"` + strings.Repeat("x", 3500) + `"}}`)},
+		FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:x":"` + strings.Repeat("x", 3500) + `"}}`),
 	}}
 	return p
 }
