@@ -50,7 +50,7 @@ func newDockerRig(t testing.TB, subnet string) *dockerRig {
 	unique := fmt.Sprintf("t%d-%d", os.Getpid(), time.Now().UnixNano()%1e6)
 	prefix := netip.MustParsePrefix(subnet)
 	r := &dockerRig{
-		t: t, engine: engine, client: fake.NewClientset(), image: "kube-lite-test/" + unique + ":talker",
+		t: t, engine: engine, client: fake.NewClientset(), image: "kube-lite-test/" + unique + ":actor",
 		opts: Options{
 			Instance: unique, NodeName: "node", Root: t.TempDir(), HostIP: prefix.Addr().Next(),
 			DNSServer: prefix.Addr().Next(), Log: slog.New(slog.NewTextHandler(&testWriter{t: t}, nil)),
@@ -132,14 +132,14 @@ func (r *dockerRig) cleanup() {
 	_ = r.engine.Close()
 }
 
-// importTestImage builds testdata/talker and makes an image of it.
+// importTestImage builds testdata/actor and makes an image of it.
 func importTestImage(t testing.TB, engine *docker.Engine, ref string) {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "talker")
-	build := exec.Command("go", "build", "-o", binary, "./testdata/talker")
+	binary := filepath.Join(t.TempDir(), "actor")
+	build := exec.Command("go", "build", "-o", binary, "./testdata/actor")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build talker: %v\n%s", err, out)
+		t.Fatalf("build actor: %v\n%s", err, out)
 	}
 	program, err := os.ReadFile(binary)
 	if err != nil {
@@ -147,14 +147,14 @@ func importTestImage(t testing.TB, engine *docker.Engine, ref string) {
 	}
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
-	if err := w.WriteHeader(&tar.Header{Name: "talker", Mode: 0o755, Size: int64(len(program))}); err != nil {
+	if err := w.WriteHeader(&tar.Header{Name: "actor", Mode: 0o755, Size: int64(len(program))}); err != nil {
 		t.Fatal(err)
 	}
 	_, _ = w.Write(program)
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := engine.Import(t.Context(), &archive, ref, `ENTRYPOINT ["/talker"]`); err != nil {
+	if err := engine.Import(t.Context(), &archive, ref, `ENTRYPOINT ["/actor"]`); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -162,15 +162,22 @@ func importTestImage(t testing.TB, engine *docker.Engine, ref string) {
 // create declares a Pod that is bound to the node already.
 func (r *dockerRig) create(name string, containers ...v1.Container) *v1.Pod {
 	r.t.Helper()
+	return r.declare(name, func(p *v1.Pod) { p.Spec.Containers = containers })
+}
+
+// declare declares a Pod, with what change does to it.
+func (r *dockerRig) declare(name string, change func(*v1.Pod)) *v1.Pod {
+	r.t.Helper()
 	grace := int64(5)
 	pod := &v1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID(r.opts.Instance + "-" + name), Generation: 1},
 		Spec: v1.PodSpec{
 			NodeName: "node", RestartPolicy: v1.RestartPolicyAlways, DNSPolicy: v1.DNSClusterFirst,
-			TerminationGracePeriodSeconds: &grace, Containers: containers,
+			TerminationGracePeriodSeconds: &grace,
 		},
 		Status: v1.PodStatus{Phase: v1.PodPending},
 	}
+	change(pod)
 	pod, err := r.client.CoreV1().Pods("default").Create(r.t.Context(), pod, metav1.CreateOptions{})
 	if err != nil {
 		r.t.Fatal(err)

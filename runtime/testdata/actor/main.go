@@ -1,0 +1,97 @@
+// Actor is the program in the containers of the agent's tests. Each argument is one
+// act, verb=what=text; an act that fails ends it with code 1 and says why.
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// patience is how long an act is tried again.
+const patience = 30 * time.Second
+
+func main() {
+	for _, arg := range os.Args[1:] {
+		verb, rest, _ := strings.Cut(arg, "=")
+		what, text, _ := strings.Cut(rest, "=")
+		if err := act(verb, what, text); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", arg, err)
+			os.Exit(1)
+		}
+	}
+}
+
+func act(verb, what, text string) error {
+	switch verb {
+	case "write":
+		return os.WriteFile(what, []byte(text), 0o644)
+	case "file": // contains the text, soon
+		return eventually(func() error {
+			content, err := os.ReadFile(what)
+			if err == nil && !strings.Contains(string(content), text) {
+				err = fmt.Errorf("has %q", content)
+			}
+			return err
+		})
+	case "env":
+		if got := os.Getenv(what); got != text {
+			return fmt.Errorf("is %q", got)
+		}
+	case "host":
+		if got, _ := os.Hostname(); got != what {
+			return fmt.Errorf("is %q", got)
+		}
+	case "user":
+		if got := fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid()); got != what {
+			return fmt.Errorf("is %s", got)
+		}
+	case "listen": // one connection
+		listener, err := net.Listen("tcp", what)
+		if err != nil {
+			return err
+		}
+		_, err = listener.Accept()
+		return err
+	case "dial":
+		return eventually(func() error { _, err := net.Dial("tcp", what); return err })
+	case "sleep": // until SIGTERM
+		c := make(chan os.Signal, 1)
+		signal.Notify(c, syscall.SIGTERM)
+		<-c
+	case "exit":
+		code, err := strconv.Atoi(what)
+		if err == nil {
+			os.Exit(code)
+		}
+		return err
+	case "eat": // all the memory there is
+		var all [][]byte
+		for {
+			chunk := make([]byte, 1<<20)
+			for n := range chunk {
+				chunk[n] = 1
+			}
+			all = append(all, chunk)
+		}
+	default:
+		return fmt.Errorf("unknown act")
+	}
+	return nil
+}
+
+func eventually(try func() error) error {
+	deadline := time.Now().Add(patience)
+	for {
+		err := try()
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
