@@ -145,7 +145,7 @@ func (c *deployments) timedOut(d *appsv1.Deployment, last *appsv1.DeploymentCond
 // deadline is how long until a rollout that does not move has timed out.
 func (c *deployments) deadline(r *rollout, s *appsv1.DeploymentStatus) time.Duration {
 	last := progressing(s)
-	if !r.progress || !hasDeadline(r.d) || last == nil || complete(r.d, s) || last.Reason == reasonTimedOut {
+	if !r.progress || !hasDeadline(r.d) || complete(r.d, s) || last == nil || last.Reason == reasonTimedOut || last.Reason == reasonComplete {
 		return 0
 	}
 	// Conditions have whole seconds, so look a second later.

@@ -195,7 +195,7 @@ type ownerState int
 
 const (
 	ownerSolid  ownerState = iota // exists
-	ownerUnseen                   // exists, but the graph does not know it yet
+	ownerUnseen                   // exists or may exist, but the graph does not know it yet
 	ownerGone                     // does not exist, or not where the reference says
 	ownerWaits                    // is being deleted and waits for its dependents
 )
@@ -203,9 +203,12 @@ const (
 // lookup asks the graph first, and for what the graph does not know the server:
 // nothing is deleted because a watch is late.
 func (c *collector) lookup(ctx context.Context, n node, ref metav1.OwnerReference) (ownerState, error) {
-	k, err := c.kinds.of(ref.APIVersion, ref.Kind)
+	k, known, err := c.kinds.of(ref.APIVersion, ref.Kind)
 	if err != nil {
 		return 0, fmt.Errorf("look for owner %s/%s: %w", ref.Kind, ref.Name, err)
+	}
+	if !known {
+		return ownerUnseen, nil // its kind may come; what is not known to be gone stays
 	}
 	if owner, ok := c.graph.get(ref.UID); ok && owner.name == ref.Name && owner.gvr.GroupResource() == k.gvr.GroupResource() && (!k.namespaced || owner.namespace == n.namespace) {
 		if owner.deleting && owner.has(metav1.FinalizerDeleteDependents) {

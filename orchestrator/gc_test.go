@@ -190,6 +190,16 @@ func TestAnOwnerThatNeverWasIsNoOwner(t *testing.T) {
 	f.wantMaps(t, "kept", "real")
 }
 
+func TestAnOwnerOfAKindThatTheServerDoesNotKnowKeepsItsDependents(t *testing.T) {
+	f := start(t)
+	m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "foreign", Namespace: "default", OwnerReferences: []metav1.OwnerReference{{APIVersion: "example.com/v1", Kind: "Widget", Name: "w", UID: "w"}}}}
+	if _, err := f.client.CoreV1().ConfigMaps("default").Create(t.Context(), m, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	f.createMap(t, "haunted", &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "ghost", UID: "no-such-uid"}})
+	f.wantMaps(t, "foreign") // the collector has been at work, and left it
+}
+
 func TestDeletingADeploymentTakesItsFamily(t *testing.T) {
 	f := deploy(t, testDeployment(3))
 	if err := f.client.AppsV1().Deployments("default").Delete(t.Context(), "echo", metav1.DeleteOptions{}); err != nil {

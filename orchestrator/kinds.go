@@ -56,22 +56,20 @@ func (k *kinds) all() ([]kind, error) {
 	return k.stored, k.ask()
 }
 
-// of returns the kind that an owner reference names, in the version it names.
-func (k *kinds) of(apiVersion, name string) (kind, error) {
+// of returns the kind that an owner reference names, in the version it names,
+// and whether the server has it.
+func (k *kinds) of(apiVersion, name string) (kind, bool, error) {
 	gvk := schema.FromAPIVersionAndKind(apiVersion, name)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	found, ok := k.byKind[gvk]
 	if !ok && time.Since(k.asked) >= kindsFresh {
 		if err := k.ask(); err != nil {
-			return kind{}, err
+			return kind{}, false, err
 		}
 		found, ok = k.byKind[gvk]
 	}
-	if !ok {
-		return kind{}, fmt.Errorf("the server has no kind %s", gvk)
-	}
-	return found, nil
+	return found, ok, nil
 }
 
 // ask fills the tables from the server. Callers hold mu.
