@@ -146,11 +146,12 @@ func (a *applier) parse(saved []byte) tableState {
 	return state
 }
 
-// shadows tells whether a rule of FORWARD in front of our jump takes its packets away. Docker puts its own rules first, each
-// time that it starts or makes a network; nothing else is overtaken, so as not to fight over the first place.
+// shadows tells whether a rule of FORWARD in front of our jump takes its packets away. Docker puts its rules for a
+// bridge first when it makes the bridge's network and when it starts; the newer ones drop what goes to a container's
+// port that is not published. Nothing else is overtaken, so as not to fight over the first place.
 func (a *applier) shadows(rule string) bool {
-	return strings.Contains(rule, "-j DOCKER-FORWARD") || strings.Contains(rule, "-j DOCKER-ISOLATION") ||
-		strings.Contains(rule, "o "+a.bridge+" ") || strings.Contains(rule, "-i "+a.bridge+" ")
+	return strings.Contains(rule, "-j DOCKER-FORWARD") ||
+		strings.Contains(rule, "-i "+a.bridge+" ") || strings.Contains(rule, "-o "+a.bridge+" ")
 }
 
 func (t tableState) names() []string {

@@ -33,9 +33,9 @@ func endpointAddress(i int) string { return fmt.Sprintf("10.244.%d.%d", i/250, i
 func BenchmarkServiceChange(b *testing.B) {
 	l := newLab(b)
 	services, slices := thousand(1000)
-	a := l.applier()
+	a, r := l.applier(), newRenderer()
 	sync := func() {
-		if _, err := a.apply(b.Context(), render(testSettings(), snapshot(services, slices, "n1"))); err != nil {
+		if _, err := a.apply(b.Context(), r.render(testSettings(), snapshot(services, slices, "n1"))); err != nil {
 			b.Fatal(err)
 		}
 	}

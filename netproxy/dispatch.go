@@ -2,8 +2,13 @@ package netproxy
 
 import (
 	"cmp"
+	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // A dispatch is a tree of chains that finds the rules for a number, a ClusterIP or a port, with few comparisons,
@@ -16,10 +21,10 @@ type dispatch struct {
 	match  func(first, last uint32) string // what matches the keys of a branch
 }
 
-// leaf is one key with its rules, which match the key in full themselves.
+// leaf is a rule, which matches in full by itself, under its key.
 type leaf struct {
-	key   uint32
-	rules []string
+	key  uint32
+	rule string
 }
 
 // fanout is the number of keys up to which a chain lists them all, and of branches below a chain.
@@ -28,6 +33,7 @@ const fanout = 16
 // build fills chain with the leaves, or with jumps to branches that differ in one hexadecimal digit.
 func (d dispatch) build(chain string, leaves []leaf) {
 	slices.SortStableFunc(leaves, func(a, b leaf) int { return cmp.Compare(a.key, b.key) })
+	d.chains.add(chain)
 	d.grow(chain, leaves, d.digits)
 }
 
@@ -35,9 +41,7 @@ func (d dispatch) build(chain string, leaves []leaf) {
 func (d dispatch) grow(chain string, leaves []leaf, digits int) {
 	if len(leaves) <= fanout || digits == 0 {
 		for _, l := range leaves {
-			for _, rule := range l.rules {
-				d.chains.add(chain, rule)
-			}
+			d.chains.add(chain, l.rule)
 		}
 		return
 	}
@@ -67,4 +71,24 @@ func hexDigits(v uint32, n int) string {
 		s = "0" + s
 	}
 	return s
+}
+
+// addressDispatch tells IPv4 addresses apart by ever longer prefixes.
+func (s settings) addressDispatch(c chains, name string) dispatch {
+	return dispatch{chains: c, name: s.prefix + name, digits: 8, match: func(first, last uint32) string {
+		a := netip.AddrFrom4([4]byte{byte(first >> 24), byte(first >> 16), byte(first >> 8), byte(first)})
+		bits := 32
+		for span := last - first; span > 0; span >>= 1 {
+			bits--
+		}
+		return "-d " + netip.PrefixFrom(a, bits).String()
+	}}
+}
+
+// portDispatch tells the ports of one protocol apart by ever shorter ranges.
+func (s settings) portDispatch(c chains, p corev1.Protocol) dispatch {
+	proto := strings.ToLower(string(p))
+	return dispatch{chains: c, name: s.prefix + string(p) + "-", digits: 4, match: func(first, last uint32) string {
+		return fmt.Sprintf("-p %s -m %s --dport %d:%d", proto, proto, first, last)
+	}}
 }

@@ -83,6 +83,7 @@ type Proxy struct {
 	readyOnce  sync.Once
 	hostReady  bool // the route stood at least once
 	settings   settings
+	renderer   *renderer
 	host       host
 	applier    applier
 	ports      reservations
@@ -115,6 +116,7 @@ func New(services coreinformers.ServiceInformer, slices discoveryinformers.Endpo
 		hostChanged:    make(chan struct{}, 1),
 		rulesChanged:   make(chan struct{}, 1),
 		ready:          make(chan struct{}),
+		renderer:       newRenderer(),
 		settings: settings{
 			prefix:            prefix,
 			bridge:            opts.Bridge,

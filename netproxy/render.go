@@ -1,11 +1,9 @@
 package netproxy
 
 import (
-	"fmt"
+	"maps"
 	"net/netip"
-	"slices"
-	"strconv"
-	"strings"
+	"reflect"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -39,7 +37,32 @@ type features struct {
 
 // render is the whole desired state for these ports.
 func render(s settings, ports []servicePort) ruleset {
-	return ruleset{"filter": filterChains(s), "nat": natChains(s, ports)}
+	return newRenderer().render(s, ports)
+}
+
+// renderer remembers the rules of ports that stay as they are: among 1,000 Services a change costs a tenth.
+// What it returns does not depend on what it remembers.
+type renderer struct {
+	features features
+	memory   map[string]portRules // by servicePort.id
+}
+
+func newRenderer() *renderer { return &renderer{} }
+
+func (r *renderer) render(s settings, ports []servicePort) ruleset {
+	old, known := r.memory, r.features == s.features
+	r.features, r.memory = s.features, make(map[string]portRules, len(ports))
+	rules := make([]portRules, len(ports))
+	for i := range ports {
+		sp := &ports[i]
+		if remembered, ok := old[sp.id]; known && ok && reflect.DeepEqual(remembered.of, *sp) {
+			rules[i] = remembered
+		} else {
+			rules[i] = s.portRules(sp)
+		}
+		r.memory[sp.id] = rules[i]
+	}
+	return ruleset{"filter": filterChains(s), "nat": natChains(s, rules)}
 }
 
 // filterChains refuse what nobody answers for, and let pass what the nat table translated. They don't depend on
@@ -77,9 +100,9 @@ func filterChains(s settings) chains {
 }
 
 // natChains translate the first packet of each connection; conntrack does the rest.
-func natChains(s settings, ports []servicePort) chains {
-	c := chains{}
-	services, external := s.prefix+chainServices, s.prefix+chainExternal
+func natChains(s settings, ports []portRules) chains {
+	c := make(chains, 5*len(ports))
+	services, external, local := s.prefix+chainServices, s.prefix+chainExternal, s.prefix+chainNodePorts
 
 	pre := s.prefix + "PREROUTING"
 	if s.masqueradePods {
@@ -104,157 +127,21 @@ func natChains(s settings, ports []servicePort) chains {
 	}
 	c.add(post, masquerade)
 
-	s.addServices(c, services, ports)
-	c.add(services, "-j", external)
-	s.addExternal(c, external, ports)
-	for i := range ports {
-		s.addServicePort(c, &ports[i])
-	}
-	return c
-}
-
-// addServices tells the ClusterIPs apart. One without endpoints has no rule: the filter table refuses it.
-func (s settings) addServices(c chains, chain string, ports []servicePort) {
-	var leaves []leaf
-	for i := range ports {
-		if sp := &ports[i]; len(sp.Internal) > 0 && s.knows(sp.Protocol) {
-			rule := "-d " + sp.ClusterIP.String() + "/32 " + portMatch(sp.Protocol, sp.Port) + comment(sp) +
-				" -j " + servicePortChain(s.prefix, "SVC", sp)
-			leaves = append(leaves, leaf{addressKey(sp.ClusterIP), []string{rule}})
-		}
-	}
-	c.add(chain)
-	s.addressDispatch(c, "IP-").build(chain, leaves)
-}
-
-// addExternal tells the externalIPs apart, and, for what is addressed to this machine, the NodePorts. Without
-// endpoints they are marked for the filter table to refuse: unlike ClusterIPs, they may be anybody's addresses.
-func (s settings) addExternal(c chains, chain string, ports []servicePort) {
-	var addresses []leaf
+	var clusterIPs, externalIPs []leaf
 	nodePorts := map[corev1.Protocol][]leaf{}
-	for i := range ports {
-		sp := &ports[i]
-		if !s.knows(sp.Protocol) {
-			continue
-		}
-		target := comment(sp) + " -j MARK --set-xmark " + rejectMark
-		if len(sp.External) > 0 {
-			target = comment(sp) + " -j " + servicePortChain(s.prefix, "EXT", sp)
-		}
-		for _, ip := range sp.ExternalIPs {
-			rule := "-d " + ip.String() + "/32 " + portMatch(sp.Protocol, sp.Port) + target
-			addresses = append(addresses, leaf{addressKey(ip), []string{rule}})
-		}
-		if sp.NodePort != 0 {
-			rule := portMatch(sp.Protocol, sp.NodePort) + target
-			nodePorts[sp.Protocol] = append(nodePorts[sp.Protocol], leaf{uint32(sp.NodePort), []string{rule}})
-		}
+	for _, p := range ports {
+		maps.Copy(c, p.chains)
+		clusterIPs = append(clusterIPs, p.clusterIP...)
+		externalIPs = append(externalIPs, p.externalIPs...)
+		nodePorts[p.of.Protocol] = append(nodePorts[p.of.Protocol], p.nodePort...)
 	}
-	s.addressDispatch(c, "XIP-").build(chain, addresses)
-
-	local := s.prefix + chainNodePorts
-	c.add(chain, "-m addrtype --dst-type LOCAL -j", local)
+	s.addressDispatch(c, "IP-").build(services, clusterIPs)
+	c.add(services, "-j", external)
+	s.addressDispatch(c, "XIP-").build(external, externalIPs)
+	c.add(external, "-m addrtype --dst-type LOCAL -j", local)
 	c.add(local)
 	for _, protocol := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP} {
 		s.portDispatch(c, protocol).build(local, nodePorts[protocol])
 	}
-}
-
-// addServicePort makes the chains behind one port: from outside, balancing, and one for each endpoint.
-func (s settings) addServicePort(c chains, sp *servicePort) {
-	if !s.knows(sp.Protocol) {
-		return
-	}
-	if len(sp.Internal) > 0 {
-		s.addBalancing(c, servicePortChain(s.prefix, "SVC", sp), sp, sp.Internal)
-	}
-	if (sp.NodePort == 0 && len(sp.ExternalIPs) == 0) || len(sp.External) == 0 {
-		return
-	}
-	ext, balance := servicePortChain(s.prefix, "EXT", sp), servicePortChain(s.prefix, "SVC", sp)
-	if !slices.Equal(sp.Internal, sp.External) {
-		balance = servicePortChain(s.prefix, "LCL", sp)
-		s.addBalancing(c, balance, sp, sp.External)
-	}
-	if sp.PreserveSource {
-		// This machine's own address may be 127.0.0.1, which no pod can answer.
-		c.add(ext, "-m addrtype --src-type LOCAL -j MARK --set-xmark", masqueradeMark)
-	} else {
-		c.add(ext, "-j MARK --set-xmark", masqueradeMark)
-	}
-	c.add(ext, "-j", balance)
-}
-
-// addBalancing spreads connections evenly: the first of n endpoints takes one in n, the next one in n-1 of the
-// rest. A client with affinity goes first where it went last.
-func (s settings) addBalancing(c chains, chain string, sp *servicePort, eps []netip.AddrPort) {
-	affinity := sp.AffinitySeconds > 0 && s.features.recent
-	names := make([]string, len(eps))
-	for i, ep := range eps {
-		names[i] = endpointChain(s.prefix, sp, ep)
-	}
-	if affinity {
-		seconds := strconv.Itoa(int(sp.AffinitySeconds))
-		for _, sep := range names {
-			c.add(chain, "-m recent --name", sep, "--rcheck --seconds", seconds, "--reap -j", sep)
-		}
-	}
-	for i, sep := range names {
-		if left := len(eps) - i; left > 1 {
-			c.add(chain, "-m statistic --mode random --probability", strconv.FormatFloat(1/float64(left), 'f', 10, 64), "-j", sep)
-		} else {
-			c.add(chain, "-j", sep)
-		}
-		if _, ok := c[sep]; !ok {
-			s.addEndpoint(c, sep, sp, eps[i], affinity)
-		}
-	}
-}
-
-// addEndpoint sends to one endpoint. One that calls itself would see its own address and never answer the Service.
-func (s settings) addEndpoint(c chains, sep string, sp *servicePort, ep netip.AddrPort, affinity bool) {
-	c.add(sep, "-s", ep.Addr().String()+"/32 -j MARK --set-xmark", masqueradeMark)
-	remember := ""
-	if affinity {
-		remember = "-m recent --name " + sep + " --set "
-	}
-	c.add(sep, "-p", strings.ToLower(string(sp.Protocol)), remember+"-j DNAT --to-destination", ep.String())
-}
-
-// knows tells whether rules for the protocol can be made; the API allows these three.
-func (s settings) knows(p corev1.Protocol) bool {
-	return p == corev1.ProtocolTCP || p == corev1.ProtocolUDP || p == corev1.ProtocolSCTP && s.features.sctp
-}
-
-func (s settings) addressDispatch(c chains, name string) dispatch {
-	return dispatch{chains: c, name: s.prefix + name, digits: 8, match: func(first, last uint32) string {
-		a := netip.AddrFrom4([4]byte{byte(first >> 24), byte(first >> 16), byte(first >> 8), byte(first)})
-		bits := 32
-		for span := last - first; span > 0; span >>= 1 {
-			bits--
-		}
-		return "-d " + netip.PrefixFrom(a, bits).String()
-	}}
-}
-
-func (s settings) portDispatch(c chains, p corev1.Protocol) dispatch {
-	proto := strings.ToLower(string(p))
-	return dispatch{chains: c, name: s.prefix + string(p) + "-", digits: 4, match: func(first, last uint32) string {
-		return fmt.Sprintf("-p %s -m %s --dport %d:%d", proto, proto, first, last)
-	}}
-}
-
-func portMatch(p corev1.Protocol, port uint16) string {
-	proto := strings.ToLower(string(p))
-	return "-p " + proto + " -m " + proto + " --dport " + strconv.Itoa(int(port))
-}
-
-// comment names the port to whoever reads iptables-save. Names are DNS labels: nothing to quote inside.
-func comment(sp *servicePort) string {
-	return ` -m comment --comment "` + sp.String() + `"`
-}
-
-func addressKey(a netip.Addr) uint32 {
-	b := a.As4()
-	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+	return c
 }

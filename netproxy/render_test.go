@@ -2,9 +2,12 @@ package netproxy
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
+
+	"k8s.io/utils/ptr"
 )
 
 // The whole text for one Service with affinity and a NodePort, and one that nobody answers for.
@@ -170,5 +173,29 @@ func TestAmongAThousandAChangeIsSmallAndChainsAreShort(t *testing.T) {
 	// SERVICES at most, two branches, NODEPORTS and its branch, SVC, EXT and SEP.
 	if lines := strings.Count(string(restoreText("nat", before, after, nil)), "\n"); lines > 8*(fanout+3) {
 		t.Errorf("a new Service takes %d lines", lines)
+	}
+}
+
+func TestWhatIsRememberedDoesNotShow(t *testing.T) {
+	services, slices := thousand(50)
+	r, random := newRenderer(), rand.New(rand.NewPCG(3, 4))
+	for step := range 200 {
+		i := random.IntN(len(services))
+		switch random.IntN(4) {
+		case 0:
+			slices[i].Endpoints[0].Addresses[0] = endpointAddress(1000 + step)
+		case 1:
+			slices[i].Endpoints[0].Conditions.Ready = ptr.To(random.IntN(2) == 0)
+		case 2:
+			services[i].Spec.Ports[0].NodePort = int32(random.IntN(2) * (31000 + step))
+		case 3:
+			services[i].Spec.ClusterIP = fmt.Sprintf("10.96.255.%d", step)
+		}
+		s := testSettings()
+		s.features.recent = step%50 != 0
+		ports := snapshot(services, slices, "n1")
+		if got, want := r.render(s, ports).String(), render(s, ports).String(); got != want {
+			t.Fatalf("step %d:\n%s\nwant\n%s", step, got, want)
+		}
 	}
 }

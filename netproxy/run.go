@@ -159,7 +159,7 @@ func (p *Proxy) sync(ctx context.Context) error {
 	p.troubles.tell(p.recorder, services, troublesOf(ports, taken, p.settings.features))
 	withoutNodePorts(ports, taken)
 
-	if err := p.applyRules(ctx, render(p.settings, ports)); err != nil {
+	if err := p.applyRules(ctx, p.renderer.render(p.settings, ports)); err != nil {
 		return err
 	}
 	return p.forgetFlows(udpFlowsOf(p.settings.serviceCIDR, ports))

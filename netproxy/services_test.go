@@ -114,7 +114,7 @@ func TestAHundredEndpointsShareEvenly(t *testing.T) {
 	for i := range 100 {
 		sp.Internal = append(sp.Internal, netip.MustParseAddrPort(endpointAddress(i)+":80"))
 	}
-	rules := natChains(testSettings(), []servicePort{sp})[servicePortChain(testSettings().prefix, "SVC", &sp)]
+	rules := testSettings().portRules(&sp).chains[servicePortChain(testSettings().prefix, "SVC", &sp)]
 	left := 1.0
 	for i, rule := range rules {
 		p := 1.0

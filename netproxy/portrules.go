@@ -1,0 +1,123 @@
+package netproxy
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// portRules are the rules of one port of a Service: those that find it, and the chains behind them.
+type portRules struct {
+	of          servicePort
+	clusterIP   []leaf // none or one
+	externalIPs []leaf
+	nodePort    []leaf // none or one
+	chains      chains
+}
+
+// portRules renders one port. A ClusterIP without endpoints has no rule: the filter table refuses what is still
+// addressed to the service CIDR. NodePorts and externalIPs without endpoints are marked for it to refuse, because
+// they may be anybody's addresses.
+func (s settings) portRules(sp *servicePort) portRules {
+	r := portRules{of: *sp, chains: chains{}}
+	if !s.knows(sp.Protocol) {
+		return r
+	}
+	if len(sp.Internal) > 0 {
+		svc := servicePortChain(s.prefix, "SVC", sp)
+		rule := "-d " + sp.ClusterIP.String() + "/32 " + portMatch(sp.Protocol, sp.Port) + comment(sp) + " -j " + svc
+		r.clusterIP = []leaf{{addressKey(sp.ClusterIP), rule}}
+		s.addBalancing(r.chains, svc, sp, sp.Internal)
+	}
+	if sp.NodePort == 0 && len(sp.ExternalIPs) == 0 {
+		return r
+	}
+	target := comment(sp) + " -j MARK --set-xmark " + rejectMark
+	if len(sp.External) > 0 {
+		target = comment(sp) + " -j " + s.addExternal(r.chains, sp)
+	}
+	for _, ip := range sp.ExternalIPs {
+		rule := "-d " + ip.String() + "/32 " + portMatch(sp.Protocol, sp.Port) + target
+		r.externalIPs = append(r.externalIPs, leaf{addressKey(ip), rule})
+	}
+	if sp.NodePort != 0 {
+		r.nodePort = []leaf{{uint32(sp.NodePort), portMatch(sp.Protocol, sp.NodePort) + target}}
+	}
+	return r
+}
+
+// addExternal makes the chain for what comes from outside and returns its name.
+func (s settings) addExternal(c chains, sp *servicePort) string {
+	ext, balance := servicePortChain(s.prefix, "EXT", sp), servicePortChain(s.prefix, "SVC", sp)
+	if !slices.Equal(sp.Internal, sp.External) {
+		balance = servicePortChain(s.prefix, "LCL", sp)
+		s.addBalancing(c, balance, sp, sp.External)
+	}
+	if sp.PreserveSource {
+		// This machine's own address may be 127.0.0.1, which no pod can answer.
+		c.add(ext, "-m addrtype --src-type LOCAL -j MARK --set-xmark", masqueradeMark)
+	} else {
+		c.add(ext, "-j MARK --set-xmark", masqueradeMark)
+	}
+	c.add(ext, "-j", balance)
+	return ext
+}
+
+// addBalancing spreads connections evenly: the first of n endpoints takes one in n, the next one in n-1 of the
+// rest. A client with affinity goes first where it went last.
+func (s settings) addBalancing(c chains, chain string, sp *servicePort, eps []netip.AddrPort) {
+	affinity := sp.AffinitySeconds > 0 && s.features.recent
+	names := make([]string, len(eps))
+	for i, ep := range eps {
+		names[i] = endpointChain(s.prefix, sp, ep)
+	}
+	if affinity {
+		seconds := strconv.Itoa(int(sp.AffinitySeconds))
+		for _, sep := range names {
+			c.add(chain, "-m recent --name", sep, "--rcheck --seconds", seconds, "--reap -j", sep)
+		}
+	}
+	for i, sep := range names {
+		if left := len(eps) - i; left > 1 {
+			c.add(chain, "-m statistic --mode random --probability", strconv.FormatFloat(1/float64(left), 'f', 10, 64), "-j", sep)
+		} else {
+			c.add(chain, "-j", sep)
+		}
+		if _, ok := c[sep]; !ok {
+			s.addEndpoint(c, sep, sp, eps[i], affinity)
+		}
+	}
+}
+
+// addEndpoint sends to one endpoint. One that calls itself would see its own address and never answer the Service.
+func (s settings) addEndpoint(c chains, sep string, sp *servicePort, ep netip.AddrPort, affinity bool) {
+	c.add(sep, "-s", ep.Addr().String()+"/32 -j MARK --set-xmark", masqueradeMark)
+	remember := ""
+	if affinity {
+		remember = "-m recent --name " + sep + " --set "
+	}
+	c.add(sep, "-p", strings.ToLower(string(sp.Protocol)), remember+"-j DNAT --to-destination", ep.String())
+}
+
+// knows tells whether rules for the protocol can be made; the API allows these three.
+func (s settings) knows(p corev1.Protocol) bool {
+	return p == corev1.ProtocolTCP || p == corev1.ProtocolUDP || p == corev1.ProtocolSCTP && s.features.sctp
+}
+
+func portMatch(p corev1.Protocol, port uint16) string {
+	proto := strings.ToLower(string(p))
+	return "-p " + proto + " -m " + proto + " --dport " + strconv.Itoa(int(port))
+}
+
+// comment names the port to whoever reads iptables-save. Names are DNS labels: nothing to quote inside.
+func comment(sp *servicePort) string {
+	return ` -m comment --comment "` + sp.String() + `"`
+}
+
+func addressKey(a netip.Addr) uint32 {
+	b := a.As4()
+	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+}
