@@ -37,16 +37,15 @@ func (i *instance) checkPrefix() error {
 
 // leftovers lists what the machine has of the instance.
 func (i *instance) leftovers() (left []string, err error) {
-	label := "label=io.kube-lite.instance=" + i.name
 	looks := map[string]func() (string, error){
 		"containers": func() (string, error) {
-			return output("docker", "ps", "--all", "--filter", label, "--format", "{{.Names}}")
+			return output("docker", "ps", "--all", "--filter", i.label(), "--format", "{{.Names}}")
 		},
 		"networks": func() (string, error) {
-			return output("docker", "network", "ls", "--filter", label, "--format", "{{.Name}}")
+			return output("docker", "network", "ls", "--filter", i.label(), "--format", "{{.Name}}")
 		},
 		"volumes": func() (string, error) {
-			return output("docker", "volume", "ls", "--filter", label, "--format", "{{.Name}}")
+			return output("docker", "volume", "ls", "--filter", i.label(), "--format", "{{.Name}}")
 		},
 		"chains":    i.chains,
 		"routes":    i.routes,
@@ -64,6 +63,9 @@ func (i *instance) leftovers() (left []string, err error) {
 	}
 	return left, errors.Join(errs...)
 }
+
+// label is a filter for docker's lists: what belongs to the instance.
+func (i *instance) label() string { return "label=io.kube-lite.instance=" + i.name }
 
 func output(name string, args ...string) (string, error) {
 	out, err := exec.Command(name, args...).Output()

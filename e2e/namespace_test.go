@@ -39,8 +39,11 @@ func (n namespace) show(t *testing.T) {
 	for _, args := range [][]string{{"get", "all", "-o", "wide"}, {"get", "events", "--sort-by=.lastTimestamp"}} {
 		t.Logf("kube-lite %s:\n%s", strings.Join(args, " "), n.run(t, args...).stdout)
 	}
-	if containers, err := output("docker", "ps", "--all", "--filter", n.label()); err == nil {
+	if containers, err := output("docker", "ps", "--all", "--filter", n.label(), "--filter", cluster.label()); err == nil {
 		t.Logf("docker ps:\n%s", containers)
+	}
+	if log, err := output("tail", "--lines=30", filepath.Join(cluster.dataDir(), "daemon.log")); err == nil {
+		t.Logf("the end of the daemon's log:\n%s", log)
 	}
 }
 
@@ -139,11 +142,10 @@ func (n namespace) value(t *testing.T, object, jsonpath string) string {
 
 func (n namespace) label() string { return "label=io.kubernetes.pod.namespace=" + n.name }
 
-// containers returns the names that Docker has for the namespace's containers, ended ones too. Of those in other
-// instances there are none: no two tests share a name.
+// containers returns the names that Docker has for the namespace's containers, ended ones too.
 func (n namespace) containers(t *testing.T, filters ...string) []string {
 	t.Helper()
-	args := []string{"ps", "--all", "--format", "{{.Names}}", "--filter", n.label(), "--filter", "label=io.kube-lite.instance=" + cluster.name}
+	args := []string{"ps", "--all", "--format", "{{.Names}}", "--filter", n.label(), "--filter", cluster.label()}
 	for _, filter := range filters {
 		args = append(args, "--filter", filter)
 	}
