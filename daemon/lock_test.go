@@ -1,0 +1,114 @@
+package daemon
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func testConfig(t *testing.T) Config {
+	t.Helper()
+	cfg, err := Config{Name: "t-unit", DataDir: filepath.Join(t.TempDir(), "data")}.WithDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func TestOneDaemonADataDirectory(t *testing.T) {
+	cfg := testConfig(t)
+	if _, running, err := Lookup(cfg); running || err != nil {
+		t.Fatalf("before the first start: running %v, %v", running, err)
+	}
+	held, err := acquire(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, running, err := Lookup(cfg); !running || err != nil {
+		t.Errorf("a daemon that has not described itself yet: running %v, %v", running, err)
+	}
+	if err := held.describe(Info{Name: cfg.Name, PID: 4242}); err != nil {
+		t.Fatal(err)
+	}
+	if info, running, err := Lookup(cfg); !running || err != nil || info.PID != 4242 {
+		t.Errorf("Lookup: %+v, running %v, %v", info, running, err)
+	}
+	_, err = acquire(cfg)
+	if !errors.Is(err, ErrRunning) || !strings.Contains(err.Error(), "4242") || !strings.Contains(err.Error(), cfg.DataDir) {
+		t.Errorf("a second daemon: %v, want ErrRunning with the pid and the directory", err)
+	}
+	held.release()
+	if _, running, err := Lookup(cfg); running || err != nil {
+		t.Errorf("after the end: running %v, %v", running, err)
+	}
+	again, err := acquire(cfg)
+	if err != nil {
+		t.Fatalf("after the end: %v", err)
+	}
+	again.release()
+}
+
+func TestSettingsStayAsTheFirstStartSettledThem(t *testing.T) {
+	cfg := testConfig(t)
+	if err := os.MkdirAll(cfg.DataDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	first, err := settle(cfg, []netip.Prefix{defaultPodCIDR})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !first.fresh || first.PodCIDR.String() != "10.245.0.0/16" || first.ServiceCIDR != defaultServiceCIDR {
+		t.Errorf("first start: %+v", first)
+	}
+	if err := first.save(cfg); err != nil {
+		t.Fatal(err)
+	}
+	// By now this host routes the instance's own range.
+	second, err := settle(cfg, []netip.Prefix{first.PodCIDR})
+	if err != nil || second.fresh || second.PodCIDR != first.PodCIDR {
+		t.Errorf("second start: %+v, %v", second, err)
+	}
+	other := cfg
+	other.PodCIDR = netip.MustParsePrefix("10.9.0.0/16")
+	if _, err := settle(other, nil); err == nil || !strings.Contains(err.Error(), "--pod-cidr 10.9.0.0/16") {
+		t.Errorf("another range: %v, want a refusal", err)
+	}
+	other = cfg
+	other.Name = "t-other"
+	if _, err := settle(other, nil); err == nil || !strings.Contains(err.Error(), `"t-unit"`) {
+		t.Errorf("another instance's directory: %v, want a refusal", err)
+	}
+}
+
+func TestRemovingKeepsFilesOfOthers(t *testing.T) {
+	cfg := testConfig(t)
+	for _, name := range []string{"pods/uid/volume", storeFile, kubeconfigFile, "thesis.txt"} {
+		if err := os.MkdirAll(filepath.Dir(cfg.path(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(cfg.path(name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := removeFiles(cfg, cfg.Log); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(cfg.DataDir)
+	if err != nil || len(left) != 1 || left[0].Name() != "thesis.txt" {
+		t.Errorf("left: %v, %v; want thesis.txt alone", left, err)
+	}
+	if err := os.Remove(cfg.path("thesis.txt")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // again is no error
+		if err := removeFiles(cfg, cfg.Log); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(cfg.DataDir); !os.IsNotExist(err) {
+		t.Errorf("the empty directory stayed: %v", err)
+	}
+}
