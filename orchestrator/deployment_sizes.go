@@ -153,7 +153,11 @@ func rescaledSizes(r *rollout) map[string]int32 {
 	case r.d.Spec.Strategy.Type == appsv1.RollingUpdateDeploymentStrategyType:
 		return proportionalSizes(r.d, sets)
 	}
-	return nil
+	sizes := map[string]int32{}
+	for _, rs := range sets { // as they are, but marked with the new total
+		sizes[rs.Name] = *rs.Spec.Replicas
+	}
+	return sizes
 }
 
 // saturated tells whether the latest ReplicaSet runs all that is wanted.

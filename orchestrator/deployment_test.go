@@ -388,11 +388,17 @@ func TestRescaleIsProportional(t *testing.T) {
 		{"down", testRollout(5, "0", "1", size{name: "new", spec: 5, max: "10"}, size{name: "old", spec: 5, max: "10"}), "new=3 old=2"},
 		{"to nothing", testRollout(0, "3", "2", size{name: "new", spec: 5, max: "13"}, size{name: "old", spec: 8, max: "13"}), "new=0 old=0"},
 		{"stays", testRollout(10, "3", "2", size{name: "new", spec: 5, max: "13"}, size{name: "old", spec: 8, max: "13"}), "new=5 old=8"},
+		{"a recreation that is under way goes on", recreating(testRollout(5, "0", "1", size{name: "new", spec: 1}, size{name: "old", spec: 2})), "new=1 old=2"},
 	} {
 		if got := render(rescaledSizes(test.r)); got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
 	}
+}
+
+func recreating(r *rollout) *rollout {
+	r.d.Spec.Strategy = appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}
+	return r
 }
 
 func render(sizes map[string]int32) string {

@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 Endpoints are deprecated for clients; serving those that still read them is what this file is for.
+
 package orchestrator
 
 import (

@@ -50,9 +50,6 @@ type fakeEvent struct {
 
 var (
 	podsGVR        = corev1.SchemeGroupVersion.WithResource("pods")
-	nodesGVR       = corev1.SchemeGroupVersion.WithResource("nodes")
-	configMapsGVR  = corev1.SchemeGroupVersion.WithResource("configmaps")
-	namespacesGVR  = corev1.SchemeGroupVersion.WithResource("namespaces")
 	replicaSetsGVR = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}
 )
 

@@ -66,6 +66,9 @@ func (l *loop[K]) next(ctx context.Context) bool {
 		return false
 	}
 	defer l.queue.Done(key)
+	if ctx.Err() != nil {
+		return true // drain the queue
+	}
 	again, err := l.reconcile(ctx, key)
 	switch {
 	case err != nil && ctx.Err() == nil:

@@ -123,9 +123,9 @@ func (o *Orchestrator) build(w *world) error {
 func (o *Orchestrator) Run(ctx context.Context) error {
 	o.events.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: o.client.CoreV1().Events(metav1.NamespaceAll)})
 	defer o.events.Shutdown()
-	if !cache.WaitFor(ctx, "", o.synced...) {
-		return nil
-	}
+	// If ctx ends meanwhile the controllers run nevertheless, and end at once:
+	// their queues have goroutines.
+	cache.WaitFor(ctx, "", o.synced...)
 	var all sync.WaitGroup
 	for _, c := range o.controllers {
 		all.Go(func() { c.run(ctx) })
