@@ -273,6 +273,13 @@ func (f *fakeEngine) Load(_ context.Context, archive io.Reader) error {
 
 // What follows is for tests: it does to Docker what others may do.
 
+// pulled are the images that were asked for, in order.
+func (f *fakeEngine) pulled() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.pulls)
+}
+
 // build puts an image into the store.
 func (f *fakeEngine) build(ref string) {
 	f.mu.Lock()

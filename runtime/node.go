@@ -2,7 +2,7 @@ package runtime
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"sync"
 	"time"
 
@@ -51,7 +51,7 @@ func (n *node) linked(up bool, err error) {
 	if up {
 		n.down = nil
 	} else if n.down = err; err == nil {
-		n.down = fmt.Errorf("Docker's event stream ended") //nolint:staticcheck // a proper name
+		n.down = errors.New("the event stream of Docker ended")
 	}
 	n.mu.Unlock()
 	if was != up {

@@ -157,11 +157,10 @@ func (r *pipeline) containers(ctx context.Context) []outcome {
 
 // container creates and starts one container.
 func (r *pipeline) container(ctx context.Context, s starting, image *imageState) outcome {
-	o := outcome{container: s.container.Name}
 	id := s.createdID
 	if id == "" {
-		id, o = r.createContainer(ctx, s, image)
-		if id == "" {
+		var o outcome
+		if id, o = r.createContainer(ctx, s, image); id == "" {
 			return o
 		}
 	}

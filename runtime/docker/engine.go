@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -37,7 +36,7 @@ func Connect(ctx context.Context, host string, log *slog.Logger) (*Engine, error
 	}
 	cli, err := client.NewClientWithOpts(opts...)
 	if err != nil {
-		return nil, fmt.Errorf("Docker host %q: %w", host, err) //nolint:staticcheck // a proper name
+		return nil, fmt.Errorf("the Docker host %q: %w", host, err)
 	}
 	e := &Engine{cli: cli, host: cli.DaemonHost(), log: log}
 	if err := e.check(ctx); err != nil {
@@ -83,6 +82,5 @@ func (e *Engine) check(ctx context.Context) error {
 
 // tooOld recognises engines so old that the SDK itself refuses them.
 func tooOld(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) == false &&
-		strings.Contains(err.Error(), "is too old")
+	return strings.Contains(err.Error(), "is too old")
 }

@@ -16,7 +16,7 @@ import (
 var (
 	ErrNoDocker   = errors.New("no Docker Engine answers")
 	ErrPermission = errors.New("no permission to use Docker")
-	ErrTooOld     = errors.New("Docker Engine is too old") //nolint:staticcheck // a proper name
+	ErrTooOld     = errors.New("the Docker Engine is too old")
 )
 
 // unreachable says in one line why the engine does not answer and what to do.

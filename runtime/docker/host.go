@@ -61,15 +61,15 @@ func contextOpts(name, dir string) ([]client.Opt, error) {
 	))
 	meta, err := contexts.GetMetadata(name)
 	if err != nil {
-		return nil, fmt.Errorf("Docker context %q: %w", name, err) //nolint:staticcheck // a proper name
+		return nil, fmt.Errorf("the Docker context %q: %w", name, err)
 	}
 	endpoint, err := dockercontext.EndpointFromContext(meta)
 	if err != nil {
-		return nil, fmt.Errorf("Docker context %q: %w", name, err) //nolint:staticcheck // a proper name
+		return nil, fmt.Errorf("the Docker context %q: %w", name, err)
 	}
 	withTLS, err := dockercontext.WithTLSData(contexts, name, endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("TLS data of Docker context %q: %w", name, err)
+		return nil, fmt.Errorf("the TLS data of Docker context %q: %w", name, err)
 	}
 	return endpointOpts(withTLS)
 }
@@ -78,7 +78,7 @@ func contextOpts(name, dir string) ([]client.Opt, error) {
 func endpointOpts(endpoint dockercontext.Endpoint) ([]client.Opt, error) {
 	opts, err := endpoint.ClientOpts()
 	if err != nil {
-		return nil, fmt.Errorf("Docker host %q: %w", endpoint.Host, err) //nolint:staticcheck // a proper name
+		return nil, fmt.Errorf("the Docker host %q: %w", endpoint.Host, err)
 	}
 	return opts, nil
 }
