@@ -19,7 +19,9 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -55,7 +57,7 @@ func run(m *testing.M) (code int) {
 			code = 1
 		}
 	}()
-	removeOnSignal(cluster)
+	removeOnSignal()
 	if err := cluster.start(); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		return 1
@@ -63,14 +65,23 @@ func run(m *testing.M) (code int) {
 	return m.Run()
 }
 
+// unfinished are the instances that have something on the machine.
+var unfinished struct {
+	sync.Mutex
+	instances []*instance
+}
+
 // removeOnSignal cleans up after Ctrl-C, which ends a test binary without running what is deferred.
-func removeOnSignal(i *instance) {
+func removeOnSignal() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
-		if err := i.remove(); err != nil {
-			fmt.Fprintln(os.Stderr, "e2e:", err)
+		unfinished.Lock() // for good: nothing is to start any more
+		for _, i := range slices.Backward(unfinished.instances) {
+			if err := i.remove(); err != nil {
+				fmt.Fprintln(os.Stderr, "e2e:", err)
+			}
 		}
 		os.Exit(1)
 	}()
@@ -80,11 +91,34 @@ func removeOnSignal(i *instance) {
 type instance struct {
 	name    string // begins with "e2e-", which scripts/test cleans up after
 	binary  string
-	repo    string // the working directory of every command, so that testdata/… works as a user would type it
-	scratch string // home and data directory are in it
-	flags   []string
+	repo    string   // the working directory of every command, so that testdata/… works as a user would type it
+	scratch string   // home and data directory are in it
+	flags   []string // of start
+
+	dockerHost string // of an engine of the test's own; empty: the machine's
 
 	began, ready bool // how far start came: what there is to remove
+}
+
+// startInstance starts an instance beside the one that the tests share, for what would disturb the others. It is
+// removed when the test ends.
+func startInstance(t *testing.T, flags ...string) *instance {
+	t.Helper()
+	i, err := newInstance()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.binary = cluster.binary
+	i.flags = append(i.flags, flags...)
+	t.Cleanup(func() {
+		if err := i.remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := i.up(); err != nil {
+		t.Fatal(err)
+	}
+	return i
 }
 
 func newInstance() (*instance, error) {
@@ -100,8 +134,10 @@ func newInstance() (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Ranges beside the defaults, so that an instance in everyday use is not in the way.
-	network := rand.IntN(40)
+	network, err := freeNetwork()
+	if err != nil {
+		return nil, err
+	}
 	return &instance{
 		name:    fmt.Sprintf("e2e-%05x", rand.IntN(1<<20)),
 		binary:  os.Getenv("KUBE_LITE_BIN"),
@@ -142,6 +178,24 @@ func freePort() (int, error) {
 	return listener.Addr().(*net.TCPAddr).Port, nil
 }
 
+// freeNetwork returns a number whose ranges nobody uses. They are beside the defaults, so that an instance in everyday
+// use is not in the way.
+func freeNetwork() (int, error) {
+	routes, err := output("ip", "-4", "route", "show", "table", "all")
+	if err != nil {
+		return 0, err
+	}
+	const networks = 40
+	first := rand.IntN(networks)
+	for n := range networks {
+		network := (first + n) % networks
+		if !strings.Contains(routes, fmt.Sprintf("10.%d.", 200+network)) && !strings.Contains(routes, fmt.Sprintf("10.%d.", 100+network)) {
+			return network, nil
+		}
+	}
+	return 0, fmt.Errorf("all of 10.100.0.0/16 to 10.139.0.0/16 and 10.200.0.0/16 to 10.239.0.0/16 are in use: %s", routes)
+}
+
 func (i *instance) dataDir() string { return filepath.Join(i.scratch, i.name) }
 
 // command is kube-lite with args. HOME is empty, so that no kubeconfig of the user's takes part; Docker's own
@@ -164,7 +218,17 @@ func (i *instance) start() error {
 	if err := i.build(); err != nil {
 		return err
 	}
-	i.began = true
+	return i.up()
+}
+
+// up starts the daemon.
+func (i *instance) up() error {
+	unfinished.Lock()
+	if !i.began {
+		i.began = true
+		unfinished.instances = append(unfinished.instances, i)
+	}
+	unfinished.Unlock()
 	if err := i.do(append([]string{"start"}, i.flags...)...); err != nil {
 		return err
 	}

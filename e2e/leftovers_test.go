@@ -18,7 +18,7 @@ func (i *instance) remove() error {
 	if !i.began {
 		return nil
 	}
-	errs := []error{i.checkPrefix(), i.do("reset", "--yes")}
+	errs := []error{i.checkPrefix(), i.do(i.withEngine("reset", "--yes")...)}
 	left, err := i.leftovers()
 	if len(left) > 0 {
 		errs = append(errs, fmt.Errorf("reset left behind: %s", strings.Join(left, "; ")))
@@ -39,16 +39,17 @@ func (i *instance) checkPrefix() error {
 func (i *instance) leftovers() (left []string, err error) {
 	looks := map[string]func() (string, error){
 		"containers": func() (string, error) {
-			return output("docker", "ps", "--all", "--filter", i.label(), "--format", "{{.Names}}")
+			return i.docker("ps", "--all", "--filter", i.label(), "--format", "{{.Names}}")
 		},
 		"networks": func() (string, error) {
-			return output("docker", "network", "ls", "--filter", i.label(), "--format", "{{.Name}}")
+			return i.docker("network", "ls", "--filter", i.label(), "--format", "{{.Name}}")
 		},
 		"volumes": func() (string, error) {
-			return output("docker", "volume", "ls", "--filter", i.label(), "--format", "{{.Name}}")
+			return i.docker("volume", "ls", "--filter", i.label(), "--format", "{{.Name}}")
 		},
 		"chains":    i.chains,
 		"routes":    i.routes,
+		"devices":   i.devices,
 		"mounts":    i.mounts,
 		"processes": i.processes,
 		"data":      i.data,
@@ -66,6 +67,22 @@ func (i *instance) leftovers() (left []string, err error) {
 
 // label is a filter for docker's lists: what belongs to the instance.
 func (i *instance) label() string { return "label=io.kube-lite.instance=" + i.name }
+
+// withEngine adds the flag that names the engine, if it is not the machine's.
+func (i *instance) withEngine(args ...string) []string {
+	if i.dockerHost != "" {
+		args = append(args, "--docker-host="+i.dockerHost)
+	}
+	return args
+}
+
+// docker runs a docker command on the instance's engine.
+func (i *instance) docker(args ...string) (string, error) {
+	if i.dockerHost != "" {
+		args = append([]string{"--host=" + i.dockerHost}, args...)
+	}
+	return output("docker", args...)
+}
 
 func output(name string, args ...string) (string, error) {
 	out, err := exec.Command(name, args...).Output()
@@ -88,9 +105,25 @@ func (i *instance) chains() (string, error) {
 }
 
 func (i *instance) routes() (string, error) {
-	serviceCIDR := i.flags[len(i.flags)-1]
 	routes, err := output("ip", "-4", "route", "show", "table", "all")
-	return linesWith(routes, strings.TrimPrefix(serviceCIDR, "--service-cidr=")), err
+	return linesWith(routes, i.flag("service-cidr")), err
+}
+
+// devices returns the pod bridge, which holds the first address of the pod CIDR.
+func (i *instance) devices() (string, error) {
+	addresses, err := output("ip", "-4", "-oneline", "address")
+	network := strings.TrimSuffix(i.flag("pod-cidr"), ".0/16")
+	return linesWith(addresses, " "+network+".1/"), err
+}
+
+// flag returns the value of a flag of start.
+func (i *instance) flag(name string) string {
+	for _, flag := range i.flags {
+		if value, ok := strings.CutPrefix(flag, "--"+name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 func (i *instance) mounts() (string, error) {

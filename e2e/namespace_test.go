@@ -12,21 +12,29 @@ import (
 )
 
 // namespace is a Kubernetes namespace that belongs to one test.
-type namespace struct{ name string }
+type namespace struct {
+	name string
+	in   *instance
+}
 
 // newNamespace makes a namespace that is deleted, with all in it, when the test ends. A test that fails first shows
 // what is in it.
 func newNamespace(t *testing.T, name string) namespace {
 	t.Helper()
-	if got := cluster.run(t, "", "create", "namespace", name); got.code != 0 {
+	return cluster.newNamespace(t, name)
+}
+
+func (i *instance) newNamespace(t *testing.T, name string) namespace {
+	t.Helper()
+	if got := i.run(t, "", "create", "namespace", name); got.code != 0 {
 		t.Fatalf("create namespace %s: %s", name, got.stderr)
 	}
-	ns := namespace{name}
+	ns := namespace{name, i}
 	t.Cleanup(func() {
 		if t.Failed() {
 			ns.show(t)
 		}
-		if got := cluster.run(t, "", "delete", "namespace", name, "--ignore-not-found", "--timeout=60s"); got.code != 0 {
+		if got := i.run(t, "", "delete", "namespace", name, "--ignore-not-found", "--timeout=60s"); got.code != 0 {
 			t.Errorf("delete namespace %s: %s", name, got.stderr)
 		}
 	})
@@ -39,10 +47,10 @@ func (n namespace) show(t *testing.T) {
 	for _, args := range [][]string{{"get", "all", "-o", "wide"}, {"get", "events", "--sort-by=.lastTimestamp"}} {
 		t.Logf("kube-lite %s:\n%s", strings.Join(args, " "), n.run(t, args...).stdout)
 	}
-	if containers, err := output("docker", "ps", "--all", "--filter", n.label(), "--filter", cluster.label()); err == nil {
+	if containers, err := n.in.docker("ps", "--all", "--filter", n.label(), "--filter", n.in.label()); err == nil {
 		t.Logf("docker ps:\n%s", containers)
 	}
-	if log, err := output("tail", "--lines=30", filepath.Join(cluster.dataDir(), "daemon.log")); err == nil {
+	if log, err := output("tail", "--lines=30", filepath.Join(n.in.dataDir(), "daemon.log")); err == nil {
 		t.Logf("the end of the daemon's log:\n%s", log)
 	}
 }
@@ -59,7 +67,7 @@ func (n namespace) args(args []string) []string {
 // run runs a kubectl verb in the namespace, whatever its exit code.
 func (n namespace) run(t *testing.T, args ...string) result {
 	t.Helper()
-	return cluster.run(t, "", n.args(args)...)
+	return n.in.run(t, "", n.args(args)...)
 }
 
 // must runs a verb that has to succeed, and returns what it printed.
@@ -75,7 +83,7 @@ func (n namespace) must(t *testing.T, args ...string) string {
 // apply applies a manifest given as text.
 func (n namespace) apply(t *testing.T, manifest string) string {
 	t.Helper()
-	got := cluster.run(t, manifest, n.args([]string{"apply", "-f", "-"})...)
+	got := n.in.run(t, manifest, n.args([]string{"apply", "-f", "-"})...)
 	if got.code != 0 {
 		t.Fatalf("kube-lite apply: exit code %d: %s", got.code, got.stderr)
 	}
@@ -145,11 +153,11 @@ func (n namespace) label() string { return "label=io.kubernetes.pod.namespace=" 
 // containers returns the names that Docker has for the namespace's containers, ended ones too.
 func (n namespace) containers(t *testing.T, filters ...string) []string {
 	t.Helper()
-	args := []string{"ps", "--all", "--format", "{{.Names}}", "--filter", n.label(), "--filter", cluster.label()}
+	args := []string{"ps", "--all", "--format", "{{.Names}}", "--filter", n.label(), "--filter", n.in.label()}
 	for _, filter := range filters {
 		args = append(args, "--filter", filter)
 	}
-	names, err := output("docker", args...)
+	names, err := n.in.docker(args...)
 	if err != nil {
 		t.Fatal(err)
 	}

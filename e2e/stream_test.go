@@ -19,7 +19,7 @@ type stream struct {
 func (n namespace) follow(t *testing.T, args ...string) *stream {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := cluster.command(ctx, n.args(args)...)
+	cmd := n.in.command(ctx, n.args(args)...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -30,7 +30,7 @@ func (n namespace) onTerminal(t *testing.T, args ...string) *terminal {
 	t.Helper()
 	master, slave := openTerminal(t)
 	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
-	cmd := cluster.command(ctx, n.args(args)...)
+	cmd := n.in.command(ctx, n.args(args)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	term := &terminal{master: master, cmd: cmd, ended: make(chan struct{})}
