@@ -132,7 +132,7 @@ func (k *kubectl) prepare() error {
 	case !k.call.starts() && !running:
 		return cli.Exit(notRunning(k.cfg), exitFailed)
 	case !k.call.starts(): // it is just starting or stopping
-		return nil
+		return k.check(files, nil)
 	}
 	// No daemon is started for manifests that are refused anyway.
 	if err := k.check(files, nil); err != nil {

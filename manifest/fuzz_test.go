@@ -75,3 +75,12 @@ func TestLargeFilesPass(t *testing.T) {
 		t.Errorf("got %d documents, %d problems, the first %v", len(docs), len(problems), problems[:min(1, len(problems))])
 	}
 }
+
+// The fault in a large file is found without parsing it over and over.
+func TestAFaultAtTheEndOfALargeFile(t *testing.T) {
+	text := strings.Repeat("a: {b: [c, d, e]} # a line of forty or so characters\n", 10_000)
+	_, problems := Parse("large.yaml", []byte(text+"x: y\n z: w\n"))
+	if len(problems) != 1 || problems[0].Line != 10_002 {
+		t.Errorf("got %v, want a problem in line 10002", problems)
+	}
+}

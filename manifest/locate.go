@@ -19,8 +19,12 @@ func (c chunk) syntaxProblem(err error) Problem {
 	return Problem{Line: c.line + line + 1, Column: column + 1, Message: explain(c.text, line, column, err)}
 }
 
-// triedLines bounds the search for the last valid beginning: each try parses the text again.
-const triedLines = 40
+// The search for the last valid beginning is bounded, since each try parses the text again: by lines, and by all the
+// bytes that may be parsed (half a second's worth).
+const (
+	triedLines = 40
+	triedBytes = 1 << 20
+)
 
 // locate returns the line and column of a syntax error, both counted from 0.
 func locate(text []byte, err error) (line, column int) {
@@ -31,7 +35,8 @@ func locate(text []byte, err error) (line, column int) {
 		line = n - 1
 	}
 	starts := lineStarts(text)
-	for l := min(last, len(starts)-1); l >= 0 && l > last-triedLines; l-- {
+	tries := min(triedLines, triedBytes/(read+1)+1)
+	for l := min(last, len(starts)-1); l >= 0 && l > last-tries; l-- {
 		if _, err := decode(bytes.NewReader(text[:starts[l]])); err == nil {
 			line = l
 			break
