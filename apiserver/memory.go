@@ -100,6 +100,7 @@ func (m *MemoryListener) clientConfig() *rest.Config {
 		BearerToken:        string(uuid.NewUUID()),
 		QPS:                -1, // no limit: the callers are ours
 		DisableCompression: true,
+		WarningHandler:     rest.NoWarnings{}, // such as that Endpoints are deprecated: it is us who keep them
 		ContentConfig: rest.ContentConfig{
 			ContentType:        runtime.ContentTypeProtobuf,
 			AcceptContentTypes: runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON,
