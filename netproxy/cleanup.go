@@ -8,12 +8,13 @@ import (
 	"log/slog"
 )
 
-// Cleanup removes every chain, jump and route of the instance. It needs only Instance, Bridge and ServiceCIDR, may be
-// called at any time but beside a Run of the same instance, and any number of times; where there is nothing, not
+// Cleanup removes every chain, jump and route of the instance. It needs only Instance and Bridge, may be called
+// at any time but beside a Run of the same instance, and any number of times; where there is nothing, not
 // even iptables, there is nothing to do. Kernel settings stay where others may rely on them by now (ip_forward, and
 // what iptables sees of bridges); those of the bridge go with it.
 func Cleanup(ctx context.Context, opts Options) error {
-	return errors.Join(cleanupRules(ctx, opts), cleanupRoute(opts))
+	h := host{bridge: opts.Bridge, serviceCIDR: opts.ServiceCIDR}
+	return errors.Join(cleanupRules(ctx, opts), h.cleanup())
 }
 
 func cleanupRules(ctx context.Context, opts Options) error {
@@ -27,14 +28,6 @@ func cleanupRules(ctx context.Context, opts Options) error {
 	a := applier{run: backend, jumps: backend.jumps, prefix: ChainPrefix(opts.Instance), bridge: opts.Bridge,
 		log: cmp.Or(opts.Log, slog.Default())}
 	return a.remove(ctx)
-}
-
-func cleanupRoute(opts Options) error {
-	if opts.Bridge == "" || !opts.ServiceCIDR.IsValid() {
-		return nil
-	}
-	h := host{bridge: opts.Bridge, serviceCIDR: opts.ServiceCIDR}
-	return h.removeRoute()
 }
 
 // remove takes the jumps away, then the chains: nothing may lead to a chain that is removed.

@@ -8,9 +8,12 @@
 // The way of a change:
 //
 //	informer event -> [Proxy.Run] -> services.go: []servicePort, what is wanted and who answers for it
-//	  -> render.go: ruleset, every chain of every table as text, by a pure function
+//	  -> render.go, portrules.go: ruleset, every chain of every table as text; depends on nothing else
 //	  -> apply.go: only the chains that changed, in one iptables-restore transaction per table
 //	  -> conntrack.go: forget the UDP flows that point at endpoints that are gone
+//
+// Below it, host.go keeps the route and the kernel settings, and nodeports.go the sockets. nat translates, filter
+// refuses: whatever is addressed to the service CIDR and was not translated has nobody to go to.
 //
 // Nothing is done to an event: each pass reads the informers' current state. What the kernel holds is compared
 // with what was applied whenever the kernel says that somebody changed the rules, and repaired.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -48,15 +49,46 @@ func (h *host) ensure() (switchedSeen bool, err error) {
 	return switchedSeen, h.ensureRoute(link)
 }
 
+// routeProtocol marks our routes, so that one of an earlier start with another service CIDR is known for ours.
+// The number is free: see rtnetlink(7).
+const routeProtocol = 75
+
 // ensureRoute sends the service CIDR to the bridge. Without it a machine that has no default gateway could not even
-// send to a ClusterIP; with it, what no rule translates never leaves the machine.
+// send to a ClusterIP; with it, what no rule translates never leaves the machine. Another's route to the same range
+// is an error, not overwritten.
 func (h *host) ensureRoute(link netlink.Link) error {
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, h.route(link), netlink.RT_FILTER_DST|netlink.RT_FILTER_OIF)
-	if err == nil && len(routes) > 0 {
-		return nil
+	ours, err := h.routes(link)
+	if err != nil {
+		return err
 	}
-	if err := netlink.RouteReplace(h.route(link)); err != nil {
+	want := h.route(link)
+	for _, r := range ours {
+		if r.Dst.String() == want.Dst.String() {
+			return nil
+		}
+	}
+	if err := netlink.RouteAdd(want); err != nil {
 		return fmt.Errorf("routing the service CIDR %s to %s: %w", h.serviceCIDR, h.bridge, err)
+	}
+	return h.removeRoutes(ours)
+}
+
+// routes are ours to this bridge: marked so, or to the service CIDR.
+func (h *host) routes(link netlink.Link) ([]netlink.Route, error) {
+	all, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{LinkIndex: link.Attrs().Index}, netlink.RT_FILTER_OIF)
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return nil, fmt.Errorf("listing the routes to %s: %w", h.bridge, err)
+	}
+	return slices.DeleteFunc(all, func(r netlink.Route) bool {
+		return r.Dst == nil || r.Protocol != routeProtocol && r.Dst.String() != h.serviceCIDR.Masked().String()
+	}), nil
+}
+
+func (h *host) removeRoutes(routes []netlink.Route) error {
+	for _, r := range routes {
+		if err := netlink.RouteDel(&r); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("removing the route %s to %s: %w", r.Dst, h.bridge, err)
+		}
 	}
 	return nil
 }
@@ -64,7 +96,7 @@ func (h *host) ensureRoute(link netlink.Link) error {
 func (h *host) route(link netlink.Link) *netlink.Route {
 	masked := h.serviceCIDR.Masked()
 	dst := &net.IPNet{IP: masked.Addr().AsSlice(), Mask: net.CIDRMask(masked.Bits(), 32)}
-	return &netlink.Route{LinkIndex: link.Attrs().Index, Dst: dst, Scope: netlink.SCOPE_LINK, Protocol: unix.RTPROT_STATIC}
+	return &netlink.Route{LinkIndex: link.Attrs().Index, Dst: dst, Scope: netlink.SCOPE_LINK, Protocol: routeProtocol}
 }
 
 // quietRedirects stops ICMP redirects on the bridge. A pod that calls a ClusterIP without endpoints would get one
@@ -140,8 +172,11 @@ func set(path, value string) error {
 	return nil
 }
 
-// removeRoute takes the service CIDR's route from the bridge. Nothing there is fine.
-func (h *host) removeRoute() error {
+// cleanup takes our routes from the bridge. Nothing there is fine.
+func (h *host) cleanup() error {
+	if h.bridge == "" {
+		return nil
+	}
 	link, err := netlink.LinkByName(h.bridge)
 	if errors.As(err, new(netlink.LinkNotFoundError)) {
 		return nil // and its routes with it
@@ -149,8 +184,9 @@ func (h *host) removeRoute() error {
 	if err != nil {
 		return fmt.Errorf("finding the pods' bridge %s: %w", h.bridge, err)
 	}
-	if err := netlink.RouteDel(h.route(link)); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("removing the route of the service CIDR %s from %s: %w", h.serviceCIDR, h.bridge, err)
+	routes, err := h.routes(link)
+	if err != nil {
+		return err
 	}
-	return nil
+	return h.removeRoutes(routes)
 }

@@ -292,6 +292,45 @@ func TestPodsCannotReachWhatListensOnLocalhost(t *testing.T) {
 	}
 }
 
+func TestTheFirstRefusalOfUDPIsNotHeldBack(t *testing.T) {
+	l := newLab(t)
+	l.sh("sysctl -qw net.ipv4.icmp_ratelimit=1000 net.ipv4.conf.all.send_redirects=1 net.ipv4.conf." + testBridge + ".send_redirects=1")
+	l.start(testOptions("test", testBridge), world())
+	if got := l.ask(podA, "udp://10.96.0.4:80"); got != refused {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestARouteOfAnotherServiceCIDRIsReplaced(t *testing.T) {
+	l := newLab(t)
+	opts := testOptions("test", testBridge)
+	opts.ServiceCIDR = netip.MustParsePrefix("10.97.0.0/16")
+	l.start(opts, world()).stop()
+	l.start(testOptions("test", testBridge), world()).stop()
+	if got := l.sh("ip -o route show proto 75"); strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, "10.96.0.0/16 dev "+testBridge+" ") {
+		t.Errorf("routes: %s", got)
+	}
+	opts.ServiceCIDR = netip.Prefix{}
+	if err := Cleanup(t.Context(), opts); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.sh("ip route show proto 75"); got != "" {
+		t.Errorf("after the cleanup: %s", got)
+	}
+}
+
+func TestSomebodyElsesRouteIsNotOverwritten(t *testing.T) {
+	l := newLab(t)
+	l.ip("route add 10.96.0.0/16 via %s dev lan0", strangerLAN)
+	before := l.sh("ip route")
+	if _, err := l.host().ensure(); err == nil || !strings.Contains(err.Error(), "10.96.0.0/16") {
+		t.Errorf("got error %v", err)
+	}
+	if after := l.sh("ip route"); after != before {
+		t.Errorf("routes before:\n%s\nand after:\n%s", before, after)
+	}
+}
+
 func TestCheckLeavesNothing(t *testing.T) {
 	l := newLab(t)
 	before := l.rules()
