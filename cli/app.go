@@ -30,7 +30,7 @@ type env struct {
 // returns the exit code.
 func Main(ctx context.Context, args []string) int {
 	e := &env{ctx: ctx, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
-	err := newApp(e).RunContext(ctx, args)
+	err := newApp(e).RunContext(ctx, verbFirst(e, args))
 	if err == nil {
 		return exitOK
 	}
@@ -61,8 +61,12 @@ func newApp(e *env) *cli.App {
 	app.HideVersion = true // the command version says more
 	app.Reader, app.Writer, app.ErrWriter = e.stdin, e.stdout, e.stderr
 	app.ExitErrHandler = func(*cli.Context, error) {} // Main says it, once
-	app.CommandNotFound = nil
-	app.UseShortOptionHandling = false
+	app.Action = func(c *cli.Context) error {
+		if c.Args().Present() {
+			return fmt.Errorf("unknown command %q: \"kube-lite --help\" lists them", c.Args().First())
+		}
+		return cli.ShowAppHelp(c)
+	}
 	app.Flags = []cli.Flag{
 		&cli.StringFlag{Name: nameFlag, EnvVars: []string{"KUBE_LITE_NAME"}, Value: daemon.DefaultName, Usage: "the `INSTANCE` to work with"},
 		&cli.StringFlag{Name: dataDirFlag, EnvVars: []string{"KUBE_LITE_DATA_DIR"}, Usage: "where the instance keeps its `DIR`; default " + daemon.DefaultRoot + "/NAME"},
@@ -71,8 +75,10 @@ func newApp(e *env) *cli.App {
 		startCommand(e), serveCommand(e), stopCommand(e), statusCommand(e),
 		resetCommand(e), pruneCommand(e), kubeconfigCommand(e), versionCommand(e),
 	}
+	app.OnUsageError = usageError
 	for _, c := range app.Commands {
 		c.Category = instanceCategory
+		c.OnUsageError = usageError
 	}
 	app.Commands = append(app.Commands, kubectlCommands(e)...)
 	return app
@@ -85,6 +91,16 @@ func configOf(c *cli.Context) (daemon.Config, error) {
 		DataDir: c.String(dataDirFlag),
 		Version: version(),
 	}.WithDefaults()
+}
+
+// usageError says what is wrong with a flag in one line, in place of a page of
+// help that hides it.
+func usageError(c *cli.Context, err error, _ bool) error {
+	name := "kube-lite"
+	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
+		name += " " + c.Command.Name
+	}
+	return fmt.Errorf("%w (see \"%s --help\")", err, name)
 }
 
 // noArguments refuses words that a command would otherwise ignore.
