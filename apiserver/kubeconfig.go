@@ -36,9 +36,26 @@ func (p *PKI) Kubeconfig(instance string, addr netip.AddrPort) *clientcmdapi.Con
 	return config
 }
 
-// WriteKubeconfig writes Kubeconfig to path with mode 0600.
+// WriteKubeconfig writes Kubeconfig to path with mode 0600. What the user has
+// set in the file stays: the context's namespace, other contexts, which one is
+// current.
 func (p *PKI) WriteKubeconfig(path, instance string, addr netip.AddrPort) error {
-	text, err := clientcmd.Write(*p.Kubeconfig(instance, addr))
+	fresh := p.Kubeconfig(instance, addr)
+	config, err := clientcmd.LoadFromFile(path)
+	if err != nil { // not there, or not readable as one
+		config = clientcmdapi.NewConfig()
+	}
+	name := ContextName(instance)
+	if had := config.Contexts[name]; had != nil {
+		fresh.Contexts[name].Namespace = had.Namespace
+	}
+	config.Clusters[name] = fresh.Clusters[name]
+	config.AuthInfos[name] = fresh.AuthInfos[name]
+	config.Contexts[name] = fresh.Contexts[name]
+	if config.CurrentContext == "" {
+		config.CurrentContext = name
+	}
+	text, err := clientcmd.Write(*config)
 	if err != nil {
 		return fmt.Errorf("kubeconfig: %w", err)
 	}

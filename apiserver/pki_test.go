@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 func TestCertificatesAreKeptUntilTheyAreAboutToEnd(t *testing.T) {
@@ -83,5 +86,40 @@ func TestAGarbledKeyIsAnErrorThatNamesTheFile(t *testing.T) {
 	}
 	if _, err := OpenPKI(dir, nil); err == nil || !bytes.Contains([]byte(err.Error()), []byte(path)) {
 		t.Errorf("got %v, want an error that names %s", err, path)
+	}
+}
+
+func TestTheKubeconfigKeepsWhatTheUserSet(t *testing.T) {
+	p, err := OpenPKI(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	write := func(addr string) *clientcmdapi.Config {
+		t.Helper()
+		if err := p.WriteKubeconfig(path, "default", netip.MustParseAddrPort(addr)); err != nil {
+			t.Fatal(err)
+		}
+		config, err := clientcmd.LoadFromFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return config
+	}
+	config := write("127.0.0.1:6443")
+	config.Contexts["kube-lite"].Namespace = "team"
+	config.Contexts["prod"] = &clientcmdapi.Context{Cluster: "prod"}
+	if err := clientcmd.WriteToFile(*config, path); err != nil {
+		t.Fatal(err)
+	}
+	config = write("127.0.0.1:6444")
+	if got := config.Contexts["kube-lite"].Namespace; got != "team" {
+		t.Errorf("the namespace is %q, want team", got)
+	}
+	if config.Contexts["prod"] == nil {
+		t.Error("the user's other context is gone")
+	}
+	if got := config.Clusters["kube-lite"].Server; got != "https://127.0.0.1:6444" {
+		t.Errorf("the server is %s, want the new port", got)
 	}
 }
