@@ -308,3 +308,21 @@ func TestFieldsThatAreIgnoredAreNamedOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestSandboxThatFailsIsTriedAgainWithoutCountingRestarts(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.engine.startErr = failStart(sandboxName, "port is already allocated")
+		r.pod("web", nil)
+		r.after(20 * time.Second)
+		r.wantState("web", "app", "waiting ContainerCreating 0")
+		r.wantEvent("web", "FailedCreatePodSandBox: Failed to create pod sandbox: port is already allocated")
+		r.engine.mu.Lock()
+		r.engine.startErr = nil
+		r.engine.mu.Unlock()
+		r.after(time.Minute)
+		r.wantState("web", "app", "running 0")
+		if names := r.engine.names(); len(names) != 2 {
+			t.Errorf("Docker has %q", names)
+		}
+	})
+}

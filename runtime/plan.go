@@ -24,6 +24,9 @@ type plan struct {
 	end []instance
 	// start are containers to create, unless they are, and to start.
 	start []starting
+	// discard are containers that were created for a sandbox which is gone and never ran.
+	// They are removed before anything is started: their names are used again.
+	discard []instance
 	// remove are dead containers that nobody needs.
 	remove []instance
 	// backoff are containers that have to wait before they are started again.
@@ -69,7 +72,7 @@ func decide(pod *v1.Pod, have []instance, b backoffs) plan {
 			d.end = append(d.end, i)
 		}
 		if stale && i.Status == docker.StatusCreated && !ended(i) {
-			d.remove = append(d.remove, i)
+			d.discard = append(d.discard, i)
 		}
 	}
 	if len(d.end) == 0 {
@@ -168,7 +171,11 @@ func (d *decision) consider(c *v1.Container) {
 		d.start = append(d.start, starting{container: c, attempt: i.attempt, createdID: i.ID})
 		return
 	}
-	if ended(i) && !d.changed(i) {
+	if !ended(i) { // it never ran, so this is the same attempt
+		d.start = append(d.start, starting{container: c, attempt: i.attempt})
+		return
+	}
+	if !d.changed(i) {
 		delay, until, wait := d.backoffs.waits(backoffKey(d.pod, c.Name), finishedAt(i))
 		if wait {
 			d.backoff = append(d.backoff, backoff{c.Name, delay, until})
@@ -270,18 +277,22 @@ func finishedAt(i instance) time.Time {
 	return i.FinishedAt
 }
 
-// vanished tells that the container existed and is not in Docker any more.
+// vanished tells, of a container that Docker does not have, that it did run.
 func vanished(pod *v1.Pod, name string) bool {
 	s := statusOf(pod, name)
-	return s != nil && s.ContainerID != ""
+	return s != nil && (s.State.Running != nil || s.State.Terminated != nil || s.LastTerminationState.Terminated != nil)
 }
 
 // firstAttempt is 0, or one more than the count of a container that vanished.
 func firstAttempt(pod *v1.Pod, name string) int {
-	if s := statusOf(pod, name); s != nil && s.ContainerID != "" {
+	s := statusOf(pod, name)
+	switch {
+	case s == nil:
+		return 0
+	case vanished(pod, name):
 		return int(s.RestartCount) + 1
 	}
-	return 0
+	return int(s.RestartCount)
 }
 
 // statusOf finds a container's status in the Pod as the API has it.

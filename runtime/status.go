@@ -115,7 +115,7 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 
 // absent is the status of a container that Docker does not have.
 func (o observation) absent(c *v1.Container, before, s v1.ContainerStatus, init bool) v1.ContainerStatus {
-	if before.ContainerID == "" {
+	if !vanished(o.pod, c.Name) {
 		s.State.Waiting = o.waitingState(c, init)
 		return s
 	}

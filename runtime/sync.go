@@ -43,6 +43,8 @@ func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []inst
 	case len(p.end) > 0:
 		a.endStale(pod, s, p)
 		wake = earliest(wake, s.stopsDue())
+	case len(p.discard) > 0 && a.removeAll(ctx, p.discard):
+		wake = earliest(wake, a.now().Add(cleanRetry))
 	case p.sandbox.ID == "" || len(p.start) > 0 || !p.sandbox.Running():
 		if p.sandboxLost {
 			a.event(pod, nil, v1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")

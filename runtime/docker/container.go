@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -53,7 +52,7 @@ func (e *Engine) Create(ctx context.Context, spec ContainerSpec) (string, error)
 	defer cancel()
 	resp, err := e.cli.ContainerCreate(ctx, spec.config(), spec.hostConfig(), nil, nil, spec.Name)
 	if err != nil {
-		return "", fmt.Errorf("create container %s: %w", spec.Name, err)
+		return "", failure(err, "create container %s", spec.Name)
 	}
 	return resp.ID, nil
 }
@@ -63,7 +62,7 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 	ctx, cancel := bounded(ctx, StartTimeout)
 	defer cancel()
 	if err := e.cli.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
-		return fmt.Errorf("start container %s: %w", short(id), err)
+		return failure(err, "start container %s", short(id))
 	}
 	return nil
 }
@@ -76,7 +75,7 @@ func (e *Engine) Stop(ctx context.Context, id string, grace time.Duration) error
 	defer cancel()
 	seconds := int((grace + time.Second - 1) / time.Second)
 	if err := e.cli.ContainerStop(ctx, id, container.StopOptions{Timeout: &seconds}); err != nil {
-		return fmt.Errorf("stop container %s: %w", short(id), err)
+		return failure(err, "stop container %s", short(id))
 	}
 	return nil
 }
@@ -86,7 +85,7 @@ func (e *Engine) Kill(ctx context.Context, id, signal string) error {
 	ctx, cancel := bounded(ctx, KillTimeout)
 	defer cancel()
 	if err := e.cli.ContainerKill(ctx, id, signal); err != nil {
-		return fmt.Errorf("send %s to container %s: %w", signal, short(id), err)
+		return failure(err, "send %s to container %s", signal, short(id))
 	}
 	return nil
 }
@@ -100,7 +99,7 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 	if err == nil || IsNotFound(err) || strings.Contains(err.Error(), "already in progress") {
 		return nil
 	}
-	return fmt.Errorf("remove container %s: %w", short(id), err)
+	return failure(err, "remove container %s", short(id))
 }
 
 // Wait blocks until the container is not running and returns its exit code. It has
@@ -111,7 +110,7 @@ func (e *Engine) Wait(ctx context.Context, id string) (int, error) {
 	case resp := <-ended:
 		return int(resp.StatusCode), nil
 	case err := <-failed:
-		return 0, fmt.Errorf("wait for container %s: %w", short(id), err)
+		return 0, failure(err, "wait for container %s", short(id))
 	}
 }
 
@@ -121,7 +120,7 @@ func (e *Engine) Inspect(ctx context.Context, id string) (Container, error) {
 	defer cancel()
 	resp, err := e.cli.ContainerInspect(ctx, id)
 	if err != nil {
-		return Container{}, fmt.Errorf("inspect container %s: %w", short(id), err)
+		return Container{}, failure(err, "inspect container %s", short(id))
 	}
 	return fromInspect(resp), nil
 }
@@ -134,7 +133,7 @@ func (e *Engine) List(ctx context.Context, labels map[string]string) ([]Containe
 	defer cancel()
 	found, err := e.cli.ContainerList(ctx, container.ListOptions{All: true, Filters: labelFilter(labels)})
 	if err != nil {
-		return nil, fmt.Errorf("list containers with %v: %w", labels, err)
+		return nil, failure(err, "list containers with %v", labels)
 	}
 	out := make([]Container, 0, len(found))
 	for _, c := range found {

@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/docker/docker/api/types"
 )
@@ -22,7 +21,7 @@ func (e *Engine) DiskUsage(ctx context.Context) (DiskUsage, error) {
 	defer cancel()
 	found, err := e.cli.DiskUsage(ctx, types.DiskUsageOptions{Types: []types.DiskUsageObject{types.ContainerObject, types.ImageObject}})
 	if err != nil {
-		return DiskUsage{}, fmt.Errorf("ask Docker for disk usage: %w", err)
+		return DiskUsage{}, failure(err, "ask Docker for disk usage")
 	}
 	out := DiskUsage{Containers: map[string]int64{}, Images: map[string]int64{}, InUse: map[string]int64{}}
 	for _, c := range found.Containers {

@@ -28,6 +28,23 @@ func unreachable(host string, err error) error {
 		ErrNoDocker, host, firstLine(err))
 }
 
+// callError says what was tried on what, and why it failed in the engine's own words.
+type callError struct {
+	what string
+	err  error
+}
+
+// failure wraps the error of a call.
+func failure(err error, what string, args ...any) error {
+	return &callError{fmt.Sprintf(what, args...), err}
+}
+
+func (e *callError) Error() string {
+	return e.what + ": " + strings.TrimPrefix(e.err.Error(), "Error response from daemon: ")
+}
+
+func (e *callError) Unwrap() error { return e.err }
+
 // firstLine keeps an error on one line.
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")

@@ -80,7 +80,7 @@ func (e *Engine) watchOnce(ctx context.Context, labels map[string]string, w Watc
 		case m := <-messages:
 			w.Event(fromMessage(m))
 		case err := <-failed:
-			return true, fmt.Errorf("read Docker's events: %w", err)
+			return true, failure(err, "read Docker's events")
 		}
 	}
 }

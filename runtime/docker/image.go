@@ -3,7 +3,6 @@ package docker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -30,7 +29,7 @@ func (e *Engine) Image(ctx context.Context, ref string) (Image, error) {
 	defer cancel()
 	found, err := e.cli.ImageInspect(ctx, ref)
 	if err != nil {
-		return Image{}, fmt.Errorf("inspect image %s: %w", ref, err)
+		return Image{}, failure(err, "inspect image %s", ref)
 	}
 	out := Image{ID: found.ID, Tags: found.RepoTags, Digests: found.RepoDigests, Size: found.Size, Created: parseTime(found.Created)}
 	if found.Config != nil {
@@ -45,7 +44,7 @@ func (e *Engine) Images(ctx context.Context) ([]Image, error) {
 	defer cancel()
 	found, err := e.cli.ImageList(ctx, image.ListOptions{Filters: filters.NewArgs()})
 	if err != nil {
-		return nil, fmt.Errorf("list images: %w", err)
+		return nil, failure(err, "list images")
 	}
 	out := make([]Image, 0, len(found))
 	for _, i := range found {
@@ -63,11 +62,11 @@ func (e *Engine) Load(ctx context.Context, archive io.Reader) error {
 	defer cancel()
 	resp, err := e.cli.ImageLoad(ctx, archive, client.ImageLoadWithQuiet(true))
 	if err != nil {
-		return fmt.Errorf("load image: %w", err)
+		return failure(err, "load image")
 	}
 	defer resp.Body.Close()
 	if err := jsonmessage.DisplayJSONMessagesStream(resp.Body, io.Discard, 0, false, nil); err != nil {
-		return fmt.Errorf("load image: %w", err)
+		return failure(err, "load image")
 	}
 	return nil
 }
@@ -79,11 +78,11 @@ func (e *Engine) Import(ctx context.Context, archive io.Reader, ref string, chan
 	defer cancel()
 	body, err := e.cli.ImageImport(ctx, image.ImportSource{Source: archive, SourceName: "-"}, ref, image.ImportOptions{Changes: changes})
 	if err != nil {
-		return fmt.Errorf("import image %s: %w", ref, err)
+		return failure(err, "import image %s", ref)
 	}
 	defer body.Close()
 	if err := jsonmessage.DisplayJSONMessagesStream(body, io.Discard, 0, false, nil); err != nil {
-		return fmt.Errorf("import image %s: %w", ref, err)
+		return failure(err, "import image %s", ref)
 	}
 	return nil
 }
@@ -96,7 +95,7 @@ func (e *Engine) RemoveImage(ctx context.Context, ref string, force bool) error 
 	defer cancel()
 	_, err := e.cli.ImageRemove(ctx, ref, image.RemoveOptions{Force: force, PruneChildren: true})
 	if err != nil && !IsNotFound(err) {
-		return fmt.Errorf("remove image %s: %w", ref, err)
+		return failure(err, "remove image %s", ref)
 	}
 	return nil
 }

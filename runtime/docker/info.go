@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"fmt"
 )
 
 // Info describes the engine and the machine it runs on.
@@ -29,7 +28,7 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 	defer cancel()
 	info, err := e.cli.Info(ctx)
 	if err != nil {
-		return Info{}, fmt.Errorf("ask Docker for its version: %w", err)
+		return Info{}, failure(err, "ask Docker for its version")
 	}
 	return Info{
 		Version: info.ServerVersion, APIVersion: e.cli.ClientVersion(),

@@ -37,7 +37,7 @@ func (e *Engine) EnsureNetwork(ctx context.Context, spec NetworkSpec) error {
 			return nil
 		}
 		if err := e.RemoveNetwork(ctx, spec.Name); err != nil {
-			return fmt.Errorf("network %s exists with %s and is in use: %w", spec.Name, differs, err)
+			return failure(err, "network %s exists with %s and is in use", spec.Name, differs)
 		}
 	}
 	return e.createNetwork(ctx, spec)
@@ -52,7 +52,7 @@ func (e *Engine) Network(ctx context.Context, name string) (spec NetworkSpec, ok
 		return NetworkSpec{}, false, nil
 	}
 	if err != nil {
-		return NetworkSpec{}, false, fmt.Errorf("inspect network %s: %w", name, err)
+		return NetworkSpec{}, false, failure(err, "inspect network %s", name)
 	}
 	spec = NetworkSpec{Name: found.Name, Bridge: found.Options[bridgeNameOption], Labels: found.Labels}
 	for _, c := range found.IPAM.Config {
@@ -69,7 +69,7 @@ func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
 	ctx, cancel := bounded(ctx, RemoveTimeout)
 	defer cancel()
 	if err := e.cli.NetworkRemove(ctx, name); err != nil && !IsNotFound(err) {
-		return fmt.Errorf("remove network %s: %w", name, err)
+		return failure(err, "remove network %s", name)
 	}
 	return nil
 }
@@ -86,7 +86,7 @@ func (e *Engine) createNetwork(ctx context.Context, spec NetworkSpec) error {
 		}},
 	})
 	if err != nil && !IsConflict(err) { // someone made it meanwhile
-		return fmt.Errorf("create network %s (%s on %s): %w", spec.Name, spec.Subnet, spec.Bridge, err)
+		return failure(err, "create network %s (%s on %s)", spec.Name, spec.Subnet, spec.Bridge)
 	}
 	return nil
 }

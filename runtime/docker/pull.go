@@ -44,7 +44,7 @@ type UnreachableError struct {
 }
 
 func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("pull image %s: registry not reachable: %v", e.Ref, e.Err)
+	return failure(e.Err, "pull image %s: registry not reachable", e.Ref).Error()
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
@@ -79,7 +79,7 @@ func (e *Engine) Pull(ctx context.Context, ref string, opts PullOptions) error {
 		return &UnreachableError{Ref: ref, Err: err}
 	}
 	if err != nil {
-		return fmt.Errorf("pull image %s: %w", ref, err)
+		return failure(err, "pull image %s", ref)
 	}
 	return nil
 }
