@@ -169,7 +169,7 @@ func follow(progress io.Reader, w io.Writer) error {
 		if m.Error != "" {
 			return errors.New(m.Error)
 		}
-		fmt.Fprintf(w, "  %-34s %-28s %5d ms\n", m.Name, m.Detail, m.Took.Milliseconds())
+		fmt.Fprintf(w, "%6d ms  %-31s  %s\n", m.Took.Milliseconds(), m.Name, m.Detail)
 		if m.Ready {
 			return nil
 		}
