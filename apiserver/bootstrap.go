@@ -92,7 +92,7 @@ func dnsService(cidr netip.Prefix, to netip.AddrPort) *corev1.Service {
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: metav1.NamespaceSystem, Name: "kube-dns",
 			Labels: map[string]string{
-				"k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS", "kubernetes.io/cluster-service": "true",
+				"k8s-app": "kube-dns", "kubernetes.io/name": "DNS", "kubernetes.io/cluster-service": "true",
 			},
 		},
 		Spec: corev1.ServiceSpec{
