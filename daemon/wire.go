@@ -70,6 +70,13 @@ func (d *daemon) startRooms(ctx context.Context) error {
 	d.rooms.start("node API", func(ctx context.Context) error { return serveNode(ctx, d.node, agent.Handler()) })
 	d.rooms.start("node agent", agent.Run)
 	d.agent = agent
+	select {
+	case <-proxy.Ready():
+	case err := <-d.rooms.failed:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("the Service rules are not in the kernel yet: %w", ctx.Err())
+	}
 	d.steps.done("controllers, Service rules, DNS", resolver.Addr().String())
 	return nil
 }
