@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"manifest":       {},
 	"store":          {},
 	"e2e":            {},
+	"bench":          {"runtime/docker"},
 }
 
 // onlyIn lists what other people's packages one room alone may import, and why.

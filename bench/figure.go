@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// figure is one line of the budgets table.
+type figure struct {
+	Name string // for -only
+	What string
+	// Unit of Budget and of the samples; "×" for ratios.
+	Unit   string
+	Budget float64
+	// AtLeast is set where more is better.
+	AtLeast bool
+	// measure takes samples. The note says what the samples alone don't.
+	measure func(ctx context.Context, b *bench) (samples []float64, note string, err error)
+}
+
+// figures are all of them, in the order of the design's budgets.
+func figures() []figure {
+	return []figure{
+		{Name: "start", What: "start to API ready and node Ready, from nothing", Unit: "s", Budget: 1.5, measure: measureStart},
+		{Name: "pods", What: "apply to all Ready, 10 pods × 2 containers, to Docker alone", Unit: "×", Budget: 1.15, measure: measurePods},
+		{Name: "memory", What: "daemon's private memory, idle with the quick-start app", Unit: "MB", Budget: 110, measure: measureMemory},
+		{Name: "cpu", What: "daemon's CPU, idle with 10 pods, of one core", Unit: "%", Budget: 1, measure: measureCPU},
+		{Name: "services", What: "a Service change to the kernel, 1,000 Services present", Unit: "ms", Budget: 50, measure: measureServices},
+		{Name: "dns", What: "DNS answers for a Service name, to CoreDNS", Unit: "×", Budget: 1, AtLeast: true, measure: measureDNS},
+	}
+}
+
+// result is a figure with what was measured. Without samples it was skipped or failed, and the note says why.
+type result struct {
+	Name    string    `json:"name"`
+	What    string    `json:"what"`
+	Unit    string    `json:"unit"`
+	Budget  float64   `json:"budget"`
+	AtLeast bool      `json:"atLeast"`
+	Median  float64   `json:"median"`
+	Min     float64   `json:"min"`
+	Max     float64   `json:"max"`
+	Samples []float64 `json:"samples"`
+	Verdict string    `json:"verdict"`
+	Note    string    `json:"note,omitempty"`
+}
+
+func (f figure) result(samples []float64, note string) result {
+	r := result{Name: f.Name, What: f.What, Unit: f.Unit, Budget: f.Budget, AtLeast: f.AtLeast, Samples: samples, Note: note}
+	if len(samples) == 0 {
+		r.Verdict = "not measured"
+		return r
+	}
+	r.Median, r.Min, r.Max = median(samples), slices.Min(samples), slices.Max(samples)
+	r.Verdict = f.verdict(r.Median)
+	return r
+}
+
+// verdict says whether a median meets the budget, and by how much it misses it.
+func (f figure) verdict(median float64) string {
+	over := median/f.Budget - 1
+	if f.AtLeast {
+		over = 1 - median/f.Budget
+	}
+	if over <= 0 {
+		return "met"
+	}
+	return fmt.Sprintf("missed by %.0f %%", 100*over)
+}
+
+// median of an even number of samples is the mean of the middle two.
+func median(samples []float64) float64 {
+	sorted := slices.Sorted(slices.Values(samples))
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 0 {
+		return (sorted[middle-1] + sorted[middle]) / 2
+	}
+	return sorted[middle]
+}
+
+// ratios divides pair by pair.
+func ratios(of, to []float64) []float64 {
+	out := make([]float64, len(of))
+	for i := range of {
+		out[i] = of[i] / to[i]
+	}
+	return out
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// bench is what every figure works with.
+type bench struct {
+	binary string // kube-lite's, an absolute path
+	repo   string // its testdata is used
+	rounds int
+	// coreDNS is the binary of the DNS yardstick; empty: there is none.
+	coreDNS string
+	log     io.Writer // progress
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	rounds := flags.Int("rounds", 5, "rounds per figure, at least 1")
+	only := flags.String("only", "", "comma-separated `figures` to measure: "+strings.Join(names(figures()), ","))
+	jsonPath := flags.String("json", "", "write the samples as JSON to `FILE`; - prints them in place of the table")
+	binary := flags.String("kube-lite", "bin/kube-lite", "`PATH` of the binary to measure")
+	coreDNS := flags.String("coredns", "", "`PATH` of the CoreDNS to compare DNS with; without one DNS is skipped")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return err
+	}
+	chosen, err := choose(figures(), *only)
+	if err != nil {
+		return err
+	}
+	b, err := newBench(*binary, *coreDNS, max(1, *rounds))
+	if err != nil {
+		return err
+	}
+	machine, err := describe(ctx, b)
+	if err != nil {
+		return err
+	}
+	results, err := b.measure(ctx, chosen)
+	if e := write(report{machine, results}, *jsonPath); e != nil {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+// measure takes the figures one after the other. It goes on after one that fails, but not after ctx.
+func (b *bench) measure(ctx context.Context, chosen []figure) (results []result, err error) {
+	for _, f := range chosen {
+		fmt.Fprintf(b.log, "== %s: %s\n", f.Name, f.What)
+		samples, note, e := f.measure(ctx, b)
+		if errors.As(e, new(skipped)) {
+			fmt.Fprintln(b.log, "   skipped:", e)
+			note, e = e.Error(), nil
+		}
+		if e != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", f.Name, e))
+			note = "failed: " + e.Error()
+		}
+		results = append(results, f.result(samples, note))
+		if ctx.Err() != nil {
+			return results, err
+		}
+	}
+	return results, err
+}
+
+// say tells how a round went.
+func (b *bench) say(round, of int, format string, args ...any) {
+	fmt.Fprintf(b.log, "   %d/%d  %s\n", round, of, fmt.Sprintf(format, args...))
+}
+
+// skipped says why a figure cannot be had on this machine.
+type skipped string
+
+func (s skipped) Error() string { return string(s) }
+
+func names(list []figure) (out []string) {
+	for _, f := range list {
+		out = append(out, f.Name)
+	}
+	return out
+}
+
+// choose picks the figures that are named; none means all.
+func choose(all []figure, only string) ([]figure, error) {
+	if only == "" {
+		return all, nil
+	}
+	var chosen []figure
+	for name := range strings.SplitSeq(only, ",") {
+		at := slices.IndexFunc(all, func(f figure) bool { return f.Name == name })
+		if at < 0 {
+			return nil, fmt.Errorf("-only=%s: there is no such figure: use %s", name, strings.Join(names(all), ","))
+		}
+		chosen = append(chosen, all[at])
+	}
+	return chosen, nil
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+)
+
+// podCount is the design's: pods of two containers each.
+const podCount = 10
+
+// podRace has kube-lite and Docker alone start the same containers in turns.
+type podRace struct {
+	instance *instance
+	engine   *docker.Engine
+	manifest string
+	raw      rawPods
+}
+
+func measurePods(ctx context.Context, b *bench) (samples []float64, note string, err error) {
+	err = b.with(ctx, func(i *instance) error {
+		race, err := newPodRace(ctx, b, i)
+		if err != nil {
+			return err
+		}
+		defer race.engine.Close()
+		samples, note, err = race.run(ctx, b)
+		return err
+	})
+	return samples, note, err
+}
+
+func newPodRace(ctx context.Context, b *bench, i *instance) (*podRace, error) {
+	deployment, err := b.deployment(podCount)
+	if err != nil {
+		return nil, err
+	}
+	r := &podRace{instance: i}
+	if r.manifest, err = i.write(deployment); err != nil {
+		return nil, err
+	}
+	if r.engine, err = docker.Connect(ctx, "", nil); err != nil {
+		return nil, err
+	}
+	r.raw = rawPods{engine: r.engine, owner: i.name, network: docker.NetworkName(i.name), containers: declared(deployment)}
+	return r, nil
+}
+
+// run takes turns, and who begins changes: whoever comes second finds the machine warmer.
+func (r *podRace) run(ctx context.Context, b *bench) (samples []float64, note string, err error) {
+	if _, err := r.kubeLite(ctx); err != nil { // warms up, and tells the sandbox's image
+		return nil, "", err
+	}
+	var ours, theirs []float64
+	for round := 1; round <= b.rounds; round++ {
+		turns := []func(context.Context) error{
+			func(ctx context.Context) error { return appendTime(ctx, &theirs, r.docker) },
+			func(ctx context.Context) error { return appendTime(ctx, &ours, r.kubeLite) },
+		}
+		first := round % 2
+		if err := errors.Join(turns[first](ctx), turns[1-first](ctx)); err != nil {
+			return nil, "", err
+		}
+		last := len(ours) - 1
+		b.say(round, b.rounds, "kube-lite %.2f s, Docker alone %.2f s: × %.2f", ours[last], theirs[last], ours[last]/theirs[last])
+	}
+	return ratios(ours, theirs), fmt.Sprintf("medians: kube-lite %s s, Docker alone %s s", number(median(ours)), number(median(theirs))), nil
+}
+
+func appendTime(ctx context.Context, to *[]float64, turn func(context.Context) (time.Duration, error)) error {
+	took, err := turn(ctx)
+	*to = append(*to, took.Seconds())
+	return err
+}
+
+// kubeLite is the time from the command until all pods are seen Ready.
+func (r *podRace) kubeLite(ctx context.Context) (time.Duration, error) {
+	began := time.Now()
+	if err := r.instance.run(ctx, podCount, r.manifest); err != nil {
+		return 0, err
+	}
+	took := time.Since(began)
+	if err := r.learnPause(ctx); err != nil {
+		return 0, err
+	}
+	if _, err := r.instance.do(ctx, "delete", "-f", r.manifest, "--grace-period=1"); err != nil {
+		return 0, err
+	}
+	return took, awaitGone(ctx, r.engine, docker.InstanceLabel(r.instance.name))
+}
+
+// docker is the same by hand.
+func (r *podRace) docker(ctx context.Context) (time.Duration, error) {
+	began := time.Now()
+	err := r.raw.start(ctx, podCount)
+	took := time.Since(began)
+	return took, errors.Join(err, r.raw.remove())
+}
+
+// learnPause finds the image of kube-lite's sandboxes.
+func (r *podRace) learnPause(ctx context.Context) error {
+	labels := docker.InstanceLabel(r.instance.name)
+	labels["io.kubernetes.docker.type"] = "podsandbox"
+	sandboxes, err := r.engine.List(ctx, labels)
+	if err != nil {
+		return err
+	}
+	if len(sandboxes) != podCount {
+		return fmt.Errorf("%d pods are Ready, and Docker has %d sandboxes", podCount, len(sandboxes))
+	}
+	r.raw.pause = sandboxes[0].Image
+	return nil
+}
+
+// goneInterval is how often Docker is asked whether the containers are gone. No time is taken meanwhile.
+const goneInterval = 100 * time.Millisecond
+
+func awaitGone(ctx context.Context, engine *docker.Engine, labels map[string]string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		list, err := engine.List(ctx, labels)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d containers are still there: %w", len(list), ctx.Err())
+		case <-time.After(goneInterval):
+		}
+	}
+}
+
+// declared are the containers of a pod as Docker takes them.
+func declared(d *appsv1.Deployment) (out []docker.ContainerSpec) {
+	for _, c := range d.Spec.Template.Spec.Containers {
+		spec := docker.ContainerSpec{Name: c.Name, Image: c.Image, Entrypoint: c.Command, Cmd: c.Args}
+		for _, e := range c.Env {
+			spec.Env = append(spec.Env, e.Name+"="+e.Value)
+		}
+		out = append(out, spec)
+	}
+	return out
+}
