@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/urfave/cli/v2"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kube-lite/kube-lite/daemon"
 )
@@ -82,6 +85,32 @@ func newApp(e *env) *cli.App {
 	}
 	app.Commands = append(app.Commands, kubectlCommands(e)...)
 	return app
+}
+
+// onInstance is the action of a command that takes flags but no arguments, and
+// works on the instance that the global flags name.
+func onInstance(run func(*cli.Context, daemon.Config) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if err := noArguments(c); err != nil {
+			return err
+		}
+		cfg, err := configOf(c)
+		if err != nil {
+			return err
+		}
+		return run(c, cfg)
+	}
+}
+
+// clientOf connects to the instance's API as its admin. A request that takes
+// longer than limit fails; 0 means none.
+func clientOf(cfg daemon.Config, limit time.Duration) (kubernetes.Interface, error) {
+	rest, err := clientcmd.BuildConfigFromFlags("", cfg.KubeconfigPath())
+	if err != nil {
+		return nil, err
+	}
+	rest.Timeout = limit
+	return kubernetes.NewForConfig(rest)
 }
 
 // configOf reads the global flags.

@@ -8,6 +8,8 @@ import (
 	"github.com/urfave/cli/v2"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/kube-lite/kube-lite/daemon"
 )
 
 func kubeconfigCommand(e *env) *cli.Command {
@@ -17,14 +19,7 @@ func kubeconfigCommand(e *env) *cli.Command {
 		Description: "kubectl and every other client reach this instance with it:\n\n" +
 			"   kube-lite kubeconfig > kl.yaml && kubectl --kubeconfig kl.yaml get pods",
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "merge", Usage: "add the instance to your own kubeconfig instead ($KUBECONFIG or ~/.kube/config)"}},
-		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			cfg, err := configOf(c)
-			if err != nil {
-				return err
-			}
+		Action: onInstance(func(c *cli.Context, cfg daemon.Config) error {
 			config, err := clientcmd.LoadFromFile(cfg.KubeconfigPath())
 			if errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("the instance %q was never started: start it with \"kube-lite%s start\"", cfg.Name, nameArgument(cfg))
@@ -41,7 +36,7 @@ func kubeconfigCommand(e *env) *cli.Command {
 			}
 			_, err = e.stdout.Write(text)
 			return err
-		},
+		}),
 	}
 }
 

@@ -6,8 +6,6 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/urfave/cli/v2"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kube-lite/kube-lite/daemon"
 	"github.com/kube-lite/kube-lite/runtime"
@@ -24,14 +22,7 @@ func pruneCommand(e *env) *cli.Command {
 			&cli.BoolFlag{Name: "images", Usage: "also remove the images that no object refers to and no container uses"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "only say what would be removed"},
 		},
-		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			cfg, err := configOf(c)
-			if err != nil {
-				return err
-			}
+		Action: onInstance(func(c *cli.Context, cfg daemon.Config) error {
 			info, running, err := daemon.Lookup(cfg)
 			if err != nil {
 				return err
@@ -40,16 +31,12 @@ func pruneCommand(e *env) *cli.Command {
 				return cli.Exit(notRunning(cfg), exitFailed)
 			}
 			return e.prune(c.Context, cfg, info, c.Bool("images"), c.Bool("dry-run"))
-		},
+		}),
 	}
 }
 
 func (e *env) prune(ctx context.Context, cfg daemon.Config, info daemon.Info, images, dryRun bool) error {
-	rest, err := clientcmd.BuildConfigFromFlags("", cfg.KubeconfigPath())
-	if err != nil {
-		return fmt.Errorf("prune: %w", err)
-	}
-	client, err := kubernetes.NewForConfig(rest)
+	client, err := clientOf(cfg, 0)
 	if err != nil {
 		return fmt.Errorf("prune: %w", err)
 	}

@@ -19,14 +19,7 @@ func resetCommand(e *env) *cli.Command {
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask first"},
 			&cli.StringFlag{Name: "docker-host", Usage: "`ADDRESS` of the Docker engine (default: what the docker command uses)"},
 		},
-		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			cfg, err := configOf(c)
-			if err != nil {
-				return err
-			}
+		Action: onInstance(func(c *cli.Context, cfg daemon.Config) error {
 			cfg.DockerHost = c.String("docker-host")
 			if !c.Bool("yes") && !e.confirm(fmt.Sprintf("Remove the instance %q with all its pods, volumes and objects (%s)?", cfg.Name, cfg.DataDir)) {
 				return errors.New("reset: nothing was removed; say y, or give --yes")
@@ -36,7 +29,7 @@ func resetCommand(e *env) *cli.Command {
 			}
 			fmt.Fprintf(e.stdout, "the instance %q is gone\n", cfg.Name)
 			return nil
-		},
+		}),
 	}
 }
 

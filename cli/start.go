@@ -74,6 +74,9 @@ func start(ctx context.Context, cfg daemon.Config, flags []string, w io.Writer) 
 	if info, running, err := daemon.Lookup(cfg); err != nil {
 		return err
 	} else if running {
+		if info.Name != "" && info.Name != cfg.Name {
+			return fmt.Errorf("the data directory %s is in use by the instance %q (pid %d): choose another with --data-dir", cfg.DataDir, info.Name, info.PID)
+		}
 		return awaitOther(ctx, cfg, info, w)
 	}
 	began := time.Now()
@@ -210,8 +213,8 @@ func openLog(path string) (*os.File, error) {
 	return log, nil
 }
 
-// withTail adds the end of what was logged since offset. The file may have been
-// removed by now; the descriptor still reads it.
+// withTail adds the end of what was logged since offset, if that says more than
+// the error. The file may have been removed by now; the descriptor still reads it.
 func withTail(err error, log *os.File, offset int64) error {
 	end, seekErr := log.Seek(0, io.SeekEnd)
 	if seekErr != nil || end <= offset {
@@ -224,7 +227,21 @@ func withTail(err error, log *os.File, offset int64) error {
 	if int64(len(text)) < end-offset { // begin at a line
 		text = text[bytes.IndexByte(text, '\n')+1:]
 	}
-	return fmt.Errorf("%w\nthe end of its log:\n  %s", err, strings.ReplaceAll(strings.TrimSpace(string(text)), "\n", "\n  "))
+	if tail := strings.TrimSpace(string(text)); saysMore(tail, err) {
+		return fmt.Errorf("%w\nthe end of its log:\n  %s", err, strings.ReplaceAll(tail, "\n", "\n  "))
+	}
+	return err
+}
+
+// saysMore tells whether a log has more than the steps of a start that ended
+// with err.
+func saysMore(log string, err error) bool {
+	for line := range strings.Lines(strings.ReplaceAll(log, err.Error(), "")) {
+		if line = strings.TrimSpace(line); line != "" && line != "kube-lite:" && !strings.Contains(line, " level=INFO ") {
+			return true
+		}
+	}
+	return false
 }
 
 // nameArgument is what a user must add to name the instance.

@@ -11,8 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kube-lite/kube-lite/daemon"
 )
@@ -42,16 +40,9 @@ func statusCommand(e *env) *cli.Command {
 		Usage:       "say what runs, where it listens and how many pods it has",
 		Description: "The exit code is 0 when the daemon runs and 3 when it does not.",
 		Flags:       []cli.Flag{&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "json"}},
-		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
+		Action: onInstance(func(c *cli.Context, cfg daemon.Config) error {
 			if o := c.String("output"); o != "" && o != "json" {
 				return fmt.Errorf("status: --output %q: use json", o)
-			}
-			cfg, err := configOf(c)
-			if err != nil {
-				return err
 			}
 			info, running, err := daemon.Lookup(cfg)
 			if err != nil {
@@ -68,7 +59,7 @@ func statusCommand(e *env) *cli.Command {
 				return json.NewEncoder(e.stdout).Encode(s)
 			}
 			return s.print(e)
-		},
+		}),
 	}
 }
 
@@ -84,12 +75,7 @@ func statusOf(ctx context.Context, cfg daemon.Config, info daemon.Info) (status,
 		APIServer:     info.APIServer, DataDir: info.DataDir,
 		PodCIDR: info.PodCIDR, ServiceCIDR: info.ServiceCIDR, DockerVersion: info.Docker,
 	}
-	rest, err := clientcmd.BuildConfigFromFlags("", cfg.KubeconfigPath())
-	if err != nil {
-		return s, fmt.Errorf("status: %w", err)
-	}
-	rest.Timeout = statusLimit
-	client, err := kubernetes.NewForConfig(rest)
+	client, err := clientOf(cfg, statusLimit)
 	if err != nil {
 		return s, fmt.Errorf("status: %w", err)
 	}

@@ -14,15 +14,8 @@ func stopCommand(e *env) *cli.Command {
 		Name:        "stop",
 		Usage:       "stop the pods' containers and the daemon; objects and volumes stay",
 		Description: "\"kube-lite start\" brings the workloads back. To remove everything: \"kube-lite reset\".",
-		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			cfg, err := configOf(c)
-			if err != nil {
-				return err
-			}
-			err = daemon.Stop(e.ctx, cfg)
+		Action: onInstance(func(c *cli.Context, cfg daemon.Config) error {
+			err := daemon.Stop(e.ctx, cfg)
 			if errors.Is(err, daemon.ErrNotRunning) {
 				fmt.Fprintln(e.stdout, "kube-lite is not running")
 				return nil
@@ -32,6 +25,6 @@ func stopCommand(e *env) *cli.Command {
 			}
 			fmt.Fprintf(e.stdout, "kube-lite has stopped; its objects stay: \"kube-lite%s start\" brings the workloads back\n", nameArgument(cfg))
 			return nil
-		},
+		}),
 	}
 }
