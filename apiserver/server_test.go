@@ -181,6 +181,23 @@ func TestWhoMayAskWhat(t *testing.T) {
 	}
 }
 
+func TestTheAPIDescribesItself(t *testing.T) {
+	client := serve(t, t.TempDir()).admin(t).Discovery().RESTClient()
+	for path, want := range map[string]string{
+		"/openapi/v2":              `"io.k8s.api.apps.v1.Deployment"`,
+		"/openapi/v3":              "apis/apps/v1",
+		"/openapi/v3/apis/apps/v1": `"io.k8s.api.apps.v1.Deployment"`,
+		"/api/v1":                  `"pods/ephemeralcontainers"`,
+		"/livez":                   "ok",
+		"/readyz":                  "ok",
+	} {
+		body, err := client.Get().AbsPath(path).SetHeader("Accept", "application/json").DoRaw(t.Context())
+		if err != nil || !strings.Contains(string(body), want) {
+			t.Errorf("GET %s: %v, %d bytes without %s", path, err, len(body), want)
+		}
+	}
+}
+
 // Kinds without a controller are stored and shown as any API server would.
 func TestEveryServedKindCanBeListed(t *testing.T) {
 	s := serve(t, t.TempDir())
