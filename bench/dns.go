@@ -34,36 +34,60 @@ func measureDNS(ctx context.Context, b *bench) (samples []float64, note string, 
 			return err
 		}
 		defer peer.stop()
-		samples, note, err = race(ctx, b, netip.AddrPortFrom(i.gateway(), 53), peer.address, address)
+		samples, note, err = race(ctx, b, &dnsServer{address: netip.AddrPortFrom(i.gateway(), 53), pid: i.status.PID},
+			&dnsServer{address: peer.address, pid: peer.cmd.Process.Pid}, address)
 		return err
 	})
 	return samples, note, err
 }
 
+// dnsServer is one of the two that are compared.
+type dnsServer struct {
+	address netip.AddrPort
+	pid     int
+	// rates are queries per second, costs are microseconds of processor time per query; one of each per round.
+	rates, costs []float64
+}
+
 // race asks the two servers in turns for a name that has the given address; who is asked first changes.
-func race(ctx context.Context, b *bench, ours, theirs netip.AddrPort, want netip.Addr) (samples []float64, note string, err error) {
-	servers := [2]netip.AddrPort{ours, theirs}
-	var rates [2][]float64
-	for _, server := range servers {
-		if err := awaitAnswer(ctx, server, want); err != nil {
+func race(ctx context.Context, b *bench, ours, theirs *dnsServer, want netip.Addr) (samples []float64, note string, err error) {
+	servers := [2]*dnsServer{ours, theirs}
+	for _, s := range servers {
+		if err := awaitAnswer(ctx, s.address, want); err != nil {
 			return nil, "", err
 		}
+		if err := s.turn(ctx); err != nil { // warms up
+			return nil, "", err
+		}
+		s.rates, s.costs = nil, nil
 	}
-	for round := range b.rounds + 1 {
+	for round := 1; round <= b.rounds; round++ {
 		for turn := range servers {
-			who := (round + turn) % 2
-			rate, err := queriesPerSecond(ctx, servers[who], dnsTurn)
-			if err != nil {
+			if err := servers[(round+turn)%2].turn(ctx); err != nil {
 				return nil, "", err
 			}
-			if round > 0 { // the first warms up
-				rates[who] = append(rates[who], rate)
-			}
 		}
-		if round > 0 {
-			b.say(round, b.rounds, "kube-lite %.0f/s, CoreDNS %.0f/s: × %.2f", rates[0][round-1], rates[1][round-1], rates[0][round-1]/rates[1][round-1])
-		}
+		n := round - 1
+		b.say(round, b.rounds, "kube-lite %.0f/s (%.0f µs each), CoreDNS %.0f/s (%.0f µs each): × %.2f",
+			ours.rates[n], ours.costs[n], theirs.rates[n], theirs.costs[n], ours.rates[n]/theirs.rates[n])
 	}
-	note = fmt.Sprintf("medians: kube-lite %.0f/s, CoreDNS %.0f/s; %d clients, each of which waits for its answer", median(rates[0]), median(rates[1]), dnsClients)
-	return ratios(rates[0], rates[1]), note, nil
+	note = fmt.Sprintf("medians: kube-lite %.0f/s and %.0f µs of processor time each, CoreDNS %.0f/s and %.0f µs; %d clients, each of which waits for its answer",
+		median(ours.rates), median(ours.costs), median(theirs.rates), median(theirs.costs), dnsClients)
+	return ratios(ours.rates, theirs.rates), note, nil
+}
+
+// turn asks the server for a while.
+func (s *dnsServer) turn(ctx context.Context) error {
+	before, err := cpuTimes(s.pid)
+	if err != nil {
+		return err
+	}
+	answered, took, err := load(ctx, s.address, dnsTurn)
+	if err != nil {
+		return err
+	}
+	after, err := cpuTimes(s.pid)
+	s.rates = append(s.rates, float64(answered)/took.Seconds())
+	s.costs = append(s.costs, float64((after.own-before.own).Microseconds())/float64(answered))
+	return err
 }

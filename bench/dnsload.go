@@ -37,24 +37,24 @@ func query(name string) ([]byte, error) {
 	return message.Pack()
 }
 
-// queriesPerSecond has a server asked by dnsClients for d, each of which waits for its answer before it asks again.
-func queriesPerSecond(ctx context.Context, server netip.AddrPort, d time.Duration) (float64, error) {
+// load has a server asked by dnsClients for d, each of which waits for its answer before it asks again.
+func load(ctx context.Context, server netip.AddrPort, d time.Duration) (answered int64, took time.Duration, err error) {
 	packed, err := query(dnsName)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	var answered atomic.Int64
+	var sum atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
 	began := time.Now()
 	for range dnsClients {
 		group.Go(func() error {
 			n, err := ask(ctx, server, packed, began.Add(d))
-			answered.Add(n)
+			sum.Add(n)
 			return err
 		})
 	}
 	err = group.Wait()
-	return float64(answered.Load()) / time.Since(began).Seconds(), err
+	return sum.Load(), time.Since(began), err
 }
 
 // ask asks on a socket of its own until the time is over. Every answer is looked at, but not taken apart.
