@@ -102,14 +102,20 @@ type instance struct {
 
 // startInstance starts an instance beside the one that the tests share, for what would disturb the others. It is
 // removed when the test ends.
-func startInstance(t *testing.T, flags ...string) *instance {
+func startInstance(t *testing.T) *instance {
+	t.Helper()
+	return startInstanceOn(t, "")
+}
+
+// startInstanceOn starts one on an engine of the test's own.
+func startInstanceOn(t *testing.T, dockerHost string) *instance {
 	t.Helper()
 	i, err := newInstance()
 	if err != nil {
 		t.Fatal(err)
 	}
-	i.binary = cluster.binary
-	i.flags = append(i.flags, flags...)
+	i.binary, i.dockerHost = cluster.binary, dockerHost
+	i.flags = i.withEngine(i.flags...)
 	t.Cleanup(func() {
 		if err := i.remove(); err != nil {
 			t.Error(err)
