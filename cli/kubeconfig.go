@@ -48,6 +48,7 @@ func (e *env) merge(config *clientcmdapi.Config) error {
 	if err != nil {
 		return fmt.Errorf("kubeconfig: read your own: %w", err)
 	}
+	mine = mine.DeepCopy() // clientcmd looks for differences to what it has read
 	for name, cluster := range config.Clusters {
 		mine.Clusters[name] = cluster
 	}
