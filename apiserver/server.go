@@ -67,6 +67,7 @@ type Server struct {
 	loopback *rest.Config
 	client   kubernetes.Interface
 	shared   informers.SharedInformerFactory
+	openAPI  *openAPIV3
 }
 
 // New composes the server over cfg.Store. It binds nothing and starts nothing,
@@ -96,6 +97,7 @@ func New(cfg Config) (*Server, error) {
 	if err := s.installGroups(config); err != nil {
 		return nil, err
 	}
+	s.describeAPI(config)
 	return s, nil
 }
 
@@ -116,6 +118,7 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 	c.OpenAPIConfig.Info.Title = "Kubernetes"
 	c.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(generatedopenapi.GetOpenAPIDefinitions, namer)
 	c.OpenAPIV3Config.Info.Title = "Kubernetes"
+	c.SkipOpenAPIInstallation = true // see describeAPI
 
 	c.Authentication.Authenticator = newAuthenticator(s.cfg.PKI)
 	c.Authorization.Authorizer, c.RuleResolver = authorize()
