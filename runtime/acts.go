@@ -24,18 +24,14 @@ func (a *Agent) create(ctx context.Context, spec docker.ContainerSpec) (string, 
 	return id, nil
 }
 
-// startContainer starts a container and returns what Docker says of it then. Docker's
-// event may have had it read already.
+// startContainer starts a container and returns what Docker says of it then.
 func (a *Agent) startContainer(ctx context.Context, id string) (instance, error) {
-	err := a.engine.Start(ctx, id)
+	err := a.mirror.start(id, func() error { return a.engine.Start(ctx, id) })
 	if err != nil {
 		_, _ = a.mirror.refresh(ctx, id) // it says why
 		return instance{}, err
 	}
 	a.step("started")
-	if i, ok := a.mirror.get(id); ok && !i.StartedAt.IsZero() {
-		return i, nil
-	}
 	return a.mirror.refresh(ctx, id)
 }
 
@@ -59,7 +55,11 @@ func (a *Agent) stopContainer(s *podState, i instance, grace time.Duration) {
 	}
 	s.stops[i.ID] = deadline
 	a.tasks.start(func(ctx context.Context) {
-		if err := a.endContainer(ctx, i.ID, grace); err != nil && !docker.IsNotFound(err) && ctx.Err() == nil {
+		err := a.endContainer(ctx, i.ID, grace)
+		if err == nil || ctx.Err() != nil {
+			return // the event of its end tells the rest
+		}
+		if !docker.IsNotFound(err) && !docker.IsConflict(err) { // it is gone, or ended already
 			a.log.Warn("a container cannot be stopped", "pod", i.ref, "container", i.container, "error", err)
 		}
 		if _, err := a.mirror.refresh(ctx, i.ID); err != nil {

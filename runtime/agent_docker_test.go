@@ -41,32 +41,48 @@ type dockerRig struct {
 	ended  chan error
 }
 
-func newDockerRig(t testing.TB, subnet string) *dockerRig {
+func newDockerRig(t testing.TB) *dockerRig {
 	t.Helper()
 	engine, err := docker.Connect(t.Context(), "", nil)
 	if err != nil {
 		t.Skipf("needs Docker: %v", err)
 	}
 	unique := fmt.Sprintf("t%d-%d", os.Getpid(), time.Now().UnixNano()%1e6)
-	prefix := netip.MustParsePrefix(subnet)
 	r := &dockerRig{
 		t: t, engine: engine, client: fake.NewClientset(), image: "kube-lite-test/" + unique + ":actor",
 		opts: Options{
-			Instance: unique, NodeName: "node", Root: t.TempDir(), HostIP: prefix.Addr().Next(),
-			DNSServer: prefix.Addr().Next(), Log: slog.New(slog.NewTextHandler(&testWriter{t: t}, nil)),
+			Instance: unique, NodeName: "node", Root: t.TempDir(),
+			Log: slog.New(slog.NewTextHandler(&testWriter{t: t}, nil)),
 		},
 	}
 	t.Cleanup(r.cleanup)
-	err = engine.EnsureNetwork(t.Context(), docker.NetworkSpec{
-		Name: docker.NetworkName(unique), Bridge: "kl" + unique[len(unique)-8:], Subnet: prefix,
-		Gateway: prefix.Addr().Next(), Labels: docker.InstanceLabel(unique),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r.opts.HostIP = r.makeNetwork()
+	r.opts.DNSServer = r.opts.HostIP
 	importTestImage(t, engine, r.image)
 	r.start()
 	return r
+}
+
+// makeNetwork makes the instance's network somewhere in 10.231.0.0/16, where no other
+// run of the tests has one, and returns its gateway.
+func (r *dockerRig) makeNetwork() netip.Addr {
+	r.t.Helper()
+	for attempt := range 100 {
+		third := byte(os.Getpid() + attempt*37)
+		prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 231, third, 0}), 24)
+		err := r.engine.EnsureNetwork(r.t.Context(), docker.NetworkSpec{
+			Name: docker.NetworkName(r.opts.Instance), Bridge: "kl" + r.opts.Instance[len(r.opts.Instance)-8:], Subnet: prefix,
+			Gateway: prefix.Addr().Next(), Labels: docker.InstanceLabel(r.opts.Instance),
+		})
+		if err == nil {
+			return prefix.Addr().Next()
+		}
+		if !strings.Contains(err.Error(), "overlaps") {
+			r.t.Fatal(err)
+		}
+	}
+	r.t.Fatal("no free range for a network")
+	return netip.Addr{}
 }
 
 // testWriter logs to the test while it runs.
@@ -114,13 +130,15 @@ func (r *dockerRig) stop() {
 func (r *dockerRig) cleanup() {
 	r.stop()
 	ctx := context.Background()
-	left, err := r.engine.List(ctx, docker.InstanceLabel(r.opts.Instance))
-	if err != nil {
-		r.t.Error(err)
-	}
-	for _, c := range left {
-		if err := r.engine.Remove(ctx, c.ID); err != nil {
+	for _, labels := range []map[string]string{docker.InstanceLabel(r.opts.Instance), {benchLabel: r.opts.Instance}} {
+		left, err := r.engine.List(ctx, labels)
+		if err != nil {
 			r.t.Error(err)
+		}
+		for _, c := range left {
+			if err := r.engine.Remove(ctx, c.ID); err != nil {
+				r.t.Error(err)
+			}
 		}
 	}
 	if err := r.engine.RemoveNetwork(ctx, docker.NetworkName(r.opts.Instance)); err != nil {
@@ -277,14 +295,14 @@ func (r *dockerRig) noContainers() {
 }
 
 func TestPodRunsOnDockerFromDeclarationToDeletion(t *testing.T) {
-	r := newDockerRig(t, "10.231.1.0/24")
+	r := newDockerRig(t)
 	began := time.Now()
 	pod := r.create("web", r.container("one", "sleep"), r.container("two", "sleep"))
 	pod = r.await("web", "ready", ready)
 	t.Logf("ready after %v", time.Since(began))
 
 	t.Run("its status says so", func(t *testing.T) {
-		if pod.Status.Phase != v1.PodRunning || pod.Status.PodIP == "" || pod.Status.HostIP != "10.231.1.1" {
+		if pod.Status.Phase != v1.PodRunning || pod.Status.PodIP == "" || pod.Status.HostIP != r.opts.HostIP.String() {
 			t.Errorf("phase %s, podIP %q, hostIP %q", pod.Status.Phase, pod.Status.PodIP, pod.Status.HostIP)
 		}
 		for _, s := range pod.Status.ContainerStatuses {

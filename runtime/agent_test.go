@@ -326,3 +326,13 @@ func TestSandboxThatFailsIsTriedAgainWithoutCountingRestarts(t *testing.T) {
 		}
 	})
 }
+
+func TestPodStartAsksDockerOncePerContainer(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		before := r.engine.inspected()
+		r.pod("web", func(p *v1.Pod) { p.Spec.Containers = []v1.Container{app("one"), app("two")} })
+		if n := r.engine.inspected() - before; n != 3 {
+			t.Errorf("%d inspects for 3 containers", n)
+		}
+	})
+}

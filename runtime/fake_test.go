@@ -27,6 +27,7 @@ type fakeEngine struct {
 	made       int
 	log        []string // "start k8s_…", in order
 	pulls      []string
+	inspects   int
 
 	// What a test may set before the agent runs.
 	pull      func(ctx context.Context, ref string) error // nil: not found in the registry
@@ -178,6 +179,7 @@ func (f *fakeEngine) Remove(_ context.Context, id string) error {
 func (f *fakeEngine) Inspect(_ context.Context, id string) (docker.Container, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.inspects++
 	c, err := f.find(id)
 	if err != nil {
 		return docker.Container{}, err
@@ -272,6 +274,13 @@ func (f *fakeEngine) Load(_ context.Context, archive io.Reader) error {
 }
 
 // What follows is for tests: it does to Docker what others may do.
+
+// inspected is how many times a container was read.
+func (f *fakeEngine) inspected() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.inspects
+}
 
 // pulled are the images that were asked for, in order.
 func (f *fakeEngine) pulled() []string {

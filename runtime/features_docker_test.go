@@ -26,7 +26,7 @@ func (r *dockerRig) finished(name string) *v1.Pod {
 }
 
 func TestPodsOnDockerHaveWhatTheyDeclare(t *testing.T) {
-	r := newDockerRig(t, "10.231.10.0/24")
+	r := newDockerRig(t)
 	ctx := t.Context()
 	cm := &v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "cm"}, Data: map[string]string{"color": "red"}}
 	if _, err := r.client.CoreV1().ConfigMaps("default").Create(ctx, cm, metav1.CreateOptions{}); err != nil {
@@ -54,7 +54,7 @@ func TestPodsOnDockerHaveWhatTheyDeclare(t *testing.T) {
 		job("named", func(p *v1.Pod) {
 			p.Spec.Hostname = "me"
 			c := r.container("one", "host=me", "file=/etc/hosts=me", "file=/etc/resolv.conf=search default.svc.cluster.local",
-				"file=/etc/resolv.conf=nameserver 10.231.10.1", "env=COLOR=red", "env=URL=http://named/red", "file=/etc/hosts=$(IP)", "host=$(SELF)")
+				"file=/etc/resolv.conf=nameserver "+r.opts.DNSServer.String(), "env=COLOR=red", "env=URL=http://named/red", "file=/etc/hosts=$(IP)", "host=$(SELF)")
 			c.Env = []v1.EnvVar{
 				{Name: "COLOR", ValueFrom: &v1.EnvVarSource{ConfigMapKeyRef: &v1.ConfigMapKeySelector{LocalObjectReference: v1.LocalObjectReference{Name: "cm"}, Key: "color"}}},
 				{Name: "NAME", ValueFrom: &v1.EnvVarSource{FieldRef: &v1.ObjectFieldSelector{FieldPath: "metadata.name"}}},

@@ -32,8 +32,9 @@ type mirror struct {
 
 	mu         sync.Mutex // guards what follows
 	containers map[string]*entry
-	seq        uint64 // orders reads of the engine
-	synced     bool   // a full list was read since the stream was opened
+	seq        uint64              // orders reads of the engine
+	starting   map[string]struct{} // IDs that we start right now, and read ourselves then
+	synced     bool                // a full list was read since the stream was opened
 }
 
 // entry is a container and the time it was read, on the clock of mirror.seq.
@@ -49,7 +50,7 @@ func newMirror(e containerEngine, instanceName string, log *slog.Logger) *mirror
 		linked:     func(bool, error) {},
 		dirty:      workqueue.NewTyped[string](),
 		relist:     make(chan struct{}, 1),
-		containers: map[string]*entry{},
+		containers: map[string]*entry{}, starting: map[string]struct{}{},
 	}
 }
 
@@ -87,11 +88,34 @@ func (m *mirror) Disconnected(err error) {
 
 // Event implements docker.Watcher.
 func (m *mirror) Event(e docker.Event) {
-	if e.Action == "destroy" {
+	switch e.Action {
+	case "destroy":
 		m.forget(e.ID)
 		return
+	case "start":
+		m.mu.Lock()
+		_, ours := m.starting[e.ID]
+		m.mu.Unlock()
+		if ours {
+			return
+		}
 	}
 	m.dirty.Add(e.ID)
+}
+
+// start runs the start of a container, after which the caller reads it: the event that
+// comes meanwhile need not. An engine that starts thirty containers has better to do
+// than to answer twice for each.
+func (m *mirror) start(id string, start func() error) error {
+	m.mu.Lock()
+	m.starting[id] = struct{}{}
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		delete(m.starting, id)
+		m.mu.Unlock()
+	}()
+	return start()
 }
 
 // ready tells whether the mirror shows all that Docker has.

@@ -101,7 +101,7 @@ func TestErrorsTellWhatIsWrong(t *testing.T) {
 func TestContainersShareTheSandboxsNetworkAndCanBeCreatedBeforeItRuns(t *testing.T) {
 	d := newDockerTest(t)
 	ctx := t.Context()
-	if err := d.EnsureNetwork(ctx, d.network("10.231.2.0/24")); err != nil {
+	if err := d.EnsureNetwork(ctx, d.network(2)); err != nil {
 		t.Fatal(err)
 	}
 	sandbox := d.spec("sandbox")
@@ -121,7 +121,7 @@ func TestContainersShareTheSandboxsNetworkAndCanBeCreatedBeforeItRuns(t *testing
 			t.Fatal(err)
 		}
 	}
-	if addr := d.inspect(owner).Addrs[d.unique]; !d.network("10.231.2.0/24").Subnet.Contains(addr) {
+	if addr := d.inspect(owner).Addrs[d.unique]; !d.network(2).Subnet.Contains(addr) {
 		t.Errorf("the sandbox has %v", addr)
 	}
 	if addrs := d.inspect(id).Addrs; len(addrs) > 0 {
@@ -132,7 +132,7 @@ func TestContainersShareTheSandboxsNetworkAndCanBeCreatedBeforeItRuns(t *testing
 func TestTakenHostPortIsRecognised(t *testing.T) {
 	d := newDockerTest(t)
 	ctx := t.Context()
-	if err := d.EnsureNetwork(ctx, d.network("10.231.3.0/24")); err != nil {
+	if err := d.EnsureNetwork(ctx, d.network(3)); err != nil {
 		t.Fatal(err)
 	}
 	port := []Port{{Container: 80, Host: 28231, Protocol: "tcp"}}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
+	"time"
 
 	"github.com/docker/docker/api/types/network"
 )
@@ -64,14 +66,41 @@ func (e *Engine) Network(ctx context.Context, name string) (spec NetworkSpec, ok
 	return spec, true, nil
 }
 
-// RemoveNetwork removes a network; one that is gone is no error.
+// An engine gives the endpoint of a container that was removed free a moment later.
+const (
+	endpointTries = 10
+	endpointPause = 200 * time.Millisecond
+)
+
+// RemoveNetwork removes a network; one that is gone is no error. One that a container
+// uses is not removed.
 func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
 	ctx, cancel := bounded(ctx, RemoveTimeout)
 	defer cancel()
-	if err := e.cli.NetworkRemove(ctx, name); err != nil && !IsNotFound(err) {
-		return failure(err, "remove network %s", name)
+	for try := 1; ; try++ {
+		err := e.cli.NetworkRemove(ctx, name)
+		switch {
+		case err == nil || IsNotFound(err):
+			return nil
+		case !strings.Contains(err.Error(), "has active endpoints"):
+			return failure(err, "remove network %s", name)
+		case e.hasMembers(ctx, name):
+			return failure(err, "remove network %s", name)
+		case try == endpointTries:
+			return failure(err, "remove network %s (no container uses it: restart Docker, which forgets such endpoints)", name)
+		}
+		select {
+		case <-ctx.Done():
+			return failure(ctx.Err(), "remove network %s", name)
+		case <-time.After(endpointPause):
+		}
 	}
-	return nil
+}
+
+// hasMembers tells whether a container is attached to a network.
+func (e *Engine) hasMembers(ctx context.Context, name string) bool {
+	found, err := e.cli.NetworkInspect(ctx, name, network.InspectOptions{})
+	return err == nil && len(found.Containers) > 0
 }
 
 func (e *Engine) createNetwork(ctx context.Context, spec NetworkSpec) error {

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -9,7 +10,7 @@ import (
 func TestNetworkIsMadeReusedAndRemoved(t *testing.T) {
 	d := newDockerTest(t)
 	ctx := t.Context()
-	want := d.network("10.231.4.0/24")
+	want := d.network(4)
 	for range 2 {
 		if err := d.EnsureNetwork(ctx, want); err != nil {
 			t.Fatal(err)
@@ -34,12 +35,12 @@ func TestNetworkIsMadeReusedAndRemoved(t *testing.T) {
 
 func TestNetworkOfSomebodyElseIsLeftAlone(t *testing.T) {
 	d := newDockerTest(t)
-	theirs := d.network("10.231.8.0/24")
+	theirs := d.network(8)
 	theirs.Labels = nil
 	if err := d.EnsureNetwork(t.Context(), theirs); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.EnsureNetwork(t.Context(), d.network("10.231.8.0/24")); err == nil || !strings.Contains(err.Error(), "not this instance's") {
+	if err := d.EnsureNetwork(t.Context(), d.network(8)); err == nil || !strings.Contains(err.Error(), "not this instance's") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -47,20 +48,20 @@ func TestNetworkOfSomebodyElseIsLeftAlone(t *testing.T) {
 func TestNetworkThatDiffersIsMadeAnewUnlessItIsInUse(t *testing.T) {
 	d := newDockerTest(t)
 	ctx := t.Context()
-	if err := d.EnsureNetwork(ctx, d.network("10.231.5.0/24")); err != nil {
+	if err := d.EnsureNetwork(ctx, d.network(5)); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.EnsureNetwork(ctx, d.network("10.231.6.0/24")); err != nil {
+	if err := d.EnsureNetwork(ctx, d.network(6)); err != nil {
 		t.Fatal(err)
 	}
-	if got, _, _ := d.Network(ctx, d.unique); got.Subnet.String() != "10.231.6.0/24" {
+	if got, _, _ := d.Network(ctx, d.unique); got.Subnet != d.network(6).Subnet {
 		t.Errorf("subnet %s", got.Subnet)
 	}
 	spec := d.spec("user")
 	spec.Network = d.unique
 	d.run(spec)
-	err := d.EnsureNetwork(ctx, d.network("10.231.7.0/24"))
-	if err == nil || !strings.Contains(err.Error(), "subnet 10.231.6.0/24 in place of 10.231.7.0/24") {
+	err := d.EnsureNetwork(ctx, d.network(7))
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("subnet %s in place of %s", d.network(6).Subnet, d.network(7).Subnet)) {
 		t.Errorf("in use: %v", err)
 	}
 }

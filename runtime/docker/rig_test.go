@@ -111,9 +111,10 @@ func (d *dockerTest) inspect(id string) Container {
 	return c
 }
 
-// network is the spec of the test's own network.
-func (d *dockerTest) network(subnet string) NetworkSpec {
-	prefix := netip.MustParsePrefix(subnet)
+// network is the spec of the test's own network: the nth of its ranges, none of which
+// another run of the tests is likely to use.
+func (d *dockerTest) network(n int) NetworkSpec {
+	prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 232, byte(os.Getpid()), byte(16 * n)}), 28)
 	return NetworkSpec{
 		Name: d.unique, Bridge: "kt" + d.unique[len(d.unique)-6:], Subnet: prefix, Gateway: prefix.Addr().Next(), Labels: d.labels,
 	}
