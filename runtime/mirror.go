@@ -93,14 +93,21 @@ func (m *mirror) Event(e docker.Event) {
 		m.forget(e.ID)
 		return
 	case "start":
-		m.mu.Lock()
-		_, ours := m.starting[e.ID]
-		m.mu.Unlock()
-		if ours {
+		if m.knowsStart(e.ID) {
 			return
 		}
 	}
 	m.dirty.Add(e.ID)
+}
+
+// knowsStart tells that the event of a start has nothing to say: the container was read
+// since, or will be.
+func (m *mirror) knowsStart(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ours := m.starting[id]
+	e := m.containers[id]
+	return ours || e != nil && e.Running()
 }
 
 // start runs the start of a container, after which the caller reads it: the event that

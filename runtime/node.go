@@ -34,10 +34,11 @@ type node struct {
 	facts hostFacts
 	check chan struct{} // Docker came or went
 
+	written time.Time // when the status was; only run's goroutine looks
+
 	mu      sync.Mutex // guards what follows
 	down    error      // why Docker cannot be used; nil when it can
 	version string     // Docker's
-	written time.Time
 }
 
 func newNode(a *Agent) *node {
@@ -141,7 +142,9 @@ func (n *node) create(ctx context.Context) error {
 	found, err := nodes.Get(ctx, wanted.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		n.status(&wanted.Status)
-		_, err = nodes.Create(ctx, wanted, metav1.CreateOptions{})
+		if _, err = nodes.Create(ctx, wanted, metav1.CreateOptions{}); err == nil {
+			n.written = time.Now()
+		}
 		return err
 	}
 	if err != nil {
