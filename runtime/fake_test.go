@@ -68,7 +68,10 @@ func (f *fakeEngine) Info(ctx context.Context) (docker.Info, error) {
 	return docker.Info{Version: "20.10.24"}, f.Ping(ctx)
 }
 
-func (f *fakeEngine) Create(_ context.Context, spec docker.ContainerSpec) (string, error) {
+func (f *fakeEngine) Create(ctx context.Context, spec docker.ContainerSpec) (string, error) {
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.down {
@@ -91,7 +94,10 @@ func (f *fakeEngine) Create(_ context.Context, spec docker.ContainerSpec) (strin
 	return id, nil
 }
 
-func (f *fakeEngine) Start(_ context.Context, id string) error {
+func (f *fakeEngine) Start(ctx context.Context, id string) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c, err := f.find(id)
@@ -149,7 +155,10 @@ func (f *fakeEngine) Stop(ctx context.Context, id string, grace time.Duration) e
 	return nil
 }
 
-func (f *fakeEngine) Kill(_ context.Context, id, _ string) error {
+func (f *fakeEngine) Kill(ctx context.Context, id, _ string) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c, err := f.find(id)
@@ -161,7 +170,10 @@ func (f *fakeEngine) Kill(_ context.Context, id, _ string) error {
 	return nil
 }
 
-func (f *fakeEngine) Remove(_ context.Context, id string) error {
+func (f *fakeEngine) Remove(ctx context.Context, id string) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c, err := f.find(id)
@@ -176,7 +188,10 @@ func (f *fakeEngine) Remove(_ context.Context, id string) error {
 	return nil
 }
 
-func (f *fakeEngine) Inspect(_ context.Context, id string) (docker.Container, error) {
+func (f *fakeEngine) Inspect(ctx context.Context, id string) (docker.Container, error) {
+	if ctx.Err() != nil {
+		return docker.Container{}, ctx.Err()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.inspects++
@@ -189,7 +204,10 @@ func (f *fakeEngine) Inspect(_ context.Context, id string) (docker.Container, er
 	return out, nil
 }
 
-func (f *fakeEngine) List(_ context.Context, labels map[string]string) ([]docker.Container, error) {
+func (f *fakeEngine) List(ctx context.Context, labels map[string]string) ([]docker.Container, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.down {

@@ -32,6 +32,8 @@ type rig struct {
 	events *eventList
 	agent  *Agent
 	end    func()
+	cancel func()
+	step   func(act string) // called after each act of the agent
 }
 
 // inBubble runs a test with a running agent. The image "app:1" is there.
@@ -59,11 +61,16 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	agent.recorder = r.events
+	agent.step = func(act string) {
+		if r.step != nil {
+			r.step(act)
+		}
+	}
 	ctx, cancel := context.WithCancel(r.t.Context())
 	factory.Start(ctx.Done())
 	ended := make(chan error, 1)
 	go func() { ended <- agent.Run(ctx) }()
-	r.agent = agent
+	r.agent, r.cancel = agent, cancel
 	r.end = func() {
 		cancel()
 		if err := <-ended; err != nil {
