@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"golang.org/x/sync/errgroup"
@@ -29,6 +30,9 @@ type mirror struct {
 	linked  func(connected bool, err error)
 	dirty   workqueue.TypedInterface[string] // IDs of containers to read again
 	relist  chan struct{}
+	doubts  chan struct{} // something could not be read
+	// retryAfter is how long after a doubt everything is read again.
+	retryAfter time.Duration
 
 	mu         sync.Mutex // guards what follows
 	containers map[string]*entry
@@ -50,6 +54,8 @@ func newMirror(e containerEngine, instanceName string, log *slog.Logger) *mirror
 		linked:     func(bool, error) {},
 		dirty:      workqueue.NewTyped[string](),
 		relist:     make(chan struct{}, 1),
+		doubts:     make(chan struct{}, 1),
+		retryAfter: unavailableRetry,
 		containers: map[string]*entry{}, starting: map[string]struct{}{},
 	}
 }
@@ -240,28 +246,45 @@ func (m *mirror) refreshLoop(ctx context.Context) {
 		}
 		if _, err := m.refresh(ctx, id); err != nil && !docker.IsNotFound(err) && ctx.Err() == nil {
 			m.log.Warn("a container cannot be read", "container", id, "error", err)
+			m.doubt()
 		}
 		m.dirty.Done(id)
 	}
 }
 
-// relistLoop reads everything whenever the stream was opened anew. If that fails
-// the stream fails too, and is opened again.
+// relistLoop reads everything whenever the stream was opened anew, and again some
+// time after something could not be read: the engine may answer slowly while its
+// stream stands, and then no event would tell.
 func (m *mirror) relistLoop(ctx context.Context) {
+	var retry <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-m.doubts:
+			retry = time.After(m.retryAfter)
+			continue
+		case <-retry:
 		case <-m.relist:
 		}
+		retry = nil
 		if err := m.resync(ctx); err != nil {
 			if ctx.Err() == nil {
 				m.log.Warn("containers cannot be listed", "error", err)
 				m.linked(false, err)
 			}
+			m.doubt()
 			continue
 		}
 		m.linked(true, nil)
+	}
+}
+
+// doubt has everything read again, though not at once.
+func (m *mirror) doubt() {
+	select {
+	case m.doubts <- struct{}{}:
+	default: // one is waiting already
 	}
 }
 
