@@ -26,15 +26,22 @@ func (a *Agent) terminate(ctx context.Context, pod *v1.Pod, s *podState, have []
 		}
 		a.stopContainer(s, i, a.graceLeft(pod))
 	}
-	a.report(pod, s, have, plan{finished: len(containers) == 0})
+	if !s.ended {
+		a.report(pod, s, have, plan{finished: len(containers) == 0})
+	}
 	if len(containers) > 0 {
 		return a.again(s.stopsDue())
 	}
-	// The status that says how it ended is computed; the containers may go.
+	// Only the containers know how they ended: they go when the API knows it too.
+	s.ended = true
+	ref := s.ref
+	if !a.statuses.flush(ref.uid, func() { a.workers.poke(ref) }) {
+		return verdict{}
+	}
 	if a.removeAll(ctx, have) || !a.removePodDir(s) {
 		return verdict{after: cleanRetry}
 	}
-	a.statuses.remove(refOf(pod))
+	a.statuses.remove(ref)
 	return verdict{}
 }
 

@@ -84,7 +84,7 @@ func TestLastStatusIsWrittenBeforeThePodGoes(t *testing.T) {
 		r.pod("web", nil)
 		r.delete("web", 30)
 		r.wantState("web", "app", "gone")
-		if s := last.Status; s.Phase != v1.PodSucceeded || s.ContainerStatuses[0].State.Terminated == nil {
+		if s := last.Status; s.Phase != v1.PodSucceeded || s.ContainerStatuses[0].State.Terminated == nil || s.ContainerStatuses[0].State.Terminated.Reason != "Completed" {
 			t.Errorf("the last status is %+v", s)
 		}
 	})

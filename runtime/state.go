@@ -26,6 +26,8 @@ type podState struct {
 	projected map[string]fileSet
 	// prepared says that the Pod's directories and files exist.
 	prepared bool
+	// ended says that the status which tells how a deleted Pod ended was reported.
+	ended bool
 	// last is the Pod as last seen, for the grace period and the events of its end.
 	last *v1.Pod
 }

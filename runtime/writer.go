@@ -45,6 +45,8 @@ type reported struct {
 	want    v1.PodStatus
 	remove  bool    // delete the object once the status is written
 	written *v1.Pod // the API's last answer
+	said    bool    // the API has want
+	wake    func()  // called once, when it has
 }
 
 func newStatuses(client kubernetes.Interface, lister func(podRef) *v1.Pod, log *slog.Logger, step func(string)) *statuses {
@@ -79,15 +81,32 @@ func (s *statuses) set(ref podRef, want v1.PodStatus) {
 		s.pods[ref.uid] = r
 	}
 	before := r.want
-	r.want = want
+	same := equality.Semantic.DeepEqual(before, want)
+	if !same {
+		r.want, r.said = want, false
+	}
 	s.mu.Unlock()
 	switch {
-	case equality.Semantic.DeepEqual(before, want):
+	case same:
 	case urgent(before, want):
 		s.queue.Add(ref.uid)
 	default:
 		s.queue.AddAfter(ref.uid, statusPause)
 	}
+}
+
+// flush tells whether the API has the Pod's last status. If not it is written now, and
+// wake is called when that is done.
+func (s *statuses) flush(uid types.UID, wake func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.pods[uid]
+	if r == nil || r.said {
+		return true
+	}
+	r.wake = wake
+	s.queue.Add(uid)
+	return false
 }
 
 // remove has the object deleted after its last status is written.
@@ -106,9 +125,13 @@ func (s *statuses) remove(ref podRef) {
 // forget drops a Pod that the API does not know any more.
 func (s *statuses) forget(uid types.UID) {
 	s.mu.Lock()
+	r := s.pods[uid]
 	delete(s.pods, uid)
 	s.mu.Unlock()
 	s.queue.Forget(uid)
+	if r != nil && r.wake != nil {
+		r.wake()
+	}
 }
 
 // urgent tells that somebody waits for this change.
@@ -172,13 +195,32 @@ func (s *statuses) write(ctx context.Context, uid types.UID) error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	r.written = answer
-	s.mu.Unlock()
+	s.wrote(uid, now.want, answer)
 	if !now.remove {
 		return nil
 	}
 	return s.delete(ctx, now.ref)
+}
+
+// wrote notes what the API has, and wakes who waits for it.
+func (s *statuses) wrote(uid types.UID, want v1.PodStatus, answer *v1.Pod) {
+	s.mu.Lock()
+	r := s.pods[uid]
+	if r == nil {
+		s.mu.Unlock()
+		return
+	}
+	r.written = answer
+	r.said = equality.Semantic.DeepEqual(r.want, want)
+	wake := r.wake
+	if r.said {
+		r.wake = nil
+	}
+	said := r.said
+	s.mu.Unlock()
+	if said && wake != nil {
+		wake()
+	}
 }
 
 // base is the newest known version of the object: a conflict tells if there is a newer.
