@@ -66,7 +66,7 @@ func (f figure) verdict(median float64) string {
 	if over <= 0 {
 		return "met"
 	}
-	return fmt.Sprintf("missed by %.0f %%", 100*over)
+	return fmt.Sprintf("missed by %.1f %%", 100*over)
 }
 
 // median of an even number of samples is the mean of the middle two.

@@ -30,9 +30,9 @@ func TestAVerdictSaysByHowMuchABudgetIsMissed(t *testing.T) {
 		want   string
 	}{
 		{atMost, 50, "met"},
-		{atMost, 60, "missed by 20 %"},
+		{atMost, 60, "missed by 20.0 %"},
 		{atLeast, 2.5, "met"},
-		{atLeast, 1.5, "missed by 25 %"},
+		{atLeast, 1.5, "missed by 25.0 %"},
 	} {
 		if got := c.f.verdict(c.median); got != c.want {
 			t.Errorf("%v against a budget of %v (at least: %v): %q, want %q", c.median, c.f.Budget, c.f.AtLeast, got, c.want)
