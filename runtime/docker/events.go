@@ -19,7 +19,7 @@ const (
 // Event says that something happened to a container.
 type Event struct {
 	ID     string
-	Action string // create, start, die, oom, pause, unpause, destroy, …
+	Action string // start, die, oom, pause, unpause or destroy
 	Labels map[string]string
 	Time   time.Time
 	// ExitCode is the exit code of action die.
@@ -86,10 +86,10 @@ func (e *Engine) watchOnce(ctx context.Context, labels map[string]string, w Watc
 }
 
 // watchedActions are those that change a container's state. Filtering in the
-// engine keeps exec probes and attach from waking us.
+// engine keeps exec probes and attach from waking us; who creates a container knows it.
 var watchedActions = []events.Action{
-	events.ActionCreate, events.ActionStart, events.ActionDie, events.ActionOOM,
-	events.ActionPause, events.ActionUnPause, events.ActionDestroy, events.ActionRename,
+	events.ActionStart, events.ActionDie, events.ActionOOM,
+	events.ActionPause, events.ActionUnPause, events.ActionDestroy,
 }
 
 func sinceArg(t time.Time) string {
