@@ -48,14 +48,17 @@ func (e *env) merge(config *clientcmdapi.Config) error {
 	if err != nil {
 		return fmt.Errorf("kubeconfig: read your own: %w", err)
 	}
-	mine = mine.DeepCopy() // clientcmd looks for differences to what it has read
+	// clientcmd writes an entry back to the file that it came from: these are to go to the user's.
 	for name, cluster := range config.Clusters {
+		cluster.LocationOfOrigin = ""
 		mine.Clusters[name] = cluster
 	}
 	for name, user := range config.AuthInfos {
+		user.LocationOfOrigin = ""
 		mine.AuthInfos[name] = user
 	}
 	for name, context := range config.Contexts {
+		context.LocationOfOrigin = ""
 		mine.Contexts[name] = context
 	}
 	if mine.CurrentContext == "" {

@@ -33,7 +33,7 @@ users: [{name: me, user: {token: secret}}]
 			}
 			e := &env{stdout: io.Discard}
 			for _, server := range []string{"https://127.0.0.1:6443", "https://127.0.0.1:6444"} { // the port has moved
-				if err := e.merge(instanceConfig(server)); err != nil {
+				if err := e.merge(instanceConfig(t, server)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -54,11 +54,21 @@ users: [{name: me, user: {token: secret}}]
 	}
 }
 
-func instanceConfig(server string) *clientcmdapi.Config {
+// instanceConfig is read from a file, as the instance's is.
+func instanceConfig(t *testing.T, server string) *clientcmdapi.Config {
+	t.Helper()
 	config := clientcmdapi.NewConfig()
 	config.Clusters["kube-lite"] = &clientcmdapi.Cluster{Server: server}
 	config.AuthInfos["kube-lite"] = &clientcmdapi.AuthInfo{Token: "admin"}
 	config.Contexts["kube-lite"] = &clientcmdapi.Context{Cluster: "kube-lite", AuthInfo: "kube-lite"}
 	config.CurrentContext = "kube-lite"
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, path); err != nil {
+		t.Fatal(err)
+	}
+	config, err := clientcmd.LoadFromFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return config
 }

@@ -15,10 +15,10 @@ func TestFailedStartShowsTheLogOnlyIfItSaysMore(t *testing.T) {
 		logged string
 		shown  bool
 	}{
-		"nothing":                {"", false},
-		"steps and the error":    {steps + "kube-lite: " + failure.Error() + "\n", false},
-		"a warning":              {steps + "time=2026-01-01T00:00:00Z level=WARN msg=\"disk is slow\"\nkube-lite: " + failure.Error() + "\n", true},
-		"a panic":                {steps + "panic: runtime error\n\ngoroutine 1 [running]:\n", true},
+		"nothing":             {"", false},
+		"steps and the error": {steps + "kube-lite: " + failure.Error() + "\n", false},
+		"a warning":           {steps + "time=2026-01-01T00:00:00Z level=WARN msg=\"disk is slow\"\nkube-lite: " + failure.Error() + "\n", true},
+		"a panic":             {steps + "panic: runtime error\n\ngoroutine 1 [running]:\n", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			const earlier = "panic: in another start\n"
