@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/docker/go-units"
@@ -21,6 +22,7 @@ func pruneCommand(e *env) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "images", Usage: "also remove the images that no object refers to and no container uses"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "only say what would be removed"},
+			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask before images are removed"},
 		},
 		Action: onInstance(func(c *cli.Context, cfg daemon.Config) error {
 			info, running, err := daemon.Lookup(cfg)
@@ -30,39 +32,55 @@ func pruneCommand(e *env) *cli.Command {
 			if !running {
 				return cli.Exit(notRunning(cfg), exitFailed)
 			}
-			return e.prune(c.Context, cfg, info, c.Bool("images"), c.Bool("dry-run"))
+			return e.prune(c.Context, cfg, info.DockerHost, c.Bool("yes"), runtime.PruneOptions{
+				Instance: cfg.Name, Root: cfg.DataDir, Images: c.Bool("images"), DryRun: c.Bool("dry-run"),
+			})
 		}),
 	}
 }
 
-func (e *env) prune(ctx context.Context, cfg daemon.Config, info daemon.Info, images, dryRun bool) error {
+// prune asks before it removes images: they are the engine's, and what no object
+// of this instance refers to may still be what somebody built this morning.
+func (e *env) prune(ctx context.Context, cfg daemon.Config, dockerHost string, yes bool, opts runtime.PruneOptions) error {
 	client, err := clientOf(cfg, 0)
 	if err != nil {
 		return fmt.Errorf("prune: %w", err)
 	}
-	engine, err := docker.Connect(ctx, info.DockerHost, cfg.Log)
+	engine, err := docker.Connect(ctx, dockerHost, cfg.Log)
 	if err != nil {
 		return err
 	}
 	defer engine.Close()
-	done, err := runtime.Prune(ctx, engine, client, runtime.PruneOptions{
-		Instance: cfg.Name, Root: cfg.DataDir, Images: images, DryRun: dryRun,
-	})
-	verb, total := "removed", int64(0)
-	if dryRun {
-		verb = "would remove"
+	run := func(opts runtime.PruneOptions) error {
+		done, err := runtime.Prune(ctx, engine, client, opts)
+		e.printPruned(done, opts.DryRun)
+		if err != nil {
+			return fmt.Errorf("prune: %w", err)
+		}
+		return nil
 	}
+	if opts.Images && !opts.DryRun && !yes {
+		preview := opts
+		preview.DryRun = true
+		if err := run(preview); err != nil {
+			return err
+		}
+		if !e.confirm("Remove all of this? Images of others on this engine may be among it.") {
+			return errors.New("prune: nothing was removed; say y, or give --yes")
+		}
+	}
+	return run(opts)
+}
+
+func (e *env) printPruned(done []runtime.Pruned, dryRun bool) {
+	remove, free := "removed", "freed"
+	if dryRun {
+		remove, free = "would remove", "would free"
+	}
+	var total int64
 	for _, p := range done {
-		fmt.Fprintf(e.stdout, "%s %s %s (%s)\n", verb, p.Kind, p.Name, units.HumanSize(float64(p.Bytes)))
+		fmt.Fprintf(e.stdout, "%s %s %s (%s)\n", remove, p.Kind, p.Name, units.HumanSize(float64(p.Bytes)))
 		total += p.Bytes
 	}
-	if err != nil {
-		return fmt.Errorf("prune: %w", err)
-	}
-	if dryRun {
-		fmt.Fprintf(e.stdout, "would free %s\n", units.HumanSize(float64(total)))
-	} else {
-		fmt.Fprintf(e.stdout, "freed %s\n", units.HumanSize(float64(total)))
-	}
-	return nil
+	fmt.Fprintf(e.stdout, "%s %s\n", free, units.HumanSize(float64(total)))
 }

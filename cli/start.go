@@ -88,7 +88,7 @@ func start(ctx context.Context, cfg daemon.Config, flags []string, w io.Writer) 
 	if err != nil {
 		if made {
 			_ = os.Remove(cfg.LogPath())
-			_ = os.Remove(cfg.DataDir) // only when nothing else is in it
+			_ = daemon.RemoveEmpty(cfg)
 		}
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -108,7 +109,7 @@ func removeFiles(cfg Config, log *slog.Logger) error {
 			return fmt.Errorf("data directory: %w", err)
 		}
 	}
-	err := os.Remove(cfg.DataDir)
+	err := RemoveEmpty(cfg)
 	if errors.Is(err, syscall.ENOTEMPTY) {
 		log.Warn("the data directory holds files of others and stays", "path", cfg.DataDir)
 		return nil
@@ -117,6 +118,16 @@ func removeFiles(cfg Config, log *slog.Logger) error {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	return nil
+}
+
+// RemoveEmpty removes the data directory, and the default root above it, unless
+// something is in them.
+func RemoveEmpty(cfg Config) error {
+	err := os.Remove(cfg.DataDir)
+	if filepath.Dir(cfg.DataDir) == DefaultRoot {
+		_ = os.Remove(DefaultRoot) // another instance may be in it
+	}
+	return err
 }
 
 // OldSuffix names the log of the start before.

@@ -288,7 +288,10 @@ func TestPruneFreesDisk(t *testing.T) {
 	if !strings.Contains(images(), unused) {
 		t.Error("without --images it removed an image")
 	}
-	if got := i.run(t, "", "prune", "--images"); got.code != 0 || !regexp.MustCompile(`(?m)^freed [1-9].*MB$`).MatchString(got.stdout) {
+	if got := i.run(t, "n\n", "prune", "--images"); got.code != 1 || !strings.Contains(got.stderr, "nothing was removed") {
+		t.Errorf("prune --images that is told no: exit code %d: %s", got.code, got.stderr)
+	}
+	if got := i.run(t, "y\n", "prune", "--images"); got.code != 0 || !regexp.MustCompile(`(?m)^freed [1-9].*MB$`).MatchString(got.stdout) {
 		t.Errorf("--images: exit code %d: %s%s", got.code, got.stdout, got.stderr)
 	}
 	if left := images(); strings.Contains(left, unused) || !strings.Contains(left, "kube-lite-test/tool:latest") {
