@@ -45,7 +45,7 @@ func (a *Agent) podNamed(namespace, name string) (*corev1.Pod, bool) {
 
 // runningContainer finds the container of a Pod that has a process to talk to.
 func (a *Agent) runningContainer(namespace, pod string, uid types.UID, container string) (string, bool) {
-	id, err := a.containerID(namespace, pod, uid, container, false)
+	id, err := a.containerID(namespace, pod, uid, container)
 	if err != nil {
 		return "", false
 	}
