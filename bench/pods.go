@@ -14,6 +14,10 @@ import (
 // podCount is the design's: pods of two containers each.
 const podCount = 10
 
+// turnPause is how long the machine rests before a turn: the kernel takes the namespaces of the turn before apart when
+// Docker has forgotten them already, and whoever comes next would pay for it.
+const turnPause = 2 * time.Second
+
 // podRace has kube-lite and Docker alone start the same containers in turns.
 type podRace struct {
 	instance *instance
@@ -73,6 +77,9 @@ func (r *podRace) run(ctx context.Context, b *bench) (samples []float64, note st
 }
 
 func appendTime(ctx context.Context, to *[]float64, turn func(context.Context) (time.Duration, error)) error {
+	if err := sleep(ctx, turnPause); err != nil {
+		return err
+	}
 	took, err := turn(ctx)
 	*to = append(*to, took.Seconds())
 	return err
