@@ -44,8 +44,8 @@ func TestOpenAPIDocumentsAreListedWithATagToCacheThemBy(t *testing.T) {
 			t.Errorf("GET %s with an old tag answers %s to %q", path, stale.Status, stale.Header.Get("Location"))
 		}
 	}
-	if documentsTag() != documentsTag() {
-		t.Error("the tag is another one each time")
+	if one, again := documentsTag(), documentsTag(); one != again {
+		t.Errorf("the tag is another one each time: %s, then %s", one, again)
 	}
 }
 
