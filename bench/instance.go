@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -71,13 +72,16 @@ func (b *bench) newInstance() (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	network := rand.IntN(40) // beside the defaults, so that an instance in everyday use is not in the way
+	pods, services, err := freeRanges()
+	if err != nil {
+		return nil, err
+	}
 	return &instance{
 		name: fmt.Sprintf("bench-%05x", rand.IntN(1<<20)), binary: b.binary, repo: b.repo, scratch: scratch,
 		flags: []string{
 			fmt.Sprintf("--api-port=%d", port),
-			fmt.Sprintf("--pod-cidr=10.%d.0.0/16", 200+network),
-			fmt.Sprintf("--service-cidr=10.%d.0.0/16", 100+network),
+			"--pod-cidr=" + pods.String(),
+			"--service-cidr=" + services.String(),
 		},
 	}, nil
 }
@@ -93,6 +97,29 @@ func (b *bench) with(ctx context.Context, use func(*instance) error) (err error)
 		return err
 	}
 	return use(i)
+}
+
+// freeRanges are beside the defaults, so that an instance in everyday use is not in the way, and clear of every network
+// that this machine has an address in.
+func freeRanges() (pods, services netip.Prefix, err error) {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return pods, services, err
+	}
+	const ranges = 40
+	first := rand.IntN(ranges)
+	for n := range ranges {
+		network := byte((first + n) % ranges)
+		pods = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 200 + network}), 16)
+		services = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 100 + network}), 16)
+		if !slices.ContainsFunc(addresses, func(a net.Addr) bool {
+			used, err := netip.ParsePrefix(a.String())
+			return err == nil && (used.Overlaps(pods) || used.Overlaps(services))
+		}) {
+			return pods, services, nil
+		}
+	}
+	return pods, services, errors.New("every range from 10.200.0.0/16 to 10.239.0.0/16 is in use: reset instances that are not needed")
 }
 
 func freePort() (int, error) {
