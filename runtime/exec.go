@@ -17,7 +17,7 @@ import (
 
 // serveExec runs the query's command in a container.
 func (s *streamer) serveExec(w http.ResponseWriter, r *http.Request) {
-	c, ok := s.openSession(w, r, "container not found (%q)")
+	c, ok := s.openSession(w, r, "container not found (%q)", s.running)
 	if !ok {
 		return
 	}
@@ -36,7 +36,7 @@ func (s *streamer) serveExec(w http.ResponseWriter, r *http.Request) {
 
 // serveAttach connects to the main process of a container.
 func (s *streamer) serveAttach(w http.ResponseWriter, r *http.Request) {
-	c, ok := s.openSession(w, r, "container %q not found in pod")
+	c, ok := s.openSession(w, r, "container %q not found in pod", s.attachable)
 	if !ok {
 		return
 	}
@@ -62,8 +62,17 @@ type commandSession struct {
 	id                  string // Docker's
 }
 
+// findFunc returns the Docker ID of a Pod's container, and whether it will do.
+type findFunc func(namespace, pod string, uid types.UID, container string) (string, bool)
+
+// attachable finds a container that runs, or whose output waits for its client.
+func (s *streamer) attachable(namespace, pod string, uid types.UID, container string) (string, bool) {
+	id, ok := s.running(namespace, pod, uid, container)
+	return id, ok || s.holds(id)
+}
+
 // openSession reads a request and finds its container, or answers with the reason.
-func (s *streamer) openSession(w http.ResponseWriter, r *http.Request, notFound string) (*commandSession, bool) {
+func (s *streamer) openSession(w http.ResponseWriter, r *http.Request, notFound string, find findFunc) (*commandSession, bool) {
 	opts, err := remotecommand.NewOptions(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -77,7 +86,7 @@ func (s *streamer) openSession(w http.ResponseWriter, r *http.Request, notFound 
 		http.Error(w, "pod does not exist", http.StatusNotFound)
 		return nil, false
 	}
-	id, ok := s.running(r.PathValue("namespace"), c.pod, types.UID(c.uid), c.container)
+	id, ok := find(r.PathValue("namespace"), c.pod, types.UID(c.uid), c.container)
 	if !ok {
 		http.Error(w, fmt.Sprintf(notFound, c.container), http.StatusInternalServerError)
 		return nil, false
@@ -107,7 +116,11 @@ func (c *commandSession) exec(ctx context.Context, command []string, in io.Reade
 }
 
 func (c *commandSession) attach(ctx context.Context, in io.Reader, out, err io.WriteCloser, resize <-chan remotecommand.TerminalSize) error {
-	return c.unlessGone(c.engine.Attach(ctx, c.id, c.streams(in, out, err, resize)))
+	streams := c.streams(in, out, err, resize)
+	if h := c.take(c.id); h != nil {
+		return c.unlessGone(c.attachHeld(ctx, h, streams))
+	}
+	return c.unlessGone(c.engine.Attach(ctx, c.id, streams))
 }
 
 // unlessGone is the error, if there is still someone to tell it to: the streaming

@@ -24,6 +24,45 @@ func TestAttach(t *testing.T) {
 					t.Errorf("got %q and %q, %v", out.String(), errs.String(), err)
 				}
 			})
+			t.Run("begins with what a container for one session has said", func(t *testing.T) {
+				id := r.startHeld(t, "spoke", docker.ContainerSpec{Stdin: true, StdinOnce: true}, "say", "to out", "to err")
+				if _, err := r.engine.Wait(t.Context(), id); err != nil {
+					t.Fatal(err)
+				}
+				for _, want := range [][2]string{{"to out\n", "to err\n"}, {"", ""}} { // and only the first session does
+					var out, errs bytes.Buffer
+					err := d.session(t.Context(), t, r, "/attach/default/web/spoke", nil,
+						remotecommand.StreamOptions{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs})
+					if err != nil || out.String() != want[0] || errs.String() != want[1] {
+						t.Errorf("got %q and %q, %v; want %q", out.String(), errs.String(), err, want)
+					}
+				}
+			})
+			t.Run("leaves out what a client has read in the log", func(t *testing.T) {
+				id := r.startHeld(t, "read", docker.ContainerSpec{Stdin: true, StdinOnce: true}, "say", "to out", "to err")
+				if _, err := r.engine.Wait(t.Context(), id); err != nil {
+					t.Fatal(err)
+				}
+				resp, leave := r.open(t, "/containerLogs/default/web/read?stream=Stdout") // a part is not the whole
+				_, _ = io.Copy(io.Discard, resp.Body)
+				leave()
+				r.streamer.shown(id, int64(len("to ")), 0)
+				var out, errs bytes.Buffer
+				err := d.session(t.Context(), t, r, "/attach/default/web/read", nil,
+					remotecommand.StreamOptions{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs})
+				if err != nil || out.String() != "out\n" || errs.String() != "to err\n" {
+					t.Errorf("got %q and %q, %v", out.String(), errs.String(), err)
+				}
+			})
+			t.Run("gives a held container its input", func(t *testing.T) {
+				r.startHeld(t, "heldcat", docker.ContainerSpec{Stdin: true, StdinOnce: true}, "cat")
+				var out, errs bytes.Buffer
+				err := d.session(t.Context(), t, r, "/attach/default/web/heldcat", nil,
+					remotecommand.StreamOptions{Stdin: strings.NewReader("hello\n"), Stdout: &out, Stderr: &errs})
+				if err != nil || out.String() != "hello\n" || errs.String() != "eof\n" {
+					t.Errorf("got %q and %q, %v", out.String(), errs.String(), err)
+				}
+			})
 			t.Run("leaves the input open for the next session", func(t *testing.T) { testSecondAttach(t, r, d) })
 			t.Run("gives the terminal the client's size", func(t *testing.T) {
 				r.start(t, "terminal", docker.ContainerSpec{TTY: true, Stdin: true}, "size")

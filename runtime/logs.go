@@ -49,12 +49,22 @@ func (s *streamer) serveLogs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer log.Close()
-	s.sendLog(w, r, log, opts)
+	out, errs := s.sendLog(w, r, log, opts)
+	if whole(opts) {
+		s.shown(id, out, errs)
+	}
+}
+
+// whole tells whether the answer was all that the container has written so far.
+func whole(o *corev1.PodLogOptions) bool {
+	return !o.Follow && !o.Timestamps && o.Stream == nil && o.TailLines == nil && o.LimitBytes == nil &&
+		o.SinceSeconds == nil && o.SinceTime == nil
 }
 
 // sendLog sends the log as it comes. If it breaks off so does the connection: the
-// end of the answer would look like the end of the log.
-func (s *streamer) sendLog(w http.ResponseWriter, r *http.Request, log *docker.LogStream, opts *corev1.PodLogOptions) {
+// end of the answer would look like the end of the log. It returns how many bytes of
+// each stream it sent.
+func (s *streamer) sendLog(w http.ResponseWriter, r *http.Request, log *docker.LogStream, opts *corev1.PodLogOptions) (stdout, stderr int64) {
 	w.Header().Set("Content-Type", "text/plain")
 	w.WriteHeader(http.StatusOK)
 	_ = http.NewResponseController(w).Flush() // a follower learns at once that it follows
@@ -62,9 +72,10 @@ func (s *streamer) sendLog(w http.ResponseWriter, r *http.Request, log *docker.L
 	if opts.Follow {
 		out.flush = http.NewResponseController(w).Flush
 	}
-	err := log.Copy(out, out)
+	outCount, errCount := &countWriter{Writer: out}, &countWriter{Writer: out}
+	err := log.Copy(outCount, errCount)
 	if err == nil || errors.Is(err, errLimitReached) {
-		return
+		return outCount.n, errCount.n
 	}
 	if r.Context().Err() == nil {
 		s.log.Warn("a container's log breaks off", "path", r.URL.Path, "error", err)

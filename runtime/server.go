@@ -59,9 +59,9 @@ type streamer struct {
 	engine *docker.Engine
 	// pod returns the Pod as last seen, with its status.
 	pod func(namespace, name string) (*corev1.Pod, bool)
-	// running returns the Docker ID of a Pod's container, if it runs; an empty uid
-	// means whichever Pod of that name exists, sandboxName means the sandbox.
-	running func(namespace, pod string, uid types.UID, container string) (string, bool)
+	// running returns the Docker ID of a Pod's container and whether it runs; an empty
+	// uid means whichever Pod of that name exists, sandboxName means the sandbox.
+	running findFunc
 	log     *slog.Logger
 	mux     *http.ServeMux
 
@@ -70,6 +70,7 @@ type streamer struct {
 	mu      sync.Mutex // guards what follows; work grows from nothing only under it
 	closed  bool
 	cancels map[*context.CancelCauseFunc]struct{} // one per session
+	held    map[string]*held                      // by container ID
 }
 
 var (
@@ -78,10 +79,10 @@ var (
 )
 
 func newStreamer(engine *docker.Engine, pod func(namespace, name string) (*corev1.Pod, bool),
-	running func(namespace, pod string, uid types.UID, container string) (string, bool), log *slog.Logger) *streamer {
+	running findFunc, log *slog.Logger) *streamer {
 	s := &streamer{
 		engine: engine, pod: pod, running: running, log: log,
-		mux: http.NewServeMux(), cancels: map[*context.CancelCauseFunc]struct{}{},
+		mux: http.NewServeMux(), cancels: map[*context.CancelCauseFunc]struct{}{}, held: map[string]*held{},
 	}
 	s.mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", s.serveLogs)
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
@@ -108,6 +109,11 @@ func (s *streamer) run(ctx context.Context) error {
 	for cancel := range s.cancels {
 		(*cancel)(errStopping)
 	}
+	for _, h := range s.held {
+		h.forget.Stop()
+		h.output.Close()
+	}
+	clear(s.held)
 	s.mu.Unlock()
 	s.work.Wait()
 	return nil

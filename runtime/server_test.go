@@ -132,6 +132,21 @@ func (r *streamRig) importTalker(t *testing.T) {
 // sandbox.
 func (r *streamRig) start(t *testing.T, name string, spec docker.ContainerSpec, args ...string) string {
 	t.Helper()
+	return r.startAfter(t, func(string) {}, name, spec, args...)
+}
+
+// startHeld runs talker with its output held for the first client.
+func (r *streamRig) startHeld(t *testing.T, name string, spec docker.ContainerSpec, args ...string) string {
+	t.Helper()
+	return r.startAfter(t, func(id string) {
+		if err := r.streamer.hold(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}, name, spec, args...)
+}
+
+func (r *streamRig) startAfter(t *testing.T, before func(id string), name string, spec docker.ContainerSpec, args ...string) string {
+	t.Helper()
 	spec.Name = fmt.Sprintf("k8s_%s_%s_%d", name, r.pod.UID, time.Now().UnixNano())
 	spec.Image, spec.Cmd, spec.Network = r.image, args, "none"
 	spec.Labels = docker.InstanceLabel(string(r.pod.UID))
@@ -144,6 +159,7 @@ func (r *streamRig) start(t *testing.T, name string, spec docker.ContainerSpec, 
 			t.Error(err)
 		}
 	})
+	before(id)
 	if err := r.engine.Start(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
