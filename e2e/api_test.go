@@ -1,0 +1,70 @@
+package e2e
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// listening finds the local address of each TCP and UDP socket of a process in what ss prints.
+var listening = regexp.MustCompile(`(?m)^\S+\s+\S+\s+\S+\s+(\S+:\d+)\s.*pid=(\d+),`)
+
+func TestTheDaemonListensOnLocalhostAndItsBridgeOnly(t *testing.T) {
+	pid := fmt.Sprint(cluster.status(t)["pid"])
+	gateway := netip.MustParsePrefix(cluster.flag("pod-cidr")).Addr().Next().String()
+	api := cluster.flag("api-port")
+	want := map[string]bool{
+		"tcp 127.0.0.1:" + api: true, "tcp " + gateway + ":" + api: true,
+		"tcp " + gateway + ":53": true, "udp " + gateway + ":53": true,
+	}
+	seen := map[string]bool{}
+	for _, protocol := range []string{"tcp", "udp"} {
+		out, err := output("ss", "-H", "-n", "-l", "-p", "--"+protocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range listening.FindAllStringSubmatch(out, -1) {
+			if match[2] == pid {
+				seen[protocol+" "+match[1]] = true
+			}
+		}
+	}
+	for address := range want {
+		if !seen[address] {
+			t.Errorf("the daemon does not listen on %s", address)
+		}
+	}
+	for address := range seen {
+		if !want[address] {
+			t.Errorf("the daemon listens on %s, where others may reach it", address)
+		}
+	}
+}
+
+func TestAPodReachesTheAPIServer(t *testing.T) {
+	ns := newNamespace(t, "api")
+	for _, name := range []string{"kubernetes.default.svc", "kubernetes.default.svc.cluster.local"} {
+		got := ns.must(t, "run", "ask", "-i", "--rm", "--quiet", "--restart=Never", "--image=gihyodocker/fundamental:0.1.0",
+			"--", "curl", "--silent", "--show-error", "--insecure", "--max-time", "10", "https://"+name+"/livez")
+		if got != "ok" {
+			t.Errorf("https://%s/livez answers %q in a pod, want ok", name, got)
+		}
+	}
+}
+
+// kubectl before 1.31, and behind proxies that know no WebSocket, speaks SPDY.
+func TestExecOverSPDY(t *testing.T) {
+	t.Setenv("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false")
+	ns := newNamespace(t, "spdy")
+	ns.must(t, "run", "server", "--image=kube-lite-test/tool:latest", "--image-pull-policy=Never", "--", "sleep")
+	ns.must(t, "wait", "--for=condition=Ready", "pod/server", "--timeout=60s")
+	got := cluster.run(t, "over SPDY\n", ns.args([]string{"exec", "-i", "server", "--", "/tool", "cat"})...)
+	if got.code != 0 || got.stdout != "over SPDY\n" {
+		t.Errorf("exec -i of cat: exit code %d, %q: %s", got.code, got.stdout, got.stderr)
+	}
+	if got := ns.run(t, "exec", "server", "--", "/tool", "exit", "7"); got.code != 7 || !strings.Contains(got.stderr, "exit code 7") {
+		t.Errorf("exec of exit 7: exit code %d: %s", got.code, got.stderr)
+	}
+}
