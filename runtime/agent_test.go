@@ -110,6 +110,24 @@ func TestDockerdRestartBringsPodsBack(t *testing.T) {
 	})
 }
 
+// dockerd that is told to stop closes its socket, then ends the containers while its
+// event stream still stands.
+func TestNothingIsRestartedByADockerdThatIsStopping(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.pod("web", nil)
+		r.engine.mu.Lock()
+		r.engine.closing = true
+		r.engine.mu.Unlock()
+		r.engine.exit("k8s_app_web_ns_uid-web_0", 143)
+		r.settle()
+		r.engine.crash()
+		r.after(15 * time.Second)
+		r.engine.recover()
+		r.after(15 * time.Second)
+		r.wantState("web", "app", "running 1") // one restart counted for one restart
+	})
+}
+
 func nodeReady(node *v1.Node) v1.NodeCondition {
 	for _, c := range node.Status.Conditions {
 		if c.Type == v1.NodeReady {

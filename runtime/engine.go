@@ -12,6 +12,7 @@ import (
 // its containers in memory. Its methods are documented there.
 type engine interface {
 	Ping(ctx context.Context) error
+	Accepts(ctx context.Context) error
 	Info(ctx context.Context) (docker.Info, error)
 	containerEngine
 	imageEngine

@@ -24,6 +24,7 @@ type fakeEngine struct {
 	images     map[string]docker.Image // by reference
 	watchers   map[*fakeWatch]struct{}
 	down       bool
+	closing    bool // answers, but takes no new connection
 	made       int
 	log        []string // "start k8s_…", in order
 	pulls      []string
@@ -59,6 +60,15 @@ func (f *fakeEngine) Ping(context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.down {
+		return errFakeDown
+	}
+	return nil
+}
+
+func (f *fakeEngine) Accepts(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closing {
 		return errFakeDown
 	}
 	return nil
@@ -342,7 +352,7 @@ func (f *fakeEngine) crash() {
 func (f *fakeEngine) recover() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.down = false
+	f.down, f.closing = false, false
 }
 
 // names are the containers there are, with their status.

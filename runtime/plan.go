@@ -33,6 +33,15 @@ type plan struct {
 	backoff []backoff
 }
 
+// startsAgain tells whether something that ran before is to run again.
+func (p plan) startsAgain() bool {
+	again := p.sandbox.ID == "" && p.sandboxAttempt > 0
+	for _, s := range p.start {
+		again = again || s.attempt > 0
+	}
+	return again
+}
+
 // starting is one container to start.
 type starting struct {
 	container *v1.Container

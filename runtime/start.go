@@ -39,6 +39,13 @@ func (a *Agent) start(ctx context.Context, pod *v1.Pod, s *podState, p plan) (wa
 	if until, held := s.held(sandboxName, a.now()); held && p.sandbox.ID == "" {
 		return until
 	}
+	if p.startsAgain() {
+		// A container that an ending engine took along would be started, ended and
+		// counted once more.
+		if err := a.engine.Accepts(ctx); err != nil {
+			return a.sandboxFailed(pod, s, err)
+		}
+	}
 	run := &pipeline{agent: a, pod: pod, state: s, plan: p, running: make(chan struct{})}
 	if err := run.beginSandbox(ctx); err != nil {
 		return a.sandboxFailed(pod, s, err)

@@ -62,6 +62,18 @@ func (e *Engine) Ping(ctx context.Context) error {
 	return nil
 }
 
+// Accepts asks whether the engine takes new connections. One that is shutting down
+// does not, though it answers on those it has, and ends its containers meanwhile.
+func (e *Engine) Accepts(ctx context.Context) error {
+	ctx, cancel := bounded(ctx, PingTimeout)
+	defer cancel()
+	conn, err := e.cli.Dialer()(ctx)
+	if err != nil {
+		return unreachable(e.host, err)
+	}
+	return conn.Close()
+}
+
 // check refuses an engine that does not answer or is too old.
 func (e *Engine) check(ctx context.Context) error {
 	ctx, cancel := bounded(ctx, ConnectTimeout)
