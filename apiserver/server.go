@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
@@ -49,9 +51,6 @@ type Config struct {
 	// ServiceCIDR is the range of ClusterIPs. Its first address is the
 	// Service default/kubernetes, its tenth kube-system/kube-dns.
 	ServiceCIDR netip.Prefix
-	// Address is where clients reach the server, such as 127.0.0.1:6443. It is
-	// what /api advertises; the listeners are given to Run.
-	Address netip.AddrPort
 	// DialNode opens a connection to the node agent's HTTP server (logs, exec,
 	// attach, port-forward). There is one node, so it needs no name.
 	DialNode func(ctx context.Context) (net.Conn, error)
@@ -68,6 +67,7 @@ type Server struct {
 	client   kubernetes.Interface
 	shared   informers.SharedInformerFactory
 	openAPI  *openAPIV3
+	address  atomic.Value // string: the first listener's, known when Run is called
 }
 
 // New composes the server over cfg.Store. It binds nothing and starts nothing,
@@ -108,7 +108,8 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 	c.EffectiveVersion = effectiveVersion()
 	c.LoopbackClientConfig = s.loopback
 	c.LegacyAPIGroupPrefixes = sets.NewString(genericapiserver.DefaultLegacyAPIPrefix)
-	c.ExternalAddress = s.cfg.Address.String()
+	c.ExternalAddress = "127.0.0.1:0" // required, and replaced by what follows
+	c.DiscoveryAddresses = s
 	c.LongRunningFunc = genericfilters.BasicLongRunningRequestCheck(
 		sets.NewString("watch", "proxy"),
 		sets.NewString("attach", "exec", "proxy", "log", "portforward"))
@@ -146,10 +147,12 @@ func (s *Server) Informers() informers.SharedInformerFactory { return s.shared }
 // Run serves TLS on the listeners, and memory, until ctx ends. It closes the
 // listeners. A server runs once.
 func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
+	joined := joinListeners(listeners)
+	s.address.Store(joined.Addr().String())
 	prepared := s.generic.PrepareRun()
 	prepared.ShutdownTimeout = shutdownGrace
 	prepared.SecureServingInfo = &genericapiserver.SecureServingInfo{
-		Listener: joinListeners(listeners),
+		Listener: joined,
 		Cert:     s.cfg.PKI.serving,
 		ClientCA: s.cfg.PKI.clientCA,
 	}
@@ -167,6 +170,13 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 		return fmt.Errorf("apiserver: serve: %w", err)
 	}
 	return nil
+}
+
+// ServerAddressByClientCIDRs is discovery.Addresses: /api tells every client the
+// first listener's address.
+func (s *Server) ServerAddressByClientCIDRs(net.IP) []metav1.ServerAddressByClientCIDR {
+	address, _ := s.address.Load().(string)
+	return []metav1.ServerAddressByClientCIDR{{ClientCIDR: "0.0.0.0/0", ServerAddress: address}}
 }
 
 // WaitReady returns when /readyz answers ok, or with ctx's error and the last

@@ -49,7 +49,7 @@ func serve(t *testing.T, dir string) *testServer {
 	}
 	addr := netip.MustParseAddrPort(listener.Addr().String())
 	server, err := New(Config{
-		Store: db, PKI: pki, ServiceCIDR: testCIDR, Address: addr,
+		Store: db, PKI: pki, ServiceCIDR: testCIDR,
 		DialNode: func(context.Context) (net.Conn, error) { return nil, io.ErrUnexpectedEOF },
 	})
 	if err != nil {
@@ -182,8 +182,10 @@ func TestWhoMayAskWhat(t *testing.T) {
 }
 
 func TestTheAPIDescribesItself(t *testing.T) {
-	client := serve(t, t.TempDir()).admin(t).Discovery().RESTClient()
+	s := serve(t, t.TempDir())
+	client := s.admin(t).Discovery().RESTClient()
 	for path, want := range map[string]string{
+		"/api":                     `"serverAddress":"` + s.addr.String() + `"`,
 		"/openapi/v2":              `"io.k8s.api.apps.v1.Deployment"`,
 		"/openapi/v3":              "apis/apps/v1",
 		"/openapi/v3/apis/apps/v1": `"io.k8s.api.apps.v1.Deployment"`,

@@ -31,7 +31,6 @@ func (d *daemon) openServer() error {
 		Store:       d.store,
 		PKI:         d.pki,
 		ServiceCIDR: d.settings.ServiceCIDR,
-		Address:     netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(DefaultAPIPort)),
 		DialNode:    d.node.Dial,
 		Log:         d.cfg.Log,
 	})

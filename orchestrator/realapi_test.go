@@ -51,7 +51,7 @@ func cluster(t testing.TB) kubernetes.Interface {
 	fatal(t, err)
 	address := netip.MustParseAddrPort(listener.Addr().String())
 	server, err := apiserver.New(apiserver.Config{
-		Store: db, PKI: pki, ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"), Address: address,
+		Store: db, PKI: pki, ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
 		DialNode: func(context.Context) (net.Conn, error) { return nil, io.ErrUnexpectedEOF },
 	})
 	fatal(t, err)
