@@ -89,7 +89,7 @@ func (o observation) containersReady(s v1.PodStatus) v1.PodCondition {
 	switch {
 	case s.Phase == v1.PodSucceeded:
 		return condition(v1.ContainersReady, false, "PodCompleted", "")
-	case s.Phase == v1.PodFailed:
+	case s.Phase == v1.PodFailed || o.failure != nil:
 		return condition(v1.ContainersReady, false, "PodFailed", "")
 	case len(open) == 0:
 		return condition(v1.ContainersReady, true, "", "")

@@ -211,7 +211,7 @@ func (d *decision) changed(i instance) bool {
 
 // podFinished tells that nothing of the Pod will run again.
 func podFinished(pod *v1.Pod, latest map[string]instance) bool {
-	if pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed {
+	if isFinal(pod.Status.Phase) {
 		return true
 	}
 	for n := range pod.Spec.InitContainers {

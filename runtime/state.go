@@ -28,6 +28,8 @@ type podState struct {
 	prepared bool
 	// ended says that the status which tells how a deleted Pod ended was reported.
 	ended bool
+	// failure ends the Pod; nil: nothing does.
+	failure *failure
 	// last is the Pod as last seen, for the grace period and the events of its end.
 	last *v1.Pod
 }

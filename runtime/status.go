@@ -13,9 +13,10 @@ type observation struct {
 	pod      *v1.Pod // with the status that the API has
 	have     []instance
 	waiting  map[string]waiting
-	finished bool   // no container will run again
-	sandbox  bool   // a sandbox runs
-	podIP    string // empty: none yet
+	finished bool     // no container will run again
+	failure  *failure // ends the Pod; nil: nothing does
+	sandbox  bool     // a sandbox runs
+	podIP    string   // empty: none yet
 	hostIP   string
 	imageID  func(id string) string // how an image is shown
 	message  func(instance) string  // what a container that ended left to say
@@ -25,7 +26,7 @@ type observation struct {
 // report computes the Pod's status and has it written if it changed.
 func (a *Agent) report(pod *v1.Pod, s *podState, have []instance, p plan) {
 	o := observation{
-		pod: pod, have: have, waiting: s.waiting, finished: p.finished,
+		pod: pod, have: have, waiting: s.waiting, finished: p.finished, failure: s.failure,
 		hostIP: a.opts.HostIP.String(), imageID: a.imageIDs.show, message: a.lastWords, now: a.now(),
 	}
 	for _, i := range have {
@@ -49,17 +50,32 @@ func (o observation) status() v1.PodStatus {
 	s.QOSClass = qos.GetPodQOS(o.pod)
 	s.InitContainerStatuses = o.containers(o.pod.Spec.InitContainers, old.InitContainerStatuses, true)
 	s.ContainerStatuses = o.containers(o.pod.Spec.Containers, old.ContainerStatuses, false)
-	if old.Phase != v1.PodSucceeded && old.Phase != v1.PodFailed {
+	if !isFinal(old.Phase) {
 		s.Phase = phase(o.pod, s.InitContainerStatuses, s.ContainerStatuses, o.finished)
 		if s.Phase != v1.PodPending && old.Phase == v1.PodPending {
 			s.Reason, s.Message = "", ""
 		}
 	}
+	o.fail(&s)
 	if o.podIP != "" {
 		s.PodIP, s.PodIPs = o.podIP, []v1.PodIP{{IP: o.podIP}}
 	}
 	s.Conditions = o.conditions(s)
 	return s
+}
+
+// fail applies a failure: its reason is told at once, the phase when nothing runs.
+func (o observation) fail(s *v1.PodStatus) {
+	if o.failure == nil {
+		return
+	}
+	s.Reason, s.Message = o.failure.reason, o.failure.message
+	if len(o.have) == 0 { // it was never let in
+		s.InitContainerStatuses, s.ContainerStatuses = nil, nil
+	}
+	if containers, _ := split(running(o.have)); len(containers) == 0 {
+		s.Phase = v1.PodFailed
+	}
 }
 
 // containers are the statuses of a list of containers, in its order.

@@ -25,16 +25,25 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 		return a.terminate(ctx, pod, s, have)
 	}
 	a.warnUnsupported(pod, s)
-	p := decide(pod, have, a.crashes)
+	deadline := a.checkDeadline(pod, s)
+	p := a.decide(pod, s, have)
 	if p.finished {
 		return a.finish(ctx, pod, s, have, p)
 	}
-	return a.drive(ctx, pod, s, have, p)
+	return a.drive(ctx, pod, s, have, p, deadline)
 }
 
-// drive acts on the plan of a Pod that shall run.
-func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []instance, p plan) verdict {
-	wake := a.noteBackoffs(pod, s, p)
+// decide computes the plan of a Pod that may have to end.
+func (a *Agent) decide(pod *v1.Pod, s *podState, have []instance) plan {
+	if s.mustEnd(pod) {
+		return plan{finished: true, end: running(have), remove: surplus(have)}
+	}
+	return decide(pod, have, a.crashes)
+}
+
+// drive acts on the plan of a Pod that shall run, until its deadline if it has one.
+func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []instance, p plan, deadline time.Time) verdict {
+	wake := earliest(deadline, a.noteBackoffs(pod, s, p))
 	a.report(pod, s, have, p)
 	if p.sandbox.ID != "" {
 		a.followSources(pod, s)
@@ -51,7 +60,7 @@ func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []inst
 		}
 		wake = earliest(wake, a.start(ctx, pod, s, p))
 		have = a.mirror.pod(s.ref.uid)
-		a.report(pod, s, have, decide(pod, have, a.crashes))
+		a.report(pod, s, have, a.decide(pod, s, have))
 	}
 	a.removeAll(ctx, p.remove)
 	return a.again(wake)

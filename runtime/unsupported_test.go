@@ -13,7 +13,7 @@ import (
 // supportedFields are what the agent does, by JSON path below spec; a path stands for
 // all below it, unless a row of the table of unsupported fields is more exact.
 var supportedFields = []string{
-	"containers[]", "initContainers[]", "restartPolicy", "terminationGracePeriodSeconds",
+	"containers[]", "initContainers[]", "restartPolicy", "terminationGracePeriodSeconds", "activeDeadlineSeconds",
 	"dnsPolicy", "dnsConfig", "hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace",
 	"hostname", "hostnameOverride", "subdomain", "hostAliases", "readinessGates", "nodeName",
 	"securityContext.runAsUser", "securityContext.runAsGroup", "securityContext.supplementalGroups",

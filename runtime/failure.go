@@ -1,0 +1,58 @@
+package runtime
+
+import (
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// failure is why a Pod ends before its containers do: its deadline passed, it was
+// evicted, or the node cannot take it. It becomes the reason and message of its status.
+type failure struct{ reason, message string }
+
+// reasonDeadlineExceeded is the failure of a Pod that ran too long.
+const reasonDeadlineExceeded = "DeadlineExceeded"
+
+// lastingFailures are the reasons of failures that are found in the Pod's status again
+// when the agent ended before all containers had.
+var lastingFailures = map[string]bool{reasonDeadlineExceeded: true}
+
+// fail ends the Pod for good: its containers get their grace period and none is started
+// again; when they have ended its phase is Failed. The first failure is the one that is
+// told. Only the Pod's worker may call it, before it decides.
+func (s *podState) fail(reason, message string) {
+	if s.failure == nil {
+		s.failure = &failure{reason, message}
+	}
+}
+
+// mustEnd tells whether the Pod must end, also of one whose end began in an earlier life
+// of the agent.
+func (s *podState) mustEnd(pod *v1.Pod) bool {
+	if s.failure == nil && lastingFailures[pod.Status.Reason] {
+		s.fail(pod.Status.Reason, pod.Status.Message)
+	}
+	return s.failure != nil
+}
+
+// checkDeadline fails a Pod that was active for longer than it may be, and returns when
+// that will be.
+// https://kubernetes.io/docs/concepts/workloads/controllers/job/#job-termination-and-cleanup
+func (a *Agent) checkDeadline(pod *v1.Pod, s *podState) (wake time.Time) {
+	limit, started := pod.Spec.ActiveDeadlineSeconds, pod.Status.StartTime
+	if limit == nil || started == nil || isFinal(pod.Status.Phase) {
+		return time.Time{}
+	}
+	due := started.Add(time.Duration(*limit) * time.Second)
+	if a.now().Before(due) {
+		return due
+	}
+	if s.failure == nil {
+		a.event(pod, nil, v1.EventTypeNormal, reasonDeadlineExceeded, "Pod was active on the node longer than the specified deadline")
+	}
+	s.fail(reasonDeadlineExceeded, "Pod was active on the node longer than the specified deadline")
+	return time.Time{}
+}
+
+// isFinal tells of a phase that never changes again.
+func isFinal(p v1.PodPhase) bool { return p == v1.PodSucceeded || p == v1.PodFailed }
