@@ -41,6 +41,7 @@ type Agent struct {
 	mirror   *mirror
 	workers  *workers
 	tasks    *tasks
+	probes   *probes
 	puller   *puller
 	imageIDs *imageIDs
 	crashes  *crashes
@@ -76,6 +77,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.recorder = newRecorder(a.events, opts.NodeName)
 	a.mirror = newMirror(e, opts.Instance, a.log)
 	a.workers = newWorkers(a.syncPod)
+	a.probes = newProbes(a.tasks)
 	a.puller = newPuller(e, a.tasks)
 	a.imageIDs = &imageIDs{engine: e, tasks: a.tasks, known: map[string]string{}}
 	a.statuses = newStatuses(client, a.declared, a.log, func(act string) { a.step(act) })

@@ -20,7 +20,8 @@
 // aside: a restarted daemon adopts what runs without touching it.
 //
 // Where things are: plan.go decides what is missing, as a pure function; sync.go,
-// start.go and end.go do it; status.go and conditions.go compute what is reported, and
+// start.go, end.go and stopping.go do it; probes.go and
+// hooks.go ask and tell running containers; status.go and conditions.go compute what is reported, and
 // writer.go writes it; pull.go and image.go get images; spec.go, env.go and volumes.go
 // translate a declaration; unsupported.go is the table of what is not done yet. After
 // each act Agent.step is called: tests end the agent there (kill_test.go).

@@ -7,7 +7,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/kube-lite/kube-lite/runtime/docker"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -19,18 +18,13 @@ const cleanRetry = 5 * time.Second
 // https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
 func (a *Agent) terminate(ctx context.Context, pod *v1.Pod, s *podState, have []instance) verdict {
 	containers, _ := split(running(have))
-	for _, i := range containers {
-		c := findContainer(pod, i.container)
-		if _, under := s.stops[i.ID]; !under {
-			a.event(pod, c, v1.EventTypeNormal, "Killing", "Stopping container %s", i.container)
-		}
-		a.stopContainer(s, i, a.graceLeft(pod))
-	}
+	a.probes.keep(s.ref.uid, containers)
+	a.cancelHooks(s)
 	if !s.ended {
 		a.report(pod, s, have, plan{finished: len(containers) == 0})
 	}
 	if len(containers) > 0 {
-		return a.again(s.stopsDue())
+		return a.again(a.endContainers(pod, s, have, endings(containers), a.graceLeft(pod)))
 	}
 	// Only the containers know how they ended: they go when the API knows it too.
 	s.ended = true
@@ -48,6 +42,8 @@ func (a *Agent) terminate(ctx context.Context, pod *v1.Pod, s *podState, have []
 // clean removes what is left of a Pod that the API does not know any more: it was
 // deleted by force, or while nobody looked.
 func (a *Agent) clean(ctx context.Context, s *podState, have []instance) verdict {
+	a.probes.keep(s.ref.uid, nil)
+	a.cancelHooks(s)
 	if a.removeAll(ctx, have) || !a.removePodDir(s) {
 		return verdict{after: cleanRetry}
 	}
@@ -94,26 +90,4 @@ func gracePeriod(pod *v1.Pod) time.Duration {
 		return time.Duration(*pod.Spec.TerminationGracePeriodSeconds) * time.Second
 	}
 	return v1.DefaultTerminationGracePeriodSeconds * time.Second
-}
-
-// forgetStops drops the stops of containers that ended, and those that Docker did not
-// answer in time: they are asked for again.
-func (s *podState) forgetStops(have []instance) {
-	alive := map[string]bool{}
-	for _, i := range have {
-		alive[i.ID] = i.Running()
-	}
-	for id, until := range s.stops {
-		if !alive[id] || time.Now().After(until.Add(docker.KillTimeout)) {
-			delete(s.stops, id)
-		}
-	}
-}
-
-// stopsDue is when the first stop under way should have ended.
-func (s *podState) stopsDue() (due time.Time) {
-	for _, until := range s.stops {
-		due = earliest(due, until.Add(docker.KillTimeout+time.Second))
-	}
-	return due
 }

@@ -24,6 +24,8 @@ type containerEngine interface {
 	Stop(ctx context.Context, id string, grace time.Duration) error
 	Kill(ctx context.Context, id, signal string) error
 	Remove(ctx context.Context, id string) error
+	Exec(ctx context.Context, id string, command []string, s docker.Streams) (int, error)
+	Tail(ctx context.Context, id string, lines int64, limit int) (string, error)
 	Inspect(ctx context.Context, id string) (docker.Container, error)
 	List(ctx context.Context, labels map[string]string) ([]docker.Container, error)
 	Watch(ctx context.Context, labels map[string]string, w docker.Watcher)

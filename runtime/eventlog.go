@@ -39,5 +39,8 @@ func fieldPath(pod *v1.Pod, container string) string {
 			return fmt.Sprintf("spec.initContainers{%s}", container)
 		}
 	}
+	if ephemeral(pod, container) != nil {
+		return fmt.Sprintf("spec.ephemeralContainers{%s}", container)
+	}
 	return fmt.Sprintf("spec.containers{%s}", container)
 }

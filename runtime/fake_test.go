@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +32,8 @@ type fakeEngine struct {
 	inspects   int
 
 	// What a test may set before the agent runs.
-	pull      func(ctx context.Context, ref string) error // nil: not found in the registry
+	pull      func(ctx context.Context, ref string) error                                               // nil: not found in the registry
+	exec      func(ctx context.Context, container string, command []string, out io.Writer) (int, error) // nil: succeeds at once
 	startErr  func(docker.ContainerSpec) error
 	stopDelay time.Duration // how long a container takes to heed a stop
 }
@@ -196,6 +198,36 @@ func (f *fakeEngine) Remove(ctx context.Context, id string) error {
 	f.log = append(f.log, "remove "+c.Name)
 	f.tell(c, "destroy")
 	return nil
+}
+
+// Exec calls what the test set.
+func (f *fakeEngine) Exec(ctx context.Context, id string, command []string, s docker.Streams) (int, error) {
+	f.mu.Lock()
+	c, err := f.find(id)
+	if err == nil && !c.Running() {
+		err = fmt.Errorf("container %s is not running: %w", id, errdefs.ErrConflict)
+	}
+	exec := f.exec
+	if err == nil {
+		f.log = append(f.log, "exec "+c.Name+" "+strings.Join(command, " "))
+	}
+	f.mu.Unlock()
+	if err != nil || exec == nil {
+		return 0, err
+	}
+	return exec(ctx, c.Name, command, s.Out)
+}
+
+// Tail is the end of what every fake container says.
+func (f *fakeEngine) Tail(_ context.Context, id string, _ int64, limit int) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.find(id)
+	if err != nil {
+		return "", err
+	}
+	text := "last words of " + c.Name + "\n"
+	return text[max(0, len(text)-limit):], nil
 }
 
 func (f *fakeEngine) Inspect(ctx context.Context, id string) (docker.Container, error) {

@@ -87,3 +87,40 @@ func TestAgentKilledAfterAnyStepOfARestartCountsItOnce(t *testing.T) {
 		})
 	}
 }
+
+// Init container, volumes, hook and probe: all that can be under way.
+func TestAgentKilledAfterAnyStepOfARichPodGoesOn(t *testing.T) {
+	for n := 1; n < killPoints; n++ {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			killAt(t, n, func(r *rig) {
+				r.engine.exec = slowly(time.Second, 0)
+				r.pod("web", func(p *v1.Pod) {
+					p.Spec.Volumes = []v1.Volume{{Name: "data", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}}}
+					p.Spec.InitContainers = []v1.Container{sidecar("proxy"), app("init")}
+					p.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PostStart: commandHook("warm-up"), PreStop: commandHook("drain")}
+					p.Spec.Containers[0].ReadinessProbe = commandProbe("ready")
+				})
+				if c := r.engine.get("k8s_init_web_ns_uid-web_0"); c != nil && c.Running() {
+					r.engine.exit(c.Name, 0)
+				}
+				r.settle()
+				r.after(3 * time.Second)
+			}, func(t *testing.T, r *rig) {
+				if c := r.engine.get("k8s_init_web_ns_uid-web_0"); c != nil && c.Running() {
+					r.engine.exit(c.Name, 0)
+					r.after(time.Minute)
+				}
+				for _, c := range []string{"proxy", "app"} {
+					r.wantState("web", c, "running 0")
+				}
+				if !isReady(r.get("web").Status) {
+					t.Errorf("status %+v", r.get("web").Status)
+				}
+				r.delete("web", 30)
+				r.after(time.Minute)
+				r.wantState("web", "app", "gone")
+				r.wantNames()
+			})
+		})
+	}
+}

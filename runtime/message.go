@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,9 +12,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// messageLimit is how much of a termination message is kept.
+// How much of a termination message is kept, in bytes and lines.
 // https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
-const messageLimit = 4096
+const (
+	messageLimit    = 4096
+	messagesLimit   = 12 << 10 // of all containers of a Pod
+	messageLogLimit = 2048     // of an end of a log
+	messageLogLines = 80
+)
 
 // messagePath is the file that one run of a container may leave its last words in.
 func (a *Agent) messagePath(uid types.UID, container string, attempt int) string {
@@ -39,16 +45,49 @@ func (a *Agent) messageMount(pod *v1.Pod, c *v1.Container, attempt int) (m docke
 	return docker.Mount{Source: path, Target: absolute(c.TerminationMessagePath)}, true, nil
 }
 
-// lastWords reads what a container that ended left.
-func (a *Agent) lastWords(i instance) string {
+// lastWords tells what a container of the Pod that ended left to say: its file, or the
+// end of its log if it failed, left nothing and declares so.
+func (a *Agent) lastWords(pod *v1.Pod, s *podState) func(instance) string {
+	limit := messageLimit
+	if n := len(pod.Spec.Containers) + len(pod.Spec.InitContainers); n > 0 {
+		limit = min(limit, messagesLimit/n)
+	}
+	return func(i instance) string {
+		if words := a.messageFile(i, limit); words != "" {
+			return words
+		}
+		c := findContainer(pod, i.container)
+		if c == nil || c.TerminationMessagePolicy != v1.TerminationMessageFallbackToLogsOnError || i.ExitCode == 0 || i.StartedAt.IsZero() {
+			return ""
+		}
+		return a.logEnd(s, i, min(limit, messageLogLimit))
+	}
+}
+
+func (a *Agent) messageFile(i instance, limit int) string {
 	f, err := os.Open(a.messagePath(i.ref.uid, i.container, i.attempt))
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
-	words, err := io.ReadAll(io.LimitReader(f, messageLimit))
+	words, err := io.ReadAll(io.LimitReader(f, int64(limit)))
 	if err != nil {
 		return ""
 	}
 	return string(words)
+}
+
+// logEnd reads the end of a container's log once.
+func (a *Agent) logEnd(s *podState, i instance, limit int) string {
+	if words, known := s.logEnds[i.ID]; known {
+		return words
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), docker.QueryTimeout)
+	defer cancel()
+	words, err := a.engine.Tail(ctx, i.ID, messageLogLines, limit)
+	if err != nil {
+		a.log.Warn("the end of a container's log cannot be read", "pod", i.ref, "container", i.container, "error", err)
+	}
+	s.logEnds[i.ID] = words
+	return words
 }

@@ -2,8 +2,7 @@ package runtime
 
 import (
 	"fmt"
-	"hash/fnv"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
@@ -21,7 +20,7 @@ type plan struct {
 	// sandboxLost: there was a sandbox, and it died.
 	sandboxLost bool
 	// end are containers that run and must not. While there are any nothing is started.
-	end []instance
+	end []ending
 	// start are containers to create, unless they are, and to start.
 	start []starting
 	// discard are containers that were created for a sandbox which is gone and never ran.
@@ -47,6 +46,7 @@ type starting struct {
 	container *v1.Container
 	attempt   int
 	createdID string // it was created already, and not started
+	targetID  string // the container whose processes it shall see; empty: none
 }
 
 // backoff is one container that keeps failing.
@@ -63,28 +63,46 @@ type backoffs interface {
 	waits(key string, finished time.Time) (delay time.Duration, until time.Time, ok bool)
 }
 
+// vital is what is known of a running container beyond that it runs.
+type vital struct {
+	health
+	hook hookState // of its postStart hook
+}
+
+// view is what a plan is computed from beside the Pod and its containers.
+type view struct {
+	backoffs
+	waiting map[string]waiting
+	// vital is what is known of a running container.
+	vital func(*v1.Container, instance) vital
+}
+
 // decide computes the plan.
-func decide(pod *v1.Pod, have []instance, b backoffs) plan {
-	d := &decision{pod: pod, latest: map[string]instance{}, backoffs: b}
+func decide(pod *v1.Pod, have []instance, v view) plan {
+	d := &decision{pod: pod, latest: map[string]instance{}, view: v}
 	for _, i := range have {
 		d.latest[i.container] = i // oldest first, so the latest stays
 	}
 	d.remove = surplus(have)
 	if d.finished = podFinished(pod, d.latest); d.finished {
-		d.end = running(have)
 		return d.plan
 	}
 	d.findSandbox(have)
 	for _, i := range have {
 		stale := !i.isSandbox() && (i.sandboxID != d.sandbox.ID || d.sandbox.ID == "")
-		if i.Running() && (stale || d.changed(i)) || i.isSandbox() && i.Running() && i.ID != d.sandbox.ID {
-			d.end = append(d.end, i)
+		switch {
+		case !i.Running():
+		case i.isSandbox() && i.ID != d.sandbox.ID, stale:
+			d.end = append(d.end, ending{instance: i})
+		case !i.isSandbox():
+			d.checkRunning(i)
 		}
 		if stale && i.Status == docker.StatusCreated && !ended(i) {
 			d.discard = append(d.discard, i)
 		}
 	}
 	if len(d.end) == 0 {
+		d.chooseEphemeral()
 		d.chooseContainers()
 	}
 	return d.plan
@@ -93,9 +111,34 @@ func decide(pod *v1.Pod, have []instance, b backoffs) plan {
 // decision is a plan in the making.
 type decision struct {
 	plan
-	pod      *v1.Pod
-	latest   map[string]instance
-	backoffs backoffs
+	view
+	pod    *v1.Pod
+	latest map[string]instance
+}
+
+// checkRunning ends a running container that is not what is declared any more, or not
+// well.
+func (d *decision) checkRunning(i instance) {
+	c := findContainer(d.pod, i.container)
+	if c == nil {
+		return
+	}
+	v := d.vital(c, i)
+	switch {
+	case d.changed(i):
+		d.end = append(d.end, ending{instance: i, why: fmt.Sprintf("Container %s definition changed, will be restarted", c.Name)})
+	case v.hook == hookFailed:
+		d.end = append(d.end, ending{instance: i, why: "FailedPostStartHook"})
+	case v.failed != "":
+		probe := c.LivenessProbe
+		if v.failed == "startup" {
+			probe = c.StartupProbe
+		}
+		d.end = append(d.end, ending{
+			instance: i, grace: probe.TerminationGracePeriodSeconds,
+			why: fmt.Sprintf("Container %s failed %s probe, will be restarted", c.Name, v.failed),
+		})
+	}
 }
 
 // findSandbox takes the latest sandbox if it runs or can still be started.
@@ -130,7 +173,7 @@ func (d *decision) chooseContainers() {
 		i, ok := d.current(c.Name)
 		switch {
 		case ok && i.Running():
-			if !isSidecar(c) {
+			if v := d.vital(c, i); !isSidecar(c) || !initialized && (!v.started || v.hook != hookDone) {
 				return
 			}
 		case ok && ended(i) && i.ExitCode == 0 && !isSidecar(c):
@@ -145,11 +188,27 @@ func (d *decision) chooseContainers() {
 	for n := range d.pod.Spec.Containers {
 		c := &d.pod.Spec.Containers[n]
 		i, ok := d.current(c.Name)
-		if ok && i.Running() || !d.shallRun(c) {
-			continue
+		if !(ok && i.Running()) && d.shallRun(c) {
+			d.consider(c)
 		}
-		d.consider(c)
+		if d.holdsOthers(c) {
+			return
+		}
 	}
+}
+
+// holdsOthers: a kubelet starts containers one by one, and runs the postStart hook of
+// each before the next; people count on that order. A container that cannot start does
+// not hold the others up.
+func (d *decision) holdsOthers(c *v1.Container) bool {
+	if c.Lifecycle == nil || c.Lifecycle.PostStart == nil {
+		return false
+	}
+	if i, ok := d.current(c.Name); ok && i.Running() {
+		return d.vital(c, i).hook != hookDone
+	}
+	starts := slices.ContainsFunc(d.start, func(s starting) bool { return s.container == c })
+	return starts && slices.Contains([]string{"", "ContainerCreating"}, d.waiting[c.Name].reason)
 }
 
 // initialized: a container of this sandbox exists, so the init containers did their
@@ -185,7 +244,7 @@ func (d *decision) consider(c *v1.Container) {
 		return
 	}
 	if !d.changed(i) {
-		delay, until, wait := d.backoffs.waits(backoffKey(d.pod, c.Name), finishedAt(i))
+		delay, until, wait := d.waits(backoffKey(d.pod, c.Name), finishedAt(i))
 		if wait {
 			d.backoff = append(d.backoff, backoff{c.Name, delay, until})
 			return
@@ -198,9 +257,9 @@ func (d *decision) consider(c *v1.Container) {
 func (d *decision) shallRun(c *v1.Container) bool {
 	i, ok := d.latest[c.Name]
 	if !ok {
-		return !vanished(d.pod, c.Name) || d.pod.Spec.RestartPolicy != v1.RestartPolicyNever
+		return !vanished(d.pod, c.Name) || restarts(d.pod, c, goneExitCode)
 	}
-	return !ended(i) || d.changed(i) || restarts(d.pod, i.ExitCode)
+	return !ended(i) || d.changed(i) || restarts(d.pod, c, i.ExitCode)
 }
 
 // changed tells that the container is not what is declared any more.
@@ -217,28 +276,18 @@ func podFinished(pod *v1.Pod, latest map[string]instance) bool {
 	for n := range pod.Spec.InitContainers {
 		c := &pod.Spec.InitContainers[n]
 		i, ok := latest[c.Name]
-		if ok && ended(i) && i.ExitCode != 0 && !isSidecar(c) && pod.Spec.RestartPolicy == v1.RestartPolicyNever {
+		if ok && ended(i) && i.ExitCode != 0 && !isSidecar(c) && !restarts(pod, c, i.ExitCode) {
 			return true
 		}
 	}
-	for _, c := range pod.Spec.Containers {
+	for n := range pod.Spec.Containers {
+		c := &pod.Spec.Containers[n]
 		i, ok := latest[c.Name]
 		switch {
-		case !ok && vanished(pod, c.Name) && pod.Spec.RestartPolicy == v1.RestartPolicyNever:
-		case !ok || !ended(i) || restarts(pod, i.ExitCode):
+		case !ok && vanished(pod, c.Name) && !restarts(pod, c, goneExitCode):
+		case !ok || !ended(i) || restarts(pod, c, i.ExitCode):
 			return false
 		}
-	}
-	return true
-}
-
-// restarts applies the Pod's restart policy to an exit code.
-func restarts(pod *v1.Pod, exitCode int) bool {
-	switch pod.Spec.RestartPolicy {
-	case v1.RestartPolicyNever:
-		return false
-	case v1.RestartPolicyOnFailure:
-		return exitCode != 0
 	}
 	return true
 }
@@ -285,60 +334,3 @@ func finishedAt(i instance) time.Time {
 	}
 	return i.FinishedAt
 }
-
-// vanished tells, of a container that Docker does not have, that it did run.
-func vanished(pod *v1.Pod, name string) bool {
-	s := statusOf(pod, name)
-	return s != nil && (s.State.Running != nil || s.State.Terminated != nil || s.LastTerminationState.Terminated != nil)
-}
-
-// firstAttempt is 0, or one more than the count of a container that vanished.
-func firstAttempt(pod *v1.Pod, name string) int {
-	s := statusOf(pod, name)
-	switch {
-	case s == nil:
-		return 0
-	case vanished(pod, name):
-		return int(s.RestartCount) + 1
-	}
-	return int(s.RestartCount)
-}
-
-// statusOf finds a container's status in the Pod as the API has it.
-func statusOf(pod *v1.Pod, name string) *v1.ContainerStatus {
-	for _, list := range [][]v1.ContainerStatus{pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses} {
-		for n := range list {
-			if list[n].Name == name {
-				return &list[n]
-			}
-		}
-	}
-	return nil
-}
-
-// findContainer finds a container's declaration.
-func findContainer(pod *v1.Pod, name string) *v1.Container {
-	for _, list := range [][]v1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
-		for n := range list {
-			if list[n].Name == name {
-				return &list[n]
-			}
-		}
-	}
-	return nil
-}
-
-// isSidecar: an init container that runs beside the others.
-// https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/
-func isSidecar(c *v1.Container) bool {
-	return c.RestartPolicy != nil && *c.RestartPolicy == v1.ContainerRestartPolicyAlways
-}
-
-// containerHash covers what can change in a Pod without a new Pod: the image.
-func containerHash(c *v1.Container) string {
-	h := fnv.New32a()
-	fmt.Fprintf(h, "%s\x00%s", c.Name, c.Image)
-	return strconv.FormatUint(uint64(h.Sum32()), 16)
-}
-
-func backoffKey(pod *v1.Pod, container string) string { return string(pod.UID) + "/" + container }

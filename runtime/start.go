@@ -248,7 +248,11 @@ func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, 
 	} else if ok {
 		mounts = append(mounts, message)
 	}
-	return a.containerSpec(r.pod, s.container, s.attempt, r.sandboxID, env, mounts), nil
+	spec := a.containerSpec(r.pod, s.container, s.attempt, r.sandboxID, env, mounts)
+	if s.targetID != "" {
+		spec.PID = "container:" + s.targetID
+	}
+	return spec, nil
 }
 
 // createFailed finds out why, as far as it matters.

@@ -14,8 +14,10 @@ type podState struct {
 	waiting map[string]waiting
 	// images is the progress of each container's image, by container name.
 	images map[string]*imageState
-	// stops holds when the stop of a container that is under way ends in SIGKILL, by ID.
-	stops map[string]time.Time
+	// stops are the containers on their way to their end, by ID.
+	stops map[string]*stopping
+	// hooks are the postStart hooks that were run, by container ID.
+	hooks map[string]*hook
 	// retry grows with each failed attempt at the sandbox or a container, by name.
 	retry map[string]retryState
 	// warned are the fields that were named in events because they are not supported.
@@ -28,6 +30,8 @@ type podState struct {
 	prepared bool
 	// ended says that the status which tells how a deleted Pod ended was reported.
 	ended bool
+	// logEnds are the ends of logs that serve as termination messages, by container ID.
+	logEnds map[string]string
 	// failure ends the Pod; nil: nothing does.
 	failure *failure
 	// last is the Pod as last seen, for the grace period and the events of its end.
@@ -52,7 +56,7 @@ const (
 func newPodState(ref podRef) *podState {
 	return &podState{
 		ref: ref, waiting: map[string]waiting{}, images: map[string]*imageState{},
-		stops: map[string]time.Time{}, retry: map[string]retryState{}, projected: map[string]fileSet{}, warned: map[string]bool{}, warnedAt: -1,
+		stops: map[string]*stopping{}, hooks: map[string]*hook{}, logEnds: map[string]string{}, retry: map[string]retryState{}, projected: map[string]fileSet{}, warned: map[string]bool{}, warnedAt: -1,
 	}
 }
 

@@ -20,6 +20,7 @@ type observation struct {
 	hostIP   string
 	imageID  func(id string) string // how an image is shown
 	message  func(instance) string  // what a container that ended left to say
+	vital    func(*v1.Container, instance) vital
 	now      time.Time
 }
 
@@ -27,7 +28,7 @@ type observation struct {
 func (a *Agent) report(pod *v1.Pod, s *podState, have []instance, p plan) {
 	o := observation{
 		pod: pod, have: have, waiting: s.waiting, finished: p.finished, failure: s.failure,
-		hostIP: a.opts.HostIP.String(), imageID: a.imageIDs.show, message: a.lastWords, now: a.now(),
+		hostIP: a.opts.HostIP.String(), imageID: a.imageIDs.show, message: a.lastWords(pod, s), vital: a.vitalOf(s), now: a.now(),
 	}
 	for _, i := range have {
 		if i.isSandbox() && i.Running() {
@@ -50,6 +51,7 @@ func (o observation) status() v1.PodStatus {
 	s.QOSClass = qos.GetPodQOS(o.pod)
 	s.InitContainerStatuses = o.containers(o.pod.Spec.InitContainers, old.InitContainerStatuses, true)
 	s.ContainerStatuses = o.containers(o.pod.Spec.Containers, old.ContainerStatuses, false)
+	s.EphemeralContainerStatuses = o.containers(ephemerals(o.pod), old.EphemeralContainerStatuses, false)
 	if !isFinal(old.Phase) {
 		s.Phase = phase(o.pod, s.InitContainerStatuses, s.ContainerStatuses, o.finished)
 		if s.Phase != v1.PodPending && old.Phase == v1.PodPending {
@@ -114,9 +116,14 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 	why, waits := o.waiting[c.Name]
 	switch {
 	case last.Running():
+		v := o.vital(c, *last)
+		if v.hook == hookDue || v.hook == hookRuns { // not running yet, as on a kubelet
+			s.State.Waiting = o.waitingState(c, init)
+			break
+		}
 		s.State.Running = &v1.ContainerStateRunning{StartedAt: metav1.NewTime(last.StartedAt)}
-		*s.Started = true
-		s.Ready = !init || isSidecar(c)
+		*s.Started = v.started
+		s.Ready = v.started && v.ready && (!init || isSidecar(c)) && ephemeral(o.pod, c.Name) == nil
 	case !ended(*last):
 		s.State.Waiting = o.waitingState(c, init)
 	case waits && !o.finished && why.reason != "":

@@ -20,6 +20,7 @@ func observed(change func(*observation)) observation {
 	o := observation{
 		pod: pod, waiting: map[string]waiting{}, hostIP: "10.244.0.1", now: noon,
 		imageID: func(id string) string { return "docker://" + id }, message: func(instance) string { return "" },
+		vital: func(*v1.Container, instance) vital { return vital{health: health{started: true, ready: true}} },
 	}
 	change(&o)
 	return o

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,49 +25,72 @@ func (a *Agent) StopPods(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var containers, sandboxes []instance
+	byPod := map[types.UID][]instance{}
+	var sandboxes []instance
 	for _, c := range found {
 		if i, ok := fromLabels(c); ok && c.Running() {
 			if i.isSandbox() {
 				sandboxes = append(sandboxes, i)
 			} else {
-				containers = append(containers, i)
+				byPod[i.ref.uid] = append(byPod[i.ref.uid], i)
 			}
 		}
 	}
-	grace := a.gracePeriods()
-	err = eachAtOnce(containers, func(i instance) error { return a.engine.Stop(ctx, i.ID, grace(i.ref)) })
+	err = eachAtOnce(slices.Collect(maps.Values(byPod)), func(list []instance) error { return a.stopPod(ctx, list) })
 	// A sandbox ends at once on SIGTERM; the grace period is for one that hangs.
-	return errors.Join(err, eachAtOnce(sandboxes, func(i instance) error { return a.engine.Stop(ctx, i.ID, sandboxGrace) }))
+	return errors.Join(err, eachAtOnce(sandboxes, func(i instance) error {
+		return about(i, a.engine.Stop(ctx, i.ID, sandboxGrace))
+	}))
+}
+
+// stopPod stops a Pod's running containers, with their preStop hooks and in the order of
+// a Pod's end.
+func (a *Agent) stopPod(ctx context.Context, list []instance) error {
+	pod := a.declared(list[0].ref)
+	if pod == nil {
+		pod = &v1.Pod{} // it was deleted meanwhile
+	}
+	grace, podIP := gracePeriod(pod), a.addressOf(pod, a.mirror.pod(list[0].ref.uid))
+	deadline := a.now().Add(grace)
+	stop := func(i instance) error {
+		if c := findContainer(pod, i.container); hasPreStop(c) && grace > 0 {
+			a.preStop(ctx, pod, c, i, podIP, grace)
+		}
+		return about(i, a.engine.Stop(ctx, i.ID, max(deadline.Sub(a.now()), min(grace, leastGrace))))
+	}
+	var errs []error
+	for len(list) > 0 {
+		var next, later []instance
+		for _, i := range list {
+			if itsTurn(pod, i, endings(list)) {
+				next = append(next, i)
+			} else {
+				later = append(later, i)
+			}
+		}
+		errs = append(errs, eachAtOnce(next, stop))
+		list = later
+	}
+	return errors.Join(errs...)
 }
 
 // sandboxGrace is what a sandbox gets to end.
 const sandboxGrace = 2 * time.Second
 
-// gracePeriods looks the Pods' grace periods up; a Pod that is gone gets the default.
-func (a *Agent) gracePeriods() func(podRef) time.Duration {
-	known := map[types.UID]time.Duration{}
-	for _, pod := range a.allPods() {
-		known[pod.UID] = gracePeriod(pod)
+// about says whose container could not be stopped. What is gone is fine.
+func about(i instance, err error) error {
+	if err == nil || docker.IsNotFound(err) {
+		return nil
 	}
-	return func(ref podRef) time.Duration {
-		if grace, ok := known[ref.uid]; ok {
-			return grace
-		}
-		return v1.DefaultTerminationGracePeriodSeconds * time.Second
-	}
+	return fmt.Errorf("pod %s, container %s: %w", i.ref, i.container, err)
 }
 
-// eachAtOnce does something with all of them at once and waits. What is gone is fine.
-func eachAtOnce(list []instance, do func(instance) error) error {
+// eachAtOnce does something with all of them at once and waits.
+func eachAtOnce[T any](list []T, do func(T) error) error {
 	errs := make([]error, len(list))
 	var wg sync.WaitGroup
-	for n, i := range list {
-		wg.Go(func() {
-			if err := do(i); err != nil && !docker.IsNotFound(err) {
-				errs[n] = fmt.Errorf("pod %s, container %s: %w", i.ref, i.container, err)
-			}
-		})
+	for n, one := range list {
+		wg.Go(func() { errs[n] = do(one) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)

@@ -16,7 +16,7 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 	}
 	pod := a.declared(s.ref)
 	have := a.mirror.pod(s.ref.uid)
-	s.forgetStops(have)
+	s.forgetStops(have, a.now())
 	if pod == nil {
 		return a.clean(ctx, s, have)
 	}
@@ -25,6 +25,8 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 		return a.terminate(ctx, pod, s, have)
 	}
 	a.warnUnsupported(pod, s)
+	a.runHooks(pod, s, have)
+	a.followProbes(pod, s, have)
 	deadline := a.checkDeadline(pod, s)
 	p := a.decide(pod, s, have)
 	if p.finished {
@@ -36,9 +38,9 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 // decide computes the plan of a Pod that may have to end.
 func (a *Agent) decide(pod *v1.Pod, s *podState, have []instance) plan {
 	if s.mustEnd(pod) {
-		return plan{finished: true, end: running(have), remove: surplus(have)}
+		return plan{finished: true, remove: surplus(have)}
 	}
-	return decide(pod, have, a.crashes)
+	return decide(pod, have, view{backoffs: a.crashes, waiting: s.waiting, vital: a.vitalOf(s)})
 }
 
 // drive acts on the plan of a Pod that shall run, until its deadline if it has one.
@@ -50,8 +52,7 @@ func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []inst
 	}
 	switch {
 	case len(p.end) > 0:
-		a.endStale(pod, s, p)
-		wake = earliest(wake, s.stopsDue())
+		wake = earliest(wake, a.endContainers(pod, s, have, p.end, gracePeriod(pod)))
 	case len(p.discard) > 0 && a.removeAll(ctx, p.discard):
 		wake = earliest(wake, a.now().Add(cleanRetry))
 	case p.sandbox.ID == "" || len(p.start) > 0 || !p.sandbox.Running():
@@ -66,37 +67,14 @@ func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []inst
 	return a.again(wake)
 }
 
-// endStale stops containers that belong to an older sandbox or an older declaration.
-func (a *Agent) endStale(pod *v1.Pod, s *podState, p plan) {
-	for _, i := range p.end {
-		c := findContainer(pod, i.container)
-		if _, under := s.stops[i.ID]; !under && c != nil {
-			if i.hash != containerHash(c) {
-				a.event(pod, c, v1.EventTypeNormal, "Killing", "Container %s definition changed, will be restarted", c.Name)
-			} else {
-				a.event(pod, c, v1.EventTypeNormal, "Killing", "Stopping container %s", c.Name)
-			}
-		}
-		a.stopContainer(s, i, gracePeriod(pod))
-	}
-}
-
 // finish ends what still runs of a Pod whose phase is final; the dead containers stay
 // for their logs until the Pod is deleted.
 func (a *Agent) finish(ctx context.Context, pod *v1.Pod, s *podState, have []instance, p plan) verdict {
 	a.report(pod, s, have, p)
-	containers, sandboxes := split(p.end)
-	for _, i := range containers {
-		a.stopContainer(s, i, gracePeriod(pod))
+	if containers, _ := split(running(have)); len(containers) > 0 {
+		return a.again(a.endContainers(pod, s, have, endings(containers), gracePeriod(pod)))
 	}
-	if len(containers) > 0 {
-		return a.again(s.stopsDue())
-	}
-	for _, i := range have {
-		if i.isSandbox() {
-			sandboxes = append(sandboxes, i)
-		}
-	}
+	_, sandboxes := split(have)
 	a.removeAll(ctx, append(p.remove, sandboxes...))
 	return verdict{}
 }

@@ -22,7 +22,6 @@ type unsupportedField struct {
 // its list of what is done. Whoever implements a field removes its row.
 var unsupportedFields = []unsupportedField{
 	{path: "automountServiceAccountToken", harmless: []string{"false"}},
-	{path: "ephemeralContainers"},
 	{path: "hostUsers", harmless: []string{"true"}},
 	{path: "imagePullSecrets"},
 	{path: "os.name", harmless: []string{"linux"}},
@@ -75,24 +74,17 @@ var unsupportedFields = []unsupportedField{
 // unsupportedContainerFields are those of every container and init container.
 var unsupportedContainerFields = []unsupportedField{
 	{path: "env[].valueFrom.fileKeyRef"},
-	{path: "lifecycle.postStart"},
-	{path: "lifecycle.preStop"},
-	{path: "livenessProbe"},
-	{path: "readinessProbe"},
-	{path: "startupProbe"},
 	{path: "resizePolicy[].restartPolicy", harmless: []string{"NotRequired"}},
 	{path: "resources.claims"},
 	{path: "resources.limits.ephemeral-storage"},
 	{path: "resources.limits.hugepages-1Gi"},
 	{path: "resources.limits.hugepages-2Mi"},
-	{path: "restartPolicyRules"},
 	{path: "securityContext.appArmorProfile.type", harmless: []string{"RuntimeDefault"}},
 	{path: "securityContext.procMount", harmless: []string{"Default"}},
 	{path: "securityContext.runAsNonRoot", harmless: []string{"false"}},
 	{path: "securityContext.seLinuxOptions"},
 	{path: "securityContext.seccompProfile.localhostProfile"},
 	{path: "securityContext.windowsOptions"},
-	{path: "terminationMessagePolicy", harmless: []string{string(v1.TerminationMessageReadFile)}},
 	{path: "volumeDevices"},
 	{path: "volumeMounts[].recursiveReadOnly", harmless: []string{"Disabled", "IfPossible"}},
 }
@@ -120,25 +112,10 @@ func unsupported(pod *v1.Pod) (paths []string) {
 	for _, f := range unsupportedFields {
 		paths = append(paths, f.find("spec", spec, strings.Split(f.path, "."))...)
 	}
-	for _, list := range []string{"initContainers", "containers"} {
+	for _, list := range []string{"initContainers", "containers", "ephemeralContainers"} {
 		for _, f := range unsupportedContainerFields {
 			parts := append([]string{list + "[]"}, strings.Split(f.path, ".")...)
 			paths = append(paths, f.find("spec", spec, parts)...)
-		}
-	}
-	return append(paths, unsupportedRestarts(pod)...)
-}
-
-// unsupportedRestarts: a container's own restart policy is honoured on sidecars only.
-func unsupportedRestarts(pod *v1.Pod) (paths []string) {
-	for n, c := range pod.Spec.Containers {
-		if c.RestartPolicy != nil {
-			paths = append(paths, fmt.Sprintf("spec.containers[%d].restartPolicy", n))
-		}
-	}
-	for n, c := range pod.Spec.InitContainers {
-		if c.RestartPolicy != nil && !isSidecar(&c) {
-			paths = append(paths, fmt.Sprintf("spec.initContainers[%d].restartPolicy", n))
 		}
 	}
 	return paths

@@ -13,7 +13,7 @@ import (
 // supportedFields are what the agent does, by JSON path below spec; a path stands for
 // all below it, unless a row of the table of unsupported fields is more exact.
 var supportedFields = []string{
-	"containers[]", "initContainers[]", "restartPolicy", "terminationGracePeriodSeconds", "activeDeadlineSeconds",
+	"containers[]", "initContainers[]", "ephemeralContainers[]", "restartPolicy", "terminationGracePeriodSeconds", "activeDeadlineSeconds",
 	"dnsPolicy", "dnsConfig", "hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace",
 	"hostname", "hostnameOverride", "subdomain", "hostAliases", "readinessGates", "nodeName",
 	"securityContext.runAsUser", "securityContext.runAsGroup", "securityContext.supplementalGroups",
@@ -36,7 +36,8 @@ var supportedContainerFields = []string{
 	"env[].valueFrom.configMapKeyRef", "env[].valueFrom.secretKeyRef",
 	"resources.limits", "resources.requests", "resizePolicy[].resourceName", "restartPolicy",
 	"volumeMounts[].name", "volumeMounts[].readOnly", "volumeMounts[].mountPath", "volumeMounts[].subPath",
-	"volumeMounts[].subPathExpr", "volumeMounts[].mountPropagation", "lifecycle.stopSignal",
+	"volumeMounts[].subPathExpr", "volumeMounts[].mountPropagation", "lifecycle", "livenessProbe", "readinessProbe",
+	"startupProbe", "restartPolicyRules", "terminationMessagePolicy",
 	"securityContext.capabilities", "securityContext.privileged", "securityContext.runAsUser", "securityContext.runAsGroup",
 	"securityContext.readOnlyRootFilesystem", "securityContext.allowPrivilegeEscalation",
 	"securityContext.seccompProfile.type", "securityContext.appArmorProfile.localhostProfile",
@@ -93,9 +94,8 @@ func TestUnsupportedFieldsAreNamedWithTheirPlace(t *testing.T) {
 		Containers: []v1.Container{
 			{Name: "plain", TerminationMessagePath: path, TerminationMessagePolicy: v1.TerminationMessageReadFile},
 			{
-				Name: "probed", LivenessProbe: &v1.Probe{}, Lifecycle: &v1.Lifecycle{PreStop: &v1.LifecycleHandler{}},
-				TerminationMessagePolicy: v1.TerminationMessageFallbackToLogsOnError,
-				Resources:                v1.ResourceRequirements{Limits: v1.ResourceList{v1.ResourceEphemeralStorage: limit}},
+				Name:      "limited",
+				Resources: v1.ResourceRequirements{Limits: v1.ResourceList{v1.ResourceEphemeralStorage: limit}},
 			},
 		},
 		Volumes: []v1.Volume{
@@ -108,10 +108,7 @@ func TestUnsupportedFieldsAreNamedWithTheirPlace(t *testing.T) {
 		"spec.volumes[1].emptyDir.medium",
 		"spec.volumes[1].emptyDir.sizeLimit",
 		"spec.volumes[2].persistentVolumeClaim",
-		"spec.containers[1].lifecycle.preStop",
-		"spec.containers[1].livenessProbe",
 		"spec.containers[1].resources.limits.ephemeral-storage",
-		"spec.containers[1].terminationMessagePolicy",
 	}
 	if got := unsupported(pod); !slices.Equal(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)

@@ -281,7 +281,6 @@ func isOurs(kind v1.PodConditionType) bool {
 // keepOthers keeps what other writers own, or what must never change again.
 func keepOthers(want *v1.PodStatus, base v1.PodStatus) {
 	want.NominatedNodeName = base.NominatedNodeName
-	want.EphemeralContainerStatuses = base.EphemeralContainerStatuses
 	want.ResourceClaimStatuses = base.ResourceClaimStatuses
 	if base.StartTime != nil {
 		want.StartTime = base.StartTime

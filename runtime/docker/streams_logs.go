@@ -54,6 +54,24 @@ func (e *Engine) Logs(ctx context.Context, id string, opts LogOptions) (*LogStre
 	return &LogStream{body: body, tty: c.Config.Tty, timestamps: opts.Timestamps}, nil
 }
 
+// Tail returns the last lines of a container's log, stdout and stderr, and of them the
+// last limit bytes.
+func (e *Engine) Tail(ctx context.Context, id string, lines int64, limit int) (string, error) {
+	ctx, cancel := bounded(ctx, QueryTimeout)
+	defer cancel()
+	log, err := e.Logs(ctx, id, LogOptions{Stdout: true, Stderr: true, Tail: &lines})
+	if err != nil {
+		return "", err
+	}
+	defer log.Close()
+	var text bytes.Buffer
+	if err := log.Copy(&text, &text); err != nil {
+		return "", fmt.Errorf("read the end of the log of container %s: %w", short(id), err)
+	}
+	all := text.Bytes()
+	return string(all[max(0, len(all)-limit):]), nil
+}
+
 func (e *Engine) inspectForLogs(ctx context.Context, id string) (container.InspectResponse, error) {
 	ctx, cancel := bounded(ctx, QueryTimeout)
 	defer cancel()

@@ -1,0 +1,163 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/kube-lite/kube-lite/runtime/probe"
+	v1 "k8s.io/api/core/v1"
+)
+
+// hookState is how far a container's postStart hook is.
+type hookState int
+
+const (
+	hookDone hookState = iota // or there is none
+	hookDue
+	hookRuns
+	hookFailed
+)
+
+// hook is a postStart hook that runs, or ran in this life of the agent.
+type hook struct {
+	ended  chan struct{}
+	cancel context.CancelFunc
+	err    error // valid after ended is closed
+}
+
+// hookMark is a file that says that a container's postStart hook was run. Without it a
+// hook that was under way when the agent ended is run again: at least once is the
+// promise. https://kubernetes.io/docs/concepts/containers/container-lifecycle-hooks/
+func (a *Agent) hookMark(i instance) string {
+	return filepath.Join(a.podDir(i.ref.uid), "hooks", i.ID)
+}
+
+// hookState tells how far the postStart hook of a running container is.
+func (a *Agent) hookState(s *podState, c *v1.Container, i instance) hookState {
+	if c == nil || c.Lifecycle == nil || c.Lifecycle.PostStart == nil {
+		return hookDone
+	}
+	h := s.hooks[i.ID]
+	if h == nil {
+		if _, err := os.Stat(a.hookMark(i)); err == nil {
+			return hookDone
+		}
+		return hookDue
+	}
+	select {
+	case <-h.ended:
+	default:
+		return hookRuns
+	}
+	if h.err != nil {
+		return hookFailed
+	}
+	return hookDone
+}
+
+// vitalOf tells how a Pod's running containers are.
+func (a *Agent) vitalOf(s *podState) func(*v1.Container, instance) vital {
+	return func(c *v1.Container, i instance) vital {
+		return vital{health: a.probes.health(i.ID, c), hook: a.hookState(s, c, i)}
+	}
+}
+
+// runHooks starts the postStart hooks that are due, and ends those of containers that
+// ended meanwhile. A hook runs beside the Pod's worker, so that it cannot hold up the
+// Pod's end.
+func (a *Agent) runHooks(pod *v1.Pod, s *podState, have []instance) {
+	alive := map[string]bool{}
+	podIP := a.addressOf(pod, have)
+	for _, i := range running(have) {
+		alive[i.ID] = true
+		c := findContainer(pod, i.container)
+		if podIP != "" && a.hookState(s, c, i) == hookDue {
+			a.startHook(pod, s, c, i, podIP)
+		}
+	}
+	for id, h := range s.hooks {
+		if !alive[id] {
+			h.cancel()
+			delete(s.hooks, id)
+		}
+	}
+}
+
+// cancelHooks ends the postStart hooks of a Pod that ends.
+func (a *Agent) cancelHooks(s *podState) {
+	for _, h := range s.hooks {
+		h.cancel()
+	}
+}
+
+func (a *Agent) startHook(pod *v1.Pod, s *podState, c *v1.Container, i instance, podIP string) {
+	own, cancel := context.WithCancel(context.Background())
+	h := &hook{ended: make(chan struct{}), cancel: cancel}
+	ref := s.ref
+	if !a.tasks.start(func(agent context.Context) {
+		defer a.workers.poke(ref)
+		defer close(h.ended)
+		defer context.AfterFunc(agent, cancel)()
+		if h.err = a.runHook(own, c.Lifecycle.PostStart, a.target(c, i, podIP)); h.err == nil {
+			h.err = mark(a.hookMark(i))
+			a.step("hooked")
+		} else if own.Err() == nil {
+			a.event(pod, c, v1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed: %v", h.err)
+		}
+	}) {
+		cancel()
+		return
+	}
+	s.hooks[i.ID] = h
+}
+
+// mark makes an empty file.
+func mark(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return err
+	}
+	return os.WriteFile(path, nil, 0o640)
+}
+
+// runHook does what a hook declares; only ctx bounds it.
+func (a *Agent) runHook(ctx context.Context, h *v1.LifecycleHandler, t probe.Target) error {
+	switch {
+	case h.Exec != nil:
+		code, output, err := t.Exec(ctx, h.Exec.Command)
+		if err == nil && code != 0 {
+			err = fmt.Errorf("the command exited with %d", code)
+		}
+		if err != nil {
+			return fmt.Errorf("Exec lifecycle hook (%v) for Container %q failed - error: %w, message: %q", h.Exec.Command, t.Container.Name, err, output)
+		}
+	case h.HTTPGet != nil:
+		if err := a.probes.prober.Get(ctx, h.HTTPGet, t); err != nil {
+			return fmt.Errorf("HTTP lifecycle hook (%s) for Container %q failed - error: %w", h.HTTPGet.Path, t.Container.Name, err)
+		}
+	case h.Sleep != nil:
+		timer := time.NewTimer(time.Duration(h.Sleep.Seconds) * time.Second)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return fmt.Errorf("Sleep lifecycle hook (%d s) for Container %q ended early: %w", h.Sleep.Seconds, t.Container.Name, context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+// preStop runs a container's preStop hook within its grace period.
+func (a *Agent) preStop(ctx context.Context, pod *v1.Pod, c *v1.Container, i instance, podIP string, grace time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	if err := a.runHook(ctx, c.Lifecycle.PreStop, a.target(c, i, podIP)); err != nil {
+		a.event(pod, c, v1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed: %v", err)
+	}
+}
+
+func hasPreStop(c *v1.Container) bool {
+	return c != nil && c.Lifecycle != nil && c.Lifecycle.PreStop != nil
+}

@@ -1,0 +1,254 @@
+package runtime
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/probe"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// probes asks the containers that declare probes, and keeps what they said. Each probe
+// has one goroutine, which sleeps between two answers.
+type probes struct {
+	prober *probe.Prober
+	tasks  *tasks
+
+	mu   sync.Mutex // guards what follows
+	byID map[string]*probed
+}
+
+// health is what is known of a running container beyond that it runs.
+type health struct {
+	started bool   // its startup probe succeeded, or it has none
+	ready   bool   // it may get traffic
+	failed  string // the probe for which it must be restarted: liveness or startup
+}
+
+// probed is a container that is asked.
+type probed struct {
+	health // guarded by probes.mu
+	check
+	cancel  context.CancelFunc
+	endLife context.CancelFunc // ends the startup and liveness probes only
+}
+
+// check is all that a container's probes need.
+type check struct {
+	container *v1.Container
+	instance  instance
+	target    probe.Target
+	// tell sends the event of an answer that is not a plain success.
+	tell func(kind string, r probe.Result, output string)
+	// changed is called when the health did.
+	changed func()
+}
+
+func newProbes(t *tasks) *probes {
+	return &probes{prober: probe.New(), tasks: t, byID: map[string]*probed{}}
+}
+
+// follow has a running container asked from now on, unless it is already. Before is what
+// the API says of this very instance: a restarted agent goes on from there, and takes
+// nobody out of a Service.
+func (p *probes) follow(c check, before health) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.byID[c.instance.ID] != nil {
+		return
+	}
+	d := &probed{health: before, check: c}
+	d.started = d.started || c.container.StartupProbe == nil
+	d.ready = d.started && (d.ready || c.container.ReadinessProbe == nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	life, endLife := context.WithCancel(ctx)
+	d.cancel, d.endLife = cancel, endLife
+	began := d.health
+	if p.tasks.start(func(agent context.Context) {
+		defer context.AfterFunc(agent, cancel)()
+		p.run(ctx, life, d, began)
+	}) {
+		p.byID[c.instance.ID] = d
+	}
+}
+
+// run asks the startup probe until it succeeds, then the others side by side.
+func (p *probes) run(ctx, life context.Context, d *probed, began health) {
+	c := d.container
+	if !began.started && !p.startup(life, d) {
+		return
+	}
+	var wg sync.WaitGroup
+	if c.LivenessProbe != nil {
+		wg.Go(func() {
+			p.loop(life, d, "Liveness", probe.Loop{Probe: c.LivenessProbe, Well: true, Turned: func(bool) bool {
+				p.set(d, func(h *health) { h.failed = "liveness" })
+				return false
+			}})
+		})
+	}
+	if c.ReadinessProbe != nil {
+		p.loop(ctx, d, "Readiness", probe.Loop{Probe: c.ReadinessProbe, Well: began.ready, Eager: true, Turned: func(well bool) bool {
+			p.set(d, func(h *health) { h.ready = well })
+			return true
+		}})
+	}
+	wg.Wait()
+}
+
+// startup returns true when the container has started.
+func (p *probes) startup(life context.Context, d *probed) (started bool) {
+	p.loop(life, d, "Startup", probe.Loop{Probe: d.container.StartupProbe, Eager: true, Turned: func(well bool) bool {
+		started = well
+		p.set(d, func(h *health) {
+			if !well {
+				h.failed = "startup"
+				return
+			}
+			h.started, h.ready = true, d.container.ReadinessProbe == nil
+		})
+		return false
+	}})
+	return started
+}
+
+func (p *probes) loop(ctx context.Context, d *probed, kind string, l probe.Loop) {
+	timeout := time.Duration(max(l.Probe.TimeoutSeconds, 1)) * time.Second
+	l.Started = d.instance.StartedAt
+	l.Ask = func(ctx context.Context) (probe.Result, string) {
+		return p.prober.Ask(ctx, l.Probe.ProbeHandler, timeout, d.target)
+	}
+	l.Tell = func(r probe.Result, output string) { d.tell(kind, r, output) }
+	l.Run(ctx)
+}
+
+func (p *probes) set(d *probed, change func(*health)) {
+	p.mu.Lock()
+	before := d.health
+	change(&d.health)
+	changed := before != d.health
+	p.mu.Unlock()
+	if changed {
+		d.changed()
+	}
+}
+
+// health is what is known of a running container; one without probes is well.
+func (p *probes) health(id string, c *v1.Container) health {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if d := p.byID[id]; d != nil {
+		return d.health
+	}
+	return health{started: c == nil || c.StartupProbe == nil, ready: c == nil || c.StartupProbe == nil && c.ReadinessProbe == nil}
+}
+
+// ending ends the probes that would only restart a container which is ending.
+func (p *probes) ending(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if d := p.byID[id]; d != nil {
+		d.endLife()
+	}
+}
+
+// keep ends the probes of those of a Pod's containers that do not run any more.
+func (p *probes) keep(uid types.UID, alive []instance) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, d := range p.byID {
+		if d.instance.ref.uid == uid && !slices.ContainsFunc(alive, func(i instance) bool { return i.ID == id }) {
+			d.cancel()
+			delete(p.byID, id)
+		}
+	}
+}
+
+// followProbes has the Pod's running containers asked, once their postStart hook is done.
+func (a *Agent) followProbes(pod *v1.Pod, s *podState, have []instance) {
+	a.probes.keep(s.ref.uid, running(have))
+	podIP := a.addressOf(pod, have)
+	for _, i := range running(have) {
+		c := findContainer(pod, i.container)
+		if c == nil || !hasProbes(c) || podIP == "" || a.hookState(s, c, i) != hookDone {
+			continue
+		}
+		ref := s.ref
+		a.probes.follow(check{
+			container: c, instance: i, target: a.target(c, i, podIP),
+			tell:    func(kind string, r probe.Result, output string) { a.tellProbe(pod, c, kind, r, output) },
+			changed: func() { a.workers.poke(ref) },
+		}, healthBefore(pod, i))
+	}
+}
+
+// addressOf is the address of a Pod whose sandbox runs.
+func (a *Agent) addressOf(pod *v1.Pod, have []instance) (podIP string) {
+	for _, i := range running(have) {
+		if i.isSandbox() {
+			podIP = a.podIP(pod, i)
+		}
+	}
+	return podIP
+}
+
+// healthBefore is what the API says of an instance.
+func healthBefore(pod *v1.Pod, i instance) health {
+	s := statusOf(pod, i.container)
+	if s == nil || s.ContainerID != "docker://"+i.ID || s.State.Running == nil {
+		return health{}
+	}
+	return health{started: s.Started != nil && *s.Started, ready: s.Ready}
+}
+
+// execOutputLimit is how much of a probe's or a hook's output is kept, in bytes: a kubelet's.
+const execOutputLimit = 10 << 10
+
+// target is a container as probes and hooks reach it.
+func (a *Agent) target(c *v1.Container, i instance, podIP string) probe.Target {
+	return probe.Target{Container: c, Host: podIP, Exec: func(ctx context.Context, command []string) (int, string, error) {
+		out := &headBuffer{limit: execOutputLimit}
+		code, err := a.engine.Exec(ctx, i.ID, command, docker.Streams{Out: out, Err: out})
+		return code, out.String(), err
+	}}
+}
+
+func (a *Agent) tellProbe(pod *v1.Pod, c *v1.Container, kind string, r probe.Result, output string) {
+	switch r {
+	case probe.Warning:
+		a.event(pod, c, v1.EventTypeWarning, "ProbeWarning", "%s probe warning: %s", kind, output)
+	case probe.Failure:
+		a.event(pod, c, v1.EventTypeWarning, "Unhealthy", "%s probe failed: %s", kind, output)
+	default:
+		a.event(pod, c, v1.EventTypeWarning, "Unhealthy", "%s probe errored and resulted in unknown state: %s", kind, output)
+	}
+}
+
+// headBuffer keeps the beginning of what is written to it.
+type headBuffer struct {
+	limit int
+
+	mu   sync.Mutex // guards text: two streams may write
+	text []byte
+}
+
+func (b *headBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text = append(b.text, p[:min(len(p), b.limit-len(b.text))]...)
+	return len(p), nil
+}
+
+func (b *headBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return string(b.text)
+}
+
+func hasProbes(c *v1.Container) bool {
+	return c.StartupProbe != nil || c.LivenessProbe != nil || c.ReadinessProbe != nil
+}

@@ -1,0 +1,182 @@
+package runtime
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// commandProbe is a probe with the API's defaults.
+func commandProbe(command string) *v1.Probe {
+	return &v1.Probe{
+		ProbeHandler:   v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{command}}},
+		TimeoutSeconds: 1, PeriodSeconds: 10, SuccessThreshold: 1, FailureThreshold: 3,
+	}
+}
+
+// answers lets commands in containers end as a test says.
+type answers map[string]func() (code int, output string)
+
+func (a answers) exec(_ context.Context, _ string, command []string, out io.Writer) (int, error) {
+	code, output := a[command[0]]()
+	_, _ = io.WriteString(out, output)
+	return code, nil
+}
+
+func always(code int, output string) func() (int, string) {
+	return func() (int, string) { return code, output }
+}
+
+func TestContainerThatFailsItsLivenessProbeIsRestarted(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.engine.exec = answers{"live": always(1, "deadlock")}.exec
+		r.pod("web", func(p *v1.Pod) { p.Spec.Containers[0].LivenessProbe = commandProbe("live") })
+		r.after(15 * time.Second) // asked at 1 s and 11 s
+		r.wantState("web", "app", "running 0")
+		r.wantEvent("web", "Unhealthy: Liveness probe failed: deadlock")
+		r.after(10 * time.Second)
+		r.wantState("web", "app", "running 1")
+		r.wantEvent("web", "Killing: Container app failed liveness probe, will be restarted")
+	})
+}
+
+func TestProbesOwnGracePeriodIsUsed(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.engine.exec = answers{"live": always(1, "")}.exec
+		r.engine.stopDelay = time.Hour
+		grace := int64(5)
+		r.pod("web", func(p *v1.Pod) {
+			p.Spec.Containers[0].LivenessProbe = commandProbe("live")
+			p.Spec.Containers[0].LivenessProbe.TerminationGracePeriodSeconds = &grace
+		})
+		r.after(24 * time.Second)
+		r.wantState("web", "app", "running 0")
+		r.after(4 * time.Second)
+		r.wantState("web", "app", "running 1")
+	})
+}
+
+func TestReadinessProbeDecidesWhetherThePodIsReady(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		code := 1
+		r.engine.exec = answers{"ready": func() (int, string) { return code, "not yet" }}.exec
+		r.pod("web", func(p *v1.Pod) { p.Spec.Containers[0].ReadinessProbe = commandProbe("ready") })
+		want := func(ready bool) {
+			t.Helper()
+			if pod := r.get("web"); isReady(pod.Status) != ready || pod.Status.ContainerStatuses[0].Ready != ready {
+				t.Errorf("ready is %v, want %v", isReady(pod.Status), ready)
+			}
+		}
+		want(false)
+		r.after(12 * time.Second)
+		want(false)
+		r.wantEvent("web", "Unhealthy: Readiness probe failed: not yet")
+		code = 0
+		r.after(10 * time.Second)
+		want(true)
+		code = 1
+		r.after(20 * time.Second) // two failures
+		want(true)
+		r.after(10 * time.Second)
+		want(false)
+		r.wantState("web", "app", "running 0")
+	})
+}
+
+func TestPodThatComesUpSoonIsReadySoon(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		began := time.Now()
+		r.engine.exec = answers{"ready": func() (int, string) {
+			if time.Since(began) < 300*time.Millisecond {
+				return 1, "starting"
+			}
+			return 0, ""
+		}}.exec
+		r.pod("web", func(p *v1.Pod) { p.Spec.Containers[0].ReadinessProbe = commandProbe("ready") })
+		r.after(500 * time.Millisecond) // the probe's period is 10 s
+		if !isReady(r.get("web").Status) {
+			t.Error("not ready")
+		}
+		if slices.ContainsFunc(r.reasons("web"), func(s string) bool { return strings.HasPrefix(s, "Unhealthy") }) {
+			t.Errorf("events %q", r.reasons("web"))
+		}
+	})
+}
+
+func TestNothingIsAskedBeforeTheStartupProbeSucceeded(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		starting := 1
+		asked := 0
+		r.engine.exec = answers{
+			"start": func() (int, string) { return starting, "" },
+			"live":  func() (int, string) { asked++; return 0, "" },
+		}.exec
+		r.pod("web", func(p *v1.Pod) {
+			c := &p.Spec.Containers[0]
+			c.StartupProbe, c.LivenessProbe = commandProbe("start"), commandProbe("live")
+			c.StartupProbe.FailureThreshold = 10
+		})
+		r.after(45 * time.Second)
+		if s := r.get("web").Status.ContainerStatuses[0]; asked > 0 || *s.Started || s.Ready {
+			t.Errorf("asked %d times, started %v, ready %v", asked, *s.Started, s.Ready)
+		}
+		starting = 0
+		r.after(10 * time.Second)
+		if s := r.get("web").Status.ContainerStatuses[0]; asked == 0 || !*s.Started || !s.Ready {
+			t.Errorf("asked %d times, started %v, ready %v", asked, *s.Started, s.Ready)
+		}
+	})
+}
+
+func TestContainerThatDoesNotStartInTimeIsRestarted(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.engine.exec = answers{"start": always(1, "")}.exec
+		r.pod("web", func(p *v1.Pod) { p.Spec.Containers[0].StartupProbe = commandProbe("start") })
+		r.after(22 * time.Second)
+		r.wantState("web", "app", "running 1")
+		r.wantEvent("web", "Killing: Container app failed startup probe, will be restarted")
+	})
+}
+
+func TestRestartedAgentTakesNobodyOutOfService(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.engine.exec = answers{"ready": always(0, "")}.exec
+		r.pod("web", func(p *v1.Pod) { p.Spec.Containers[0].ReadinessProbe = commandProbe("ready") })
+		r.after(time.Second)
+		r.stop()
+		r.engine.exec = answers{"ready": always(1, "")}.exec
+		r.start()
+		r.after(5 * time.Second)
+		if !isReady(r.get("web").Status) {
+			t.Error("not ready any more after a restart")
+		}
+		r.after(30 * time.Second)
+		if isReady(r.get("web").Status) {
+			t.Error("still ready after three failures")
+		}
+	})
+}
+
+func TestEndingContainerIsNotRestartedForItsLiveness(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.engine.exec = answers{"live": always(1, "")}.exec
+		r.engine.stopDelay = 25 * time.Second
+		r.pod("web", func(p *v1.Pod) {
+			p.Spec.Containers[0].LivenessProbe = commandProbe("live")
+			p.Spec.Containers[0].LivenessProbe.PeriodSeconds = 1
+			p.Spec.Containers[0].LivenessProbe.FailureThreshold = 10
+		})
+		r.delete("web", 30)
+		r.after(20 * time.Second)
+		if slices.ContainsFunc(r.reasons("web"), func(s string) bool { return strings.Contains(s, "will be restarted") }) {
+			t.Errorf("events %q", r.reasons("web"))
+		}
+		r.after(6 * time.Second)
+		r.wantState("web", "app", "gone")
+	})
+}

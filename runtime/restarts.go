@@ -1,0 +1,36 @@
+package runtime
+
+import (
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// goneExitCode stands for that of a container which Docker does not have any more.
+const goneExitCode = 137
+
+// restarts tells whether a container that ended with that code runs again: its own rules
+// come first, then its own policy, then the Pod's.
+// https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-restart-rules
+func restarts(pod *v1.Pod, c *v1.Container, exitCode int) bool {
+	for _, rule := range c.RestartPolicyRules {
+		if rule.ExitCodes == nil || rule.Action != v1.ContainerRestartRuleActionRestart {
+			continue
+		}
+		listed := slices.Contains(rule.ExitCodes.Values, int32(exitCode))
+		if listed == (rule.ExitCodes.Operator == v1.ContainerRestartRuleOnExitCodesOpIn) {
+			return true
+		}
+	}
+	policy := string(pod.Spec.RestartPolicy)
+	if c.RestartPolicy != nil {
+		policy = string(*c.RestartPolicy)
+	}
+	switch policy {
+	case string(v1.RestartPolicyNever):
+		return false
+	case string(v1.RestartPolicyOnFailure):
+		return exitCode != 0
+	}
+	return true
+}

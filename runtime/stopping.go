@@ -1,0 +1,195 @@
+package runtime
+
+import (
+	"context"
+	"time"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	v1 "k8s.io/api/core/v1"
+)
+
+// leastGrace is what a container gets to end after its preStop hook, or the containers
+// that end before it, took all its grace period; a kubelet's.
+const leastGrace = 2 * time.Second
+
+// stopping is how far a running container is on the way to its end: preStop, its turn,
+// stop signal, SIGKILL.
+// https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-flow
+type stopping struct {
+	due    time.Time     // when its grace period is over
+	hook   chan struct{} // closed when its preStop hook has ended; nil: there is none
+	waited bool          // for its hook or its turn
+	sent   bool          // Docker is asked to stop it
+}
+
+func (st *stopping) hooking() bool {
+	if st.hook == nil {
+		return false
+	}
+	select {
+	case <-st.hook:
+		return false
+	default:
+		return true
+	}
+}
+
+// ending is one running container that must not run.
+type ending struct {
+	instance
+	// why is what the event says; empty: that it is stopped.
+	why string
+	// grace is the probe's that failed, in seconds; nil: the Pod's.
+	grace *int64
+}
+
+// endings are running containers that end for no reason of their own.
+func endings(list []instance) (out []ending) {
+	for _, i := range list {
+		out = append(out, ending{instance: i})
+	}
+	return out
+}
+
+// endContainers brings containers closer to their end, and returns when to look again.
+// It is called until they have ended; less grace than before makes it faster.
+func (a *Agent) endContainers(pod *v1.Pod, s *podState, have []instance, list []ending, grace time.Duration) time.Time {
+	podIP := a.addressOf(pod, have)
+	for _, e := range list {
+		own := grace
+		if e.grace != nil {
+			own = time.Duration(*e.grace) * time.Second
+		}
+		st := a.beginEnd(pod, s, e, podIP, own)
+		if due := a.now().Add(own); due.Before(st.due.Add(-time.Second)) {
+			st.due, st.sent, st.waited = due, false, false
+		}
+	}
+	for _, e := range list {
+		if st := s.stops[e.ID]; !st.sent {
+			a.continueEnd(pod, s, e, st, list)
+		}
+	}
+	return s.stopsDue()
+}
+
+// beginEnd tells of the end, and starts the preStop hook.
+func (a *Agent) beginEnd(pod *v1.Pod, s *podState, e ending, podIP string, grace time.Duration) *stopping {
+	if st := s.stops[e.ID]; st != nil {
+		return st
+	}
+	st := &stopping{due: a.now().Add(grace)}
+	s.stops[e.ID] = st
+	a.probes.ending(e.ID)
+	c := findContainer(pod, e.container)
+	if e.why != "" {
+		a.event(pod, c, v1.EventTypeNormal, "Killing", "%s", e.why)
+	} else if c != nil {
+		a.event(pod, c, v1.EventTypeNormal, "Killing", "Stopping container %s", c.Name)
+	}
+	if !hasPreStop(c) || grace <= 0 {
+		return st
+	}
+	ref, done := s.ref, make(chan struct{})
+	if a.tasks.start(func(ctx context.Context) {
+		a.preStop(ctx, pod, c, e.instance, podIP, grace)
+		close(done)
+		a.workers.poke(ref)
+	}) {
+		st.hook = done
+	}
+	return st
+}
+
+// continueEnd sends the stop signal when it is time.
+func (a *Agent) continueEnd(pod *v1.Pod, s *podState, e ending, st *stopping, list []ending) {
+	left := st.due.Sub(a.now())
+	if left > 0 && (st.hooking() || !itsTurn(pod, e.instance, list)) {
+		st.waited = true
+		return
+	}
+	left = max(left, 0)
+	if st.waited {
+		left = max(left, leastGrace)
+	}
+	st.sent, st.due = true, a.now().Add(left)
+	a.stopContainer(e.instance, left)
+}
+
+// itsTurn: sidecars end after all other containers, the last one first.
+// https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#termination
+func itsTurn(pod *v1.Pod, i instance, list []ending) bool {
+	own := sidecarIndex(pod, i.container)
+	if own < 0 {
+		return true
+	}
+	for _, other := range list {
+		if n := sidecarIndex(pod, other.container); other.ID != i.ID && (n < 0 || n > own) {
+			return false
+		}
+	}
+	return true
+}
+
+// sidecarIndex is the place among the init containers of a sidecar, or -1.
+func sidecarIndex(pod *v1.Pod, name string) int {
+	for n := range pod.Spec.InitContainers {
+		if c := &pod.Spec.InitContainers[n]; c.Name == name && isSidecar(c) {
+			return n
+		}
+	}
+	return -1
+}
+
+// stopContainer stops a container in the background; the event of its end wakes the Pod.
+func (a *Agent) stopContainer(i instance, grace time.Duration) {
+	a.tasks.start(func(ctx context.Context) {
+		err := a.endContainer(ctx, i.ID, grace)
+		if err == nil || ctx.Err() != nil {
+			return // the event of its end tells the rest
+		}
+		if !docker.IsNotFound(err) && !docker.IsConflict(err) { // it is gone, or ended already
+			a.log.Warn("a container cannot be stopped", "pod", i.ref, "container", i.container, "error", err)
+		}
+		if _, err := a.mirror.refresh(ctx, i.ID); err != nil {
+			a.workers.poke(i.ref)
+		}
+	})
+}
+
+// endContainer stops a container, or kills it if there is no time.
+func (a *Agent) endContainer(ctx context.Context, id string, grace time.Duration) error {
+	if grace <= 0 {
+		return a.engine.Kill(ctx, id, "SIGKILL")
+	}
+	return a.engine.Stop(ctx, id, grace)
+}
+
+// forgetStops drops the stops of containers that ended, and those that Docker did not
+// answer in time: they are asked for again.
+func (s *podState) forgetStops(have []instance, now time.Time) {
+	alive := map[string]bool{}
+	for _, i := range have {
+		alive[i.ID] = i.Running()
+	}
+	for id, st := range s.stops {
+		switch {
+		case !alive[id]:
+			delete(s.stops, id)
+		case st.sent && now.After(st.due.Add(docker.KillTimeout)):
+			st.sent = false
+		}
+	}
+}
+
+// stopsDue is when the first stop under way has to be looked at again.
+func (s *podState) stopsDue() (due time.Time) {
+	for _, st := range s.stops {
+		at := st.due
+		if st.sent {
+			at = at.Add(docker.KillTimeout + time.Second)
+		}
+		due = earliest(due, at)
+	}
+	return due
+}
