@@ -50,6 +50,9 @@ type Agent struct {
 	streamer *streamer
 	stopping atomic.Bool
 
+	// What the node has to give, and what of it is taken.
+	oomScores oomScores
+
 	now func() time.Time
 	// step is called after each act; a test may end the daemon there.
 	step func(act string)
@@ -82,6 +85,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.imageIDs = &imageIDs{engine: e, tasks: a.tasks, known: map[string]string{}}
 	a.statuses = newStatuses(client, a.declared, a.log, func(act string) { a.step(act) })
 	a.node = newNode(a)
+	a.oomScores.learn(a.log, a.node.facts.memory)
 	a.streamer = newStreamer(streams, a.podNamed, a.runningContainer, a.log)
 	if a.refs, err = newReferences(informers, a.sourceChanged); err != nil {
 		return nil, fmt.Errorf("runtime: follow ConfigMaps and Secrets: %w", err)

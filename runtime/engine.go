@@ -22,6 +22,7 @@ type containerEngine interface {
 	Create(ctx context.Context, spec docker.ContainerSpec) (string, error)
 	Start(ctx context.Context, id string) error
 	Stop(ctx context.Context, id string, grace time.Duration) error
+	Update(ctx context.Context, id string, r docker.Resources) error
 	Kill(ctx context.Context, id, signal string) error
 	Remove(ctx context.Context, id string) error
 	Exec(ctx context.Context, id string, command []string, s docker.Streams) (int, error)

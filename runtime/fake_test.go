@@ -35,6 +35,7 @@ type fakeEngine struct {
 	pull      func(ctx context.Context, ref string) error                                               // nil: not found in the registry
 	exec      func(ctx context.Context, container string, command []string, out io.Writer) (int, error) // nil: succeeds at once
 	startErr  func(docker.ContainerSpec) error
+	updateErr error
 	stopDelay time.Duration // how long a container takes to heed a stop
 }
 
@@ -100,7 +101,7 @@ func (f *fakeEngine) Create(ctx context.Context, spec docker.ContainerSpec) (str
 	id := fmt.Sprintf("%064d", f.made)
 	f.containers[id] = &fakeContainer{spec: spec, Container: docker.Container{
 		ID: id, Name: spec.Name, Image: spec.Image, ImageID: image.ID, Labels: spec.Labels,
-		Status: docker.StatusCreated, Created: time.Now(),
+		Status: docker.StatusCreated, Created: time.Now(), Resources: spec.Resources,
 	}}
 	f.log = append(f.log, "create "+spec.Name)
 	return id, nil
@@ -164,6 +165,24 @@ func (f *fakeEngine) Stop(ctx context.Context, id string, grace time.Duration) e
 	}
 	f.log = append(f.log, "stop "+c.Name)
 	f.finish(c, code)
+	return nil
+}
+
+func (f *fakeEngine) Update(ctx context.Context, id string, r docker.Resources) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.find(id)
+	if err != nil {
+		return err
+	}
+	if f.updateErr != nil {
+		return f.updateErr
+	}
+	f.log = append(f.log, "update "+c.Name)
+	c.Resources = r
 	return nil
 }
 

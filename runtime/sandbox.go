@@ -27,7 +27,8 @@ func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int) docker.ContainerSpec {
 		Network: a.opts.Network,
 		Sysctls: sysctls(pod),
 		// A sandbox does nothing; it must not take CPU from those who do.
-		CPUShares:    2,
+		Resources:    docker.Resources{CPUShares: minShares},
+		OOMScoreAdj:  a.oomScores.atLeast(sandboxOOMScore),
 		SecurityOpts: []string{"seccomp=unconfined"}, // it calls nothing but pause
 	}
 	spec.Labels[labelType] = typeSandbox

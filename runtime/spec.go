@@ -10,15 +10,6 @@ import (
 	"k8s.io/kubernetes/third_party/forked/golang/expansion"
 )
 
-// Linux CPU bandwidth and shares, as a kubelet sets them.
-// https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/
-const (
-	cpuPeriod    = 100_000 // microseconds
-	minCPUQuota  = 1_000   // microseconds: the kernel refuses less
-	sharesPerCPU = 1024
-	minShares    = 2
-)
-
 // containerSpec turns a declared container into a Docker container in the sandbox's
 // namespaces.
 func (a *Agent) containerSpec(pod *v1.Pod, c *v1.Container, attempt int, sandboxID string, env []string, mounts []docker.Mount) docker.ContainerSpec {
@@ -50,7 +41,9 @@ func (a *Agent) containerSpec(pod *v1.Pod, c *v1.Container, attempt int, sandbox
 	if c.Lifecycle != nil && c.Lifecycle.StopSignal != nil {
 		spec.StopSignal = string(*c.Lifecycle.StopSignal)
 	}
-	applyResources(&spec, c)
+	spec.Resources = resourcesOf(pod, c)
+	spec.PidsLimit = a.opts.PodPidsLimit
+	spec.OOMScoreAdj = a.oomScores.of(pod, c)
 	applySecurity(&spec, pod, c)
 	return spec
 }
@@ -70,23 +63,6 @@ func envMap(env []string) map[string]string {
 		out[name] = value
 	}
 	return out
-}
-
-// applyResources: a request becomes a share, a limit becomes a bound.
-func applyResources(spec *docker.ContainerSpec, c *v1.Container) {
-	limits, requests := c.Resources.Limits, c.Resources.Requests
-	request, ok := requests[v1.ResourceCPU]
-	if !ok {
-		request = limits[v1.ResourceCPU]
-	}
-	spec.CPUShares = max(minShares, request.MilliValue()*sharesPerCPU/1000)
-	if cpu, ok := limits[v1.ResourceCPU]; ok && !cpu.IsZero() {
-		spec.CPUPeriod = cpuPeriod
-		spec.CPUQuota = max(minCPUQuota, cpu.MilliValue()*cpuPeriod/1000)
-	}
-	if memory, ok := limits[v1.ResourceMemory]; ok {
-		spec.Memory = memory.Value()
-	}
 }
 
 // applySecurity merges the Pod's security context with the container's, which wins.

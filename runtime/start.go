@@ -130,6 +130,9 @@ func (r *pipeline) startSandbox(ctx context.Context) {
 	i, err := a.startContainer(ctx, r.sandboxID)
 	if err != nil {
 		r.failed = err
+		if refusedScore(err) {
+			a.oomScores.deny()
+		}
 		if !docker.IsUnavailable(err) {
 			_ = a.removeContainer(ctx, r.sandboxID) // the next attempt is a new one
 		}

@@ -27,7 +27,7 @@ var supportedFields = []string{
 	// The scheduler's.
 	"nodeSelector", "affinity", "tolerations", "schedulerName", "topologySpreadConstraints", "schedulingGates",
 	"priority", "priorityClassName", "preemptionPolicy", "workloadRef", "schedulingGroup",
-	"enableServiceLinks",
+	"enableServiceLinks", "resources", "overhead",
 }
 
 var supportedContainerFields = []string{

@@ -37,6 +37,13 @@ type Container struct {
 	Error string
 	PID   int
 
+	// Resources are those in force.
+	Resources Resources
+	// UpperDir is the directory of this machine that holds what the container wrote to its
+	// image's files; empty where the storage driver has none. LogPath is the log file in
+	// use; older ones lie beside it with a number.
+	UpperDir, LogPath string
+
 	// Addrs are its addresses by network name; a container that shares another
 	// one's network has none.
 	Addrs map[string]netip.Addr
@@ -165,7 +172,10 @@ func fromSummary(c container.Summary) Container {
 }
 
 func fromInspect(r container.InspectResponse) Container {
-	out := Container{ID: r.ID, Name: strings.TrimPrefix(r.Name, "/"), ImageID: r.Image, Created: parseTime(r.Created)}
+	out := Container{ID: r.ID, Name: strings.TrimPrefix(r.Name, "/"), ImageID: r.Image, Created: parseTime(r.Created), LogPath: r.LogPath, UpperDir: r.GraphDriver.Data["UpperDir"]}
+	if h := r.HostConfig; h != nil {
+		out.Resources = Resources{CPUShares: h.CPUShares, CPUQuota: h.CPUQuota, CPUPeriod: h.CPUPeriod, Memory: h.Memory}
+	}
 	if r.Config != nil {
 		out.Image, out.Labels = r.Config.Image, r.Config.Labels
 	}

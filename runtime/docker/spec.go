@@ -57,11 +57,11 @@ type ContainerSpec struct {
 	// DefaultPaths keeps /proc's masked and read-only paths; false unmasks them.
 	UnmaskPaths bool
 
-	CPUShares int64 // relative weight; 0: Docker's default, 1024
-	CPUQuota  int64 // microseconds per CPUPeriod; 0: no limit
-	CPUPeriod int64 // microseconds
-	Memory    int64 // bytes; 0: no limit. Swap is never allowed beyond it.
-	// OOMScoreAdj is set only where the host allows it.
+	Resources
+	// PidsLimit is the most processes and threads of the container; 0: no limit.
+	PidsLimit int64
+	// OOMScoreAdj is -1000 to 1000; less than the engine's own needs CAP_SYS_RESOURCE
+	// there, or the container does not start.
 	OOMScoreAdj int
 }
 
@@ -105,10 +105,10 @@ func (s *ContainerSpec) hostConfig() *container.HostConfig {
 		Privileged:    s.Privileged, ReadonlyRootfs: s.ReadOnlyRootFS,
 		CapAdd: s.CapAdd, CapDrop: s.CapDrop, SecurityOpt: s.SecurityOpts, Tmpfs: s.Tmpfs,
 		OomScoreAdj: s.OOMScoreAdj,
-		Resources: container.Resources{
-			CPUShares: s.CPUShares, CPUQuota: s.CPUQuota, CPUPeriod: s.CPUPeriod,
-			Memory: s.Memory, MemorySwap: s.Memory,
-		},
+		Resources:   s.Resources.sdk(),
+	}
+	if s.PidsLimit > 0 {
+		h.PidsLimit = &s.PidsLimit
 	}
 	if s.UnmaskPaths {
 		h.MaskedPaths, h.ReadonlyPaths = []string{}, []string{}

@@ -20,6 +20,8 @@ const (
 	CreateTimeout = 2 * time.Minute
 	// StartTimeout bounds start, which sets up networks and runs runc.
 	StartTimeout = 2 * time.Minute
+	// UpdateTimeout bounds a change of resources, which runs runc.
+	UpdateTimeout = 30 * time.Second
 	// KillTimeout bounds kill and what a stop needs beyond its grace period.
 	KillTimeout = 30 * time.Second
 	// RemoveTimeout bounds the removal of a container's or image's files.

@@ -1,0 +1,89 @@
+package runtime
+
+import (
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	resourcehelper "k8s.io/component-helpers/resource"
+)
+
+// Linux CPU bandwidth and shares, as a kubelet sets them.
+// https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/
+const (
+	cpuPeriod    = 100_000 // microseconds
+	minCPUQuota  = 1_000   // microseconds: the kernel refuses less
+	sharesPerCPU = 1024
+	minShares    = 2
+	maxShares    = 262_144
+)
+
+// resourcesOf are the bounds of a container: a request becomes a share, a limit a bound.
+// What the container does not limit the Pod's own limit does.
+func resourcesOf(pod *v1.Pod, c *v1.Container) docker.Resources {
+	cpu, memory := limitOf(pod, c, v1.ResourceCPU), limitOf(pod, c, v1.ResourceMemory)
+	request, ok := c.Resources.Requests[v1.ResourceCPU]
+	if !ok {
+		request = cpu
+	}
+	out := docker.Resources{
+		CPUShares: min(maxShares, max(minShares, request.MilliValue()*sharesPerCPU/1000)),
+		Memory:    memory.Value(),
+	}
+	if !cpu.IsZero() {
+		out.CPUPeriod = cpuPeriod
+		out.CPUQuota = max(minCPUQuota, cpu.MilliValue()*cpuPeriod/1000)
+	}
+	return out
+}
+
+// limitOf is the limit that holds for a container; zero: none.
+func limitOf(pod *v1.Pod, c *v1.Container, name v1.ResourceName) resource.Quantity {
+	if limit := c.Resources.Limits[name]; !limit.IsZero() || pod.Spec.Resources == nil {
+		return limit
+	}
+	return pod.Spec.Resources.Limits[name]
+}
+
+// requests are what a Pod takes of the node: its containers' requests as they come to run
+// beside and after each other, or the Pod's own, and its overhead.
+func requests(pod *v1.Pod) v1.ResourceList {
+	return resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
+}
+
+// limits are the sum of the containers' limits, or the Pod's own.
+func limits(pod *v1.Pod) v1.ResourceList {
+	return resourcehelper.PodLimits(pod, resourcehelper.PodResourcesOptions{})
+}
+
+// boundedMemory is the most memory that a whole Pod can use; zero: no bound, since a
+// container has none.
+func boundedMemory(pod *v1.Pod) resource.Quantity {
+	if pod.Spec.Resources != nil && !pod.Spec.Resources.Limits.Memory().IsZero() {
+		return *pod.Spec.Resources.Limits.Memory()
+	}
+	bounded := true
+	all := resourcehelper.PodLimits(pod, resourcehelper.PodResourcesOptions{
+		ContainerFn: func(limits v1.ResourceList, _ resourcehelper.ContainerType) {
+			bounded = bounded && !limits.Memory().IsZero()
+		},
+	})
+	if !bounded {
+		return resource.Quantity{}
+	}
+	return *all.Memory()
+}
+
+// The inverse of resourcesOf, as far as it can be inverted: what Docker has in force.
+
+// cpuLimit is zero if there is none.
+func cpuLimit(r docker.Resources) resource.Quantity {
+	if r.CPUPeriod == 0 || r.CPUQuota <= 0 {
+		return resource.Quantity{}
+	}
+	return *resource.NewMilliQuantity(r.CPUQuota*1000/r.CPUPeriod, resource.DecimalSI)
+}
+
+// cpuRequest rounds up: shares are coarser than thousandths of a CPU.
+func cpuRequest(r docker.Resources) resource.Quantity {
+	return *resource.NewMilliQuantity((r.CPUShares*1000+sharesPerCPU-1)/sharesPerCPU, resource.DecimalSI)
+}

@@ -1,0 +1,116 @@
+package runtime
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// amounts is a list of resources from name, amount, name, amount …
+func amounts(text ...string) v1.ResourceList {
+	out := v1.ResourceList{}
+	for n := 0; n < len(text); n += 2 {
+		out[v1.ResourceName(text[n])] = resource.MustParse(text[n+1])
+	}
+	return out
+}
+
+func TestRequestsBecomeSharesAndLimitsBounds(t *testing.T) {
+	for _, c := range []struct {
+		what                  string
+		requests, limits, pod v1.ResourceList
+		want                  docker.Resources
+	}{
+		{"nothing", nil, nil, nil, docker.Resources{CPUShares: 2}},
+		{"requests only", amounts("cpu", "500m", "memory", "64Mi"), nil, nil, docker.Resources{CPUShares: 512}},
+		{"a limit is a request too", nil, amounts("cpu", "2", "memory", "64Mi"), nil, docker.Resources{CPUShares: 2048, CPUQuota: 200_000, CPUPeriod: 100_000, Memory: 64 << 20}},
+		{"both", amounts("cpu", "250m"), amounts("cpu", "1500m"), nil, docker.Resources{CPUShares: 256, CPUQuota: 150_000, CPUPeriod: 100_000}},
+		{"a request for none", amounts("cpu", "0"), amounts("cpu", "1"), nil, docker.Resources{CPUShares: 2, CPUQuota: 100_000, CPUPeriod: 100_000}},
+		{"less than the kernel knows", amounts("cpu", "1m"), amounts("cpu", "1m"), nil, docker.Resources{CPUShares: 2, CPUQuota: 1000, CPUPeriod: 100_000}},
+		{"more than the kernel knows", amounts("cpu", "1000"), nil, nil, docker.Resources{CPUShares: 262_144}},
+		{"the Pod's limits where it has none", amounts("cpu", "1"), amounts("memory", "1Mi"), amounts("cpu", "2", "memory", "2Mi"), docker.Resources{CPUShares: 1024, CPUQuota: 200_000, CPUPeriod: 100_000, Memory: 1 << 20}},
+	} {
+		container := v1.Container{Resources: v1.ResourceRequirements{Requests: c.requests, Limits: c.limits}}
+		pod := &v1.Pod{Spec: v1.PodSpec{Containers: []v1.Container{container}}}
+		if c.pod != nil {
+			pod.Spec.Resources = &v1.ResourceRequirements{Limits: c.pod}
+		}
+		if got := resourcesOf(pod, &container); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.what, got, c.want)
+		}
+	}
+}
+
+func TestWhatIsInForceReadsAsItWasDeclared(t *testing.T) {
+	for _, text := range []string{"3m", "10m", "100m", "250m", "333m", "1", "1500m", "7"} {
+		c := v1.Container{Resources: v1.ResourceRequirements{Requests: amounts("cpu", text), Limits: amounts("cpu", text)}}
+		r := resourcesOf(&v1.Pod{}, &c)
+		limit, request := cpuLimit(r), cpuRequest(r)
+		want := resource.MustParse(text)
+		if request.Cmp(want) != 0 || limit.Cmp(want) != 0 && want.MilliValue() >= 10 {
+			t.Errorf("%s: request %s, limit %s", text, request.String(), limit.String())
+		}
+	}
+	if none := cpuLimit(docker.Resources{CPUShares: 2}); !none.IsZero() {
+		t.Errorf("no limit reads as %s", none.String())
+	}
+}
+
+func TestOOMScoresAreAKubelets(t *testing.T) {
+	always := v1.ContainerRestartPolicyAlways
+	with := func(requests, limits v1.ResourceList) v1.Container {
+		return v1.Container{Resources: v1.ResourceRequirements{Requests: requests, Limits: limits}}
+	}
+	sidecar := with(amounts("memory", "1Gi"), nil)
+	sidecar.Name, sidecar.RestartPolicy = "sidecar", &always
+	one := func(c v1.Container) v1.PodSpec { return v1.PodSpec{Containers: []v1.Container{c}} }
+	critical := one(with(nil, nil))
+	critical.PriorityClassName = "system-node-critical"
+	shared := one(with(amounts("memory", "1Gi"), nil))
+	shared.Containers = append(shared.Containers, with(amounts("memory", "1Gi"), nil))
+	shared.Resources = &v1.ResourceRequirements{Requests: amounts("memory", "4Gi")}
+	for _, c := range []struct {
+		what string
+		spec v1.PodSpec
+		want int
+	}{
+		{"best effort", one(with(nil, nil)), 1000},
+		{"guaranteed", one(with(amounts("cpu", "1", "memory", "1Gi"), amounts("cpu", "1", "memory", "1Gi"))), -997},
+		{"node critical", critical, -997},
+		{"a tenth of the machine", one(with(amounts("memory", "1Gi"), nil)), 900},
+		{"burstable by its CPU alone", one(with(amounts("cpu", "1"), nil)), 999},
+		{"all of the machine", one(with(amounts("memory", "10Gi"), nil)), 3},
+		{"a sidecar goes no sooner than the main one", v1.PodSpec{
+			InitContainers: []v1.Container{sidecar}, Containers: []v1.Container{with(amounts("memory", "2Gi"), nil)},
+		}, 800},
+		{"a share of what the Pod asks for", shared, 800},
+	} {
+		container := &c.spec.Containers[0]
+		if len(c.spec.InitContainers) > 0 {
+			container = &c.spec.InitContainers[0]
+		}
+		if got := oomScore(&v1.Pod{Spec: c.spec}, container, 10<<30); got != c.want {
+			t.Errorf("%s: %d, want %d", c.what, got, c.want)
+		}
+	}
+}
+
+func TestOOMScoresGoNoLowerThanTheHostAllows(t *testing.T) {
+	free := &oomScores{log: slog.New(slog.DiscardHandler)}
+	free.floor.Store(minOOMScore)
+	if got := free.atLeast(-997); got != -997 {
+		t.Errorf("on a host that allows it: %d", got)
+	}
+	if !free.deny() || free.deny() {
+		t.Error("it is not told once")
+	}
+	if low, high := free.atLeast(-997), free.atLeast(1000); low != 0 || high != 1000 {
+		t.Errorf("once refused: %d and %d", low, high)
+	}
+	if !hasCapability([]byte("CapEff:\t000001ffffffffff\n"), 24) || hasCapability([]byte("Name:\tx\nCapPrm:\t000001ffffffffff\nCapEff:\t000001fffeffffff\n"), 24) {
+		t.Error("the effective capabilities are misread")
+	}
+}
