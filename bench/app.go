@@ -80,6 +80,26 @@ func (w *podWatch) await(ctx context.Context, n int) error {
 	return nil
 }
 
+// awaitDeleted returns when n pods were seen to go.
+func (w *podWatch) awaitDeleted(ctx context.Context, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for gone := 0; gone < n; {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d pods are gone: %w", gone, n, ctx.Err())
+		case event, open := <-w.watch.ResultChan():
+			if !open {
+				return errors.New("the watch of pods ended")
+			}
+			if event.Type == watch.Deleted {
+				gone++
+			}
+		}
+	}
+	return nil
+}
+
 func (w *podWatch) note(event watch.Event) {
 	pod, ok := event.Object.(*corev1.Pod)
 	if !ok {

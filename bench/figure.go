@@ -24,8 +24,11 @@ func figures() []figure {
 	return []figure{
 		{Name: "start", What: "start to API ready and node Ready, from nothing", Unit: "s", Budget: 1.5, measure: measureStart},
 		{Name: "pods", What: "apply to all Ready, 10 pods × 2 containers, to Docker alone", Unit: "×", Budget: 1.15, measure: measurePods},
+		{Name: "rich", What: "the same with init containers, ConfigMap volumes and probes in the pods", Unit: "×", Budget: 1.15, measure: measureRichPods},
+		{Name: "delete", What: "60 deleted pods of one container gone, to Docker removing the containers", Unit: "×", Budget: 1.3, measure: measureDelete},
 		{Name: "memory", What: "daemon's private memory, idle with the quick-start app", Unit: "MB", Budget: 110, measure: measureMemory},
 		{Name: "cpu", What: "daemon's CPU, idle with 10 pods, of one core", Unit: "%", Budget: 1, measure: measureCPU},
+		{Name: "probes", What: "daemon's CPU, 100 pods with an HTTP probe each second, of one core", Unit: "%", Budget: 20, measure: measureProbes},
 		{Name: "services", What: "a Service change to the kernel, 1,000 Services present", Unit: "ms", Budget: 50, measure: measureServices},
 		{Name: "dns", What: "DNS answers for a Service name, to CoreDNS", Unit: "×", Budget: 1, AtLeast: true, measure: measureDNS},
 	}

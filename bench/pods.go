@@ -7,6 +7,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 )
@@ -27,8 +28,13 @@ type podRace struct {
 }
 
 func measurePods(ctx context.Context, b *bench) (samples []float64, note string, err error) {
+	return b.racePods(ctx, func(*appsv1.Deployment) {})
+}
+
+// racePods measures the quick start's Deployment with what change does to it.
+func (b *bench) racePods(ctx context.Context, change func(*appsv1.Deployment)) (samples []float64, note string, err error) {
 	err = b.with(ctx, func(i *instance) error {
-		race, err := newPodRace(ctx, b, i)
+		race, err := newPodRace(ctx, b, i, change)
 		if err != nil {
 			return err
 		}
@@ -39,9 +45,13 @@ func measurePods(ctx context.Context, b *bench) (samples []float64, note string,
 	return samples, note, err
 }
 
-func newPodRace(ctx context.Context, b *bench, i *instance) (*podRace, error) {
+func newPodRace(ctx context.Context, b *bench, i *instance, change func(*appsv1.Deployment)) (*podRace, error) {
 	deployment, err := b.deployment(podCount)
 	if err != nil {
+		return nil, err
+	}
+	change(deployment)
+	if err := i.makeConfig(ctx, deployment); err != nil {
 		return nil, err
 	}
 	r := &podRace{instance: i}
@@ -51,7 +61,8 @@ func newPodRace(ctx context.Context, b *bench, i *instance) (*podRace, error) {
 	if r.engine, err = docker.Connect(ctx, "", nil); err != nil {
 		return nil, err
 	}
-	r.raw = rawPods{engine: r.engine, owner: i.name, network: docker.NetworkName(i.name), containers: declared(deployment)}
+	r.raw = rawPods{engine: r.engine, owner: i.name, network: docker.NetworkName(i.name),
+		init: declared(deployment.Spec.Template.Spec.InitContainers), containers: declared(deployment.Spec.Template.Spec.Containers)}
 	return r, nil
 }
 
@@ -92,7 +103,7 @@ func (r *podRace) kubeLite(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	took := time.Since(began)
-	if err := r.learnPause(ctx); err != nil {
+	if err := r.learnPause(ctx, podCount); err != nil {
 		return 0, err
 	}
 	if _, err := r.instance.do(ctx, "delete", "-f", r.manifest, "--grace-period=1"); err != nil {
@@ -110,15 +121,15 @@ func (r *podRace) docker(ctx context.Context) (time.Duration, error) {
 }
 
 // learnPause finds the image of kube-lite's sandboxes.
-func (r *podRace) learnPause(ctx context.Context) error {
+func (r *podRace) learnPause(ctx context.Context, pods int) error {
 	labels := docker.InstanceLabel(r.instance.name)
 	labels["io.kubernetes.docker.type"] = "podsandbox"
 	sandboxes, err := r.engine.List(ctx, labels)
 	if err != nil {
 		return err
 	}
-	if len(sandboxes) != podCount {
-		return fmt.Errorf("%d pods are Ready, and Docker has %d sandboxes", podCount, len(sandboxes))
+	if len(sandboxes) != pods {
+		return fmt.Errorf("%d pods are Ready, and Docker has %d sandboxes", pods, len(sandboxes))
 	}
 	r.raw.pause = sandboxes[0].Image
 	return nil
@@ -144,8 +155,8 @@ func awaitGone(ctx context.Context, engine *docker.Engine, labels map[string]str
 }
 
 // declared are the containers of a pod as Docker takes them.
-func declared(d *appsv1.Deployment) (out []docker.ContainerSpec) {
-	for _, c := range d.Spec.Template.Spec.Containers {
+func declared(list []corev1.Container) (out []docker.ContainerSpec) {
+	for _, c := range list {
 		spec := docker.ContainerSpec{Name: c.Name, Image: c.Image, Entrypoint: c.Command, Cmd: c.Args}
 		for _, e := range c.Env {
 			spec.Env = append(spec.Env, e.Name+"="+e.Value)

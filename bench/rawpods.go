@@ -21,6 +21,7 @@ type rawPods struct {
 	owner      string // value of rawLabel
 	network    string
 	pause      string
+	init       []docker.ContainerSpec // of each pod, run one after the other before the containers
 	containers []docker.ContainerSpec // of each pod
 }
 
@@ -50,14 +51,38 @@ func (r rawPods) startPod(ctx context.Context, n int) error {
 		}
 		return err
 	})
+	ready := running // closed when the containers may start
+	if len(r.init) > 0 {
+		ready = make(chan struct{})
+		group.Go(func() error { return r.runInit(ctx, n, pause, running, ready) })
+	}
 	for _, spec := range r.containers {
-		group.Go(func() error { return r.startContainer(ctx, n, pause, spec, running) })
+		group.Go(func() error { return r.startContainer(ctx, n, pause, spec, ready) })
 	}
 	return group.Wait()
 }
 
+// runInit runs the init containers and closes done.
+func (r rawPods) runInit(ctx context.Context, n int, pause string, running <-chan struct{}, done chan<- struct{}) error {
+	for _, spec := range r.init {
+		if err := r.startContainer(ctx, n, pause, spec, running); err != nil {
+			return err
+		}
+		if _, err := r.engine.Wait(ctx, r.name(n, spec)); err != nil {
+			return err
+		}
+	}
+	close(done)
+	return nil
+}
+
+func (r rawPods) name(n int, spec docker.ContainerSpec) string {
+	return fmt.Sprintf("%s-raw-%d-%s", r.owner, n, spec.Name)
+}
+
+// startContainer creates a container and starts it when running is closed.
 func (r rawPods) startContainer(ctx context.Context, n int, pause string, spec docker.ContainerSpec, running <-chan struct{}) error {
-	spec.Name = fmt.Sprintf("%s-raw-%d-%s", r.owner, n, spec.Name)
+	spec.Name = r.name(n, spec)
 	spec.Labels = map[string]string{rawLabel: r.owner}
 	spec.Network, spec.IPC = "container:"+pause, "container:"+pause
 	spec.SecurityOpts = []string{"seccomp=unconfined"}
