@@ -34,12 +34,21 @@ func (a *Agent) startContainer(ctx context.Context, id string) (instance, error)
 	return a.mirror.refresh(ctx, id)
 }
 
+// removalsAtOnce is how many containers are removed at the same time. More make an
+// engine slower, not faster: see docs/PERFORMANCE.md.
+const removalsAtOnce = 16
+
 // removeContainer removes a container, running or not.
 func (a *Agent) removeContainer(ctx context.Context, id string) error {
-	if err := a.engine.Remove(ctx, id); err != nil {
+	select {
+	case a.removals <- struct{}{}:
+		defer func() { <-a.removals }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := a.mirror.remove(id, func() error { return a.engine.Remove(ctx, id) }); err != nil {
 		return err
 	}
-	a.mirror.forget(id)
 	a.step("removed")
 	return nil
 }

@@ -41,6 +41,7 @@ type Agent struct {
 	mirror   *mirror
 	workers  *workers
 	tasks    *tasks
+	removals chan struct{} // holds one for each removal under way
 	probes   *probes
 	puller   *puller
 	imageIDs *imageIDs
@@ -74,7 +75,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a := &Agent{
 		client: client, engine: e, opts: opts, log: opts.Log.With("room", "runtime"),
 		pods: pods.Lister(), services: services.Lister(), synced: []cache.InformerSynced{pods.Informer().HasSynced, services.Informer().HasSynced},
-		events: newBroadcaster(), tasks: &tasks{}, crashes: newCrashes(),
+		events: newBroadcaster(), tasks: &tasks{}, removals: make(chan struct{}, removalsAtOnce), crashes: newCrashes(),
 		now: time.Now, step: func(string) {},
 	}
 	a.recorder = newRecorder(a.events, opts.NodeName)

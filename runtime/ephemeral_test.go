@@ -57,3 +57,13 @@ func TestEphemeralContainerRunsInAPodThatDoesNotComeUp(t *testing.T) {
 		r.wantState("web", "app", "waiting PodInitializing 0")
 	})
 }
+
+func TestEphemeralContainerThatCannotStartHasEnded(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.pod("web", nil)
+		r.engine.startErr = failStart("debugger", "no such file")
+		r.debug("web", "debugger", "")
+		r.after(time.Second)
+		r.wantState("web", "debugger", "StartError 0")
+	})
+}

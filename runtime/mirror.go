@@ -38,6 +38,7 @@ type mirror struct {
 	containers map[string]*entry
 	seq        uint64              // orders reads of the engine
 	starting   map[string]struct{} // IDs that we start right now, and read ourselves then
+	removing   map[string]struct{} // IDs that we remove right now, and forget then
 	synced     bool                // a full list was read since the stream was opened
 }
 
@@ -56,7 +57,7 @@ func newMirror(e containerEngine, instanceName string, log *slog.Logger) *mirror
 		relist:     make(chan struct{}, 1),
 		doubts:     make(chan struct{}, 1),
 		retryAfter: unavailableRetry,
-		containers: map[string]*entry{}, starting: map[string]struct{}{},
+		containers: map[string]*entry{}, starting: map[string]struct{}{}, removing: map[string]struct{}{},
 	}
 }
 
@@ -102,6 +103,10 @@ func (m *mirror) Event(e docker.Event) {
 		if m.knowsStart(e.ID) {
 			return
 		}
+	case "die":
+		if m.isRemoving(e.ID) {
+			return
+		}
 	}
 	m.dirty.Add(e.ID)
 }
@@ -129,6 +134,30 @@ func (m *mirror) start(id string, start func() error) error {
 		m.mu.Unlock()
 	}()
 	return start()
+}
+
+// remove runs the removal of a container, after which there is nothing to read.
+func (m *mirror) remove(id string, remove func() error) error {
+	m.mu.Lock()
+	m.removing[id] = struct{}{}
+	m.mu.Unlock()
+	err := remove()
+	m.mu.Lock()
+	delete(m.removing, id)
+	m.mu.Unlock()
+	if err != nil {
+		m.dirty.Add(id) // it may have ended, and its event was not heeded
+		return err
+	}
+	m.forget(id)
+	return nil
+}
+
+func (m *mirror) isRemoving(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ours := m.removing[id]
+	return ours
 }
 
 // ready tells whether the mirror shows all that Docker has.

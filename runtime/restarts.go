@@ -9,6 +9,11 @@ import (
 // goneExitCode stands for that of a container which Docker does not have any more.
 const goneExitCode = 137
 
+// runsAgain tells whether a container that ended and is no init container runs again.
+func runsAgain(pod *v1.Pod, c *v1.Container, exitCode int) bool {
+	return ephemeral(pod, c.Name) == nil && restarts(pod, c, exitCode)
+}
+
 // restarts tells whether a container that ended with that code runs again: its own rules
 // come first, then its own policy, then the Pod's.
 // https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-restart-rules

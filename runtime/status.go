@@ -126,7 +126,7 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 		s.Ready = v.started && v.ready && (!init || isSidecar(c)) && ephemeral(o.pod, c.Name) == nil
 	case !ended(*last):
 		s.State.Waiting = o.waitingState(c, init)
-	case waits && !o.finished && why.reason != "":
+	case waits && !o.finished && why.reason != "" && (init || runsAgain(o.pod, c, last.ExitCode)):
 		s.State.Waiting = &v1.ContainerStateWaiting{Reason: why.reason, Message: why.message}
 		s.LastTerminationState.Terminated = o.terminated(*last)
 	default:
