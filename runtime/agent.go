@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/usage"
 	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -52,7 +53,10 @@ type Agent struct {
 	stopping atomic.Bool
 
 	// What the node has to give, and what of it is taken.
-	oomScores oomScores
+	oomScores   oomScores
+	allocations *allocations
+	// memoryInUse reads what the cgroup of a process uses, in bytes.
+	memoryInUse func(pid int) (int64, error)
 
 	now func() time.Time
 	// step is called after each act; a test may end the daemon there.
@@ -76,6 +80,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 		client: client, engine: e, opts: opts, log: opts.Log.With("room", "runtime"),
 		pods: pods.Lister(), services: services.Lister(), synced: []cache.InformerSynced{pods.Informer().HasSynced, services.Informer().HasSynced},
 		events: newBroadcaster(), tasks: &tasks{}, removals: make(chan struct{}, removalsAtOnce), crashes: newCrashes(),
+		allocations: newAllocations(), memoryInUse: usage.Cgroups{}.Memory,
 		now: time.Now, step: func(string) {},
 	}
 	a.recorder = newRecorder(a.events, opts.NodeName)
@@ -132,6 +137,7 @@ func (a *Agent) drivePods(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), a.synced...) {
 		return nil
 	}
+	a.recall()
 	a.workers.start(ctx)
 	defer a.workers.stop()
 	a.pokeAll()
@@ -214,7 +220,7 @@ func withoutOwnStatus(pod *v1.Pod) *v1.Pod {
 
 // nodeFacts are what Pods may ask about the node.
 func (a *Agent) nodeFacts() nodeFacts {
-	return nodeFacts{name: a.opts.NodeName, hostIP: a.opts.HostIP.String(), allocatable: a.node.capacity()}
+	return nodeFacts{name: a.opts.NodeName, hostIP: a.opts.HostIP.String(), allocatable: a.node.allocatable()}
 }
 
 // compareVersions tells which of two versions of an object is older.

@@ -25,8 +25,9 @@ func (o observation) conditions(s v1.PodStatus) []v1.PodCondition {
 	for _, c := range ours {
 		out = append(out, o.since(c))
 	}
+	out = append(out, o.resize...)
 	for _, c := range o.pod.Status.Conditions {
-		if _, known := podutil.GetPodConditionFromList(ours, c.Type); known == nil {
+		if _, known := podutil.GetPodConditionFromList(ours, c.Type); known == nil && !isResizeCondition(c.Type) {
 			out = append(out, c)
 		}
 	}

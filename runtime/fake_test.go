@@ -30,12 +30,12 @@ type fakeEngine struct {
 	log        []string // "start k8s_…", in order
 	pulls      []string
 	inspects   int
+	updateErr  error
 
 	// What a test may set before the agent runs.
 	pull      func(ctx context.Context, ref string) error                                               // nil: not found in the registry
 	exec      func(ctx context.Context, container string, command []string, out io.Writer) (int, error) // nil: succeeds at once
 	startErr  func(docker.ContainerSpec) error
-	updateErr error
 	stopDelay time.Duration // how long a container takes to heed a stop
 }
 
@@ -353,6 +353,13 @@ func (f *fakeEngine) Load(_ context.Context, archive io.Reader) error {
 }
 
 // What follows is for tests: it does to Docker what others may do.
+
+// failUpdates has changes of resources fail from now on; nil lets them be.
+func (f *fakeEngine) failUpdates(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.updateErr = err
+}
 
 // inspected is how many times a container was read.
 func (f *fakeEngine) inspected() int {

@@ -19,12 +19,14 @@ type hostFacts struct {
 
 	cpus         int
 	memory, disk int64 // bytes
+	hugePages    v1.ResourceList
 }
 
 // readHostFacts asks the kernel; what it does not tell stays empty.
 func readHostFacts(root string) hostFacts {
 	f := hostFacts{
-		arch: goruntime.GOARCH, cpus: goruntime.NumCPU(),
+		hugePages: readHugePages(hugePagesDir),
+		arch:      goruntime.GOARCH, cpus: goruntime.NumCPU(),
 		osImage:    osRelease("PRETTY_NAME"),
 		machineID:  firstOf("/etc/machine-id", "/var/lib/dbus/machine-id"),
 		systemUUID: firstOf("/sys/class/dmi/id/product_uuid"),

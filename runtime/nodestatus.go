@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"maps"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -22,7 +23,7 @@ func (n *node) status(s *v1.NodeStatus) {
 	down, version := n.down, n.version
 	n.mu.Unlock()
 	s.Capacity = n.capacity()
-	s.Allocatable = n.capacity()
+	s.Allocatable = n.allocatable()
 	s.Addresses = []v1.NodeAddress{
 		{Type: v1.NodeInternalIP, Address: o.HostIP.String()},
 		{Type: v1.NodeHostName, Address: o.NodeName},
@@ -41,12 +42,26 @@ func (n *node) status(s *v1.NodeStatus) {
 }
 
 func (n *node) capacity() v1.ResourceList {
-	return v1.ResourceList{
+	out := v1.ResourceList{
 		v1.ResourceCPU:              *resource.NewQuantity(int64(n.facts.cpus), resource.DecimalSI),
 		v1.ResourceMemory:           *resource.NewQuantity(n.facts.memory, resource.BinarySI),
 		v1.ResourceEphemeralStorage: *resource.NewQuantity(n.facts.disk, resource.BinarySI),
 		v1.ResourcePods:             *resource.NewQuantity(int64(n.agent.opts.MaxPods), resource.DecimalSI),
 	}
+	maps.Copy(out, n.facts.hugePages)
+	return out
+}
+
+// allocatable is what Pods can have: all, but memory that was set aside for huge pages is
+// no memory for anything else.
+func (n *node) allocatable() v1.ResourceList {
+	out := n.capacity()
+	memory := out[v1.ResourceMemory]
+	for _, amount := range n.facts.hugePages {
+		memory.Sub(amount)
+	}
+	out[v1.ResourceMemory] = memory
+	return out
 }
 
 // setNodeCondition keeps the time of the last change.

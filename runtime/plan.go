@@ -126,7 +126,11 @@ func (d *decision) checkRunning(i instance) {
 	v := d.vital(c, i)
 	switch {
 	case d.changed(i):
-		d.end = append(d.end, ending{instance: i, why: fmt.Sprintf("Container %s definition changed, will be restarted", c.Name)})
+		why := fmt.Sprintf("Container %s definition changed, will be restarted", c.Name)
+		if i.Image == c.Image {
+			why = fmt.Sprintf("Container %s resize requires restart", c.Name)
+		}
+		d.end = append(d.end, ending{instance: i, why: why})
 	case v.hook == hookFailed:
 		d.end = append(d.end, ending{instance: i, why: "FailedPostStartHook"})
 	case v.failed != "":

@@ -87,3 +87,35 @@ func cpuLimit(r docker.Resources) resource.Quantity {
 func cpuRequest(r docker.Resources) resource.Quantity {
 	return *resource.NewMilliQuantity((r.CPUShares*1000+sharesPerCPU-1)/sharesPerCPU, resource.DecimalSI)
 }
+
+// reportedResources are those of a container's status: while it runs those in force,
+// where Docker knows them, else those granted.
+func reportedResources(c *v1.Container, i instance) *v1.ResourceRequirements {
+	out := c.Resources.DeepCopy()
+	if !i.Running() {
+		return out
+	}
+	// What rounding to shares and quotas changes is shown as it was declared.
+	if limit := cpuLimit(i.Resources); out.Limits != nil && !limit.IsZero() && (limit.MilliValue() > minMilliLimit || out.Limits.Cpu().MilliValue() > minMilliLimit) {
+		out.Limits[v1.ResourceCPU] = limit
+	}
+	if out.Limits != nil && i.Resources.Memory > 0 {
+		out.Limits[v1.ResourceMemory] = *resource.NewQuantity(i.Resources.Memory, resource.BinarySI)
+	}
+	if request := cpuRequest(i.Resources); out.Requests != nil && (request.MilliValue() > minShares || out.Requests.Cpu().MilliValue() > minShares) {
+		out.Requests[v1.ResourceCPU] = request
+	}
+	return out
+}
+
+// minMilliLimit is the CPU limit that the least quota stands for.
+const minMilliLimit = minCPUQuota * 1000 / cpuPeriod
+
+// podResources are those of the whole Pod, as granted.
+func podResources(pod *v1.Pod) *v1.ResourceRequirements {
+	out := &v1.ResourceRequirements{Requests: requests(pod), Limits: limits(pod)}
+	if pod.Spec.Resources != nil {
+		out.Claims = pod.Spec.Resources.Claims
+	}
+	return out
+}

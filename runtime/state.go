@@ -34,6 +34,8 @@ type podState struct {
 	logEnds map[string]string
 	// failure ends the Pod; nil: nothing does.
 	failure *failure
+	// resize is how far a change of the Pod's resources is.
+	resize resizeState
 	// last is the Pod as last seen, for the grace period and the events of its end.
 	last *v1.Pod
 }

@@ -21,6 +21,7 @@ type observation struct {
 	imageID  func(id string) string // how an image is shown
 	message  func(instance) string  // what a container that ended left to say
 	vital    func(*v1.Container, instance) vital
+	resize   []v1.PodCondition // those of a resize
 	now      time.Time
 }
 
@@ -28,7 +29,7 @@ type observation struct {
 func (a *Agent) report(pod *v1.Pod, s *podState, have []instance, p plan) {
 	o := observation{
 		pod: pod, have: have, waiting: s.waiting, finished: p.finished, failure: s.failure,
-		hostIP: a.opts.HostIP.String(), imageID: a.imageIDs.show, message: a.lastWords(pod, s), vital: a.vitalOf(s), now: a.now(),
+		hostIP: a.opts.HostIP.String(), imageID: a.imageIDs.show, message: a.lastWords(pod, s), vital: a.vitalOf(s), resize: s.resize.conditions(), now: a.now(),
 	}
 	for _, i := range have {
 		if i.isSandbox() && i.Running() {
@@ -58,6 +59,7 @@ func (o observation) status() v1.PodStatus {
 			s.Reason, s.Message = "", ""
 		}
 	}
+	s.Resources, s.AllocatedResources = podResources(o.pod), requests(o.pod)
 	o.fail(&s)
 	if o.podIP != "" {
 		s.PodIP, s.PodIPs = o.podIP, []v1.PodIP{{IP: o.podIP}}
@@ -113,6 +115,7 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 	if previous != nil && ended(*previous) {
 		s.LastTerminationState.Terminated = o.terminated(*previous)
 	}
+	s.Resources, s.AllocatedResources = reportedResources(c, *last), c.Resources.Requests
 	why, waits := o.waiting[c.Name]
 	switch {
 	case last.Running():

@@ -25,14 +25,17 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 		return a.terminate(ctx, pod, s, have)
 	}
 	a.warnUnsupported(pod, s)
+	pod = a.allocate(ctx, pod, s, have)
 	a.runHooks(pod, s, have)
 	a.followProbes(pod, s, have)
-	deadline := a.checkDeadline(pod, s)
+	wake := a.checkDeadline(pod, s)
+	wake = earliest(wake, a.resizeContainers(ctx, pod, s, have))
+	have = a.mirror.pod(s.ref.uid)
 	p := a.decide(pod, s, have)
 	if p.finished {
 		return a.finish(ctx, pod, s, have, p)
 	}
-	return a.drive(ctx, pod, s, have, p, deadline)
+	return a.drive(ctx, pod, s, have, p, wake)
 }
 
 // decide computes the plan of a Pod that may have to end.
@@ -43,9 +46,9 @@ func (a *Agent) decide(pod *v1.Pod, s *podState, have []instance) plan {
 	return decide(pod, have, view{backoffs: a.crashes, waiting: s.waiting, vital: a.vitalOf(s)})
 }
 
-// drive acts on the plan of a Pod that shall run, until its deadline if it has one.
-func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []instance, p plan, deadline time.Time) verdict {
-	wake := earliest(deadline, a.noteBackoffs(pod, s, p))
+// drive acts on the plan of a Pod that shall run. It is looked at again at wake, or before.
+func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []instance, p plan, wake time.Time) verdict {
+	wake = earliest(wake, a.noteBackoffs(pod, s, p))
 	a.report(pod, s, have, p)
 	if p.sandbox.ID != "" {
 		a.followSources(pod, s)

@@ -72,11 +72,8 @@ var unsupportedFields = []unsupportedField{
 // unsupportedContainerFields are those of every container and init container.
 var unsupportedContainerFields = []unsupportedField{
 	{path: "env[].valueFrom.fileKeyRef"},
-	{path: "resizePolicy[].restartPolicy", harmless: []string{"NotRequired"}},
 	{path: "resources.claims"},
 	{path: "resources.limits.ephemeral-storage"},
-	{path: "resources.limits.hugepages-1Gi"},
-	{path: "resources.limits.hugepages-2Mi"},
 	{path: "securityContext.appArmorProfile.type", harmless: []string{"RuntimeDefault"}},
 	{path: "securityContext.procMount", harmless: []string{"Default"}},
 	{path: "securityContext.runAsNonRoot", harmless: []string{"false"}},

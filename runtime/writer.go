@@ -275,7 +275,7 @@ func isOurs(kind v1.PodConditionType) bool {
 	case v1.PodReadyToStartContainers, v1.PodInitialized, v1.PodReady, v1.ContainersReady, v1.PodScheduled:
 		return true
 	}
-	return false
+	return isResizeCondition(kind)
 }
 
 // keepOthers keeps what other writers own, or what must never change again.

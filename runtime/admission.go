@@ -1,0 +1,150 @@
+package runtime
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	resourcehelper "k8s.io/component-helpers/resource"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
+)
+
+// rejection is why a Pod cannot be taken, or cannot grow, in a kubelet's words.
+type rejection struct{ reason, message string }
+
+// allocate lets a new Pod in or turns it away, and decides about the resize of one that
+// was let in. It returns the Pod with what it was granted: all that follows goes by that.
+// https://kubernetes.io/docs/concepts/scheduling-eviction/
+func (a *Agent) allocate(ctx context.Context, pod *v1.Pod, s *podState, have []instance) *v1.Pod {
+	if isFinal(pod.Status.Phase) || s.failure != nil {
+		return pod
+	}
+	node := a.labelledNode(ctx, pod)
+	a.allocations.mu.Lock()
+	defer a.allocations.mu.Unlock()
+	granted, ok := a.allocations.grants[pod.UID]
+	if ok {
+		return a.considerResize(pod, s, granted)
+	}
+	if len(have) == 0 { // what runs already was let in
+		if r := a.admit(pod, node); r != nil {
+			a.event(pod, nil, v1.EventTypeWarning, r.reason, "%s", r.message)
+			s.fail(r.reason, "Pod was rejected: "+r.message)
+			return pod
+		}
+	}
+	if err := a.grant(pod); err != nil {
+		a.log.Warn("what a pod was granted cannot be kept", "pod", s.ref, "error", err)
+		a.allocations.grants[pod.UID] = grantOf(pod)
+	}
+	return pod
+}
+
+// admit checks a Pod that is new here. The caller holds the lock.
+func (a *Agent) admit(pod *v1.Pod, node *v1.Node) *rejection {
+	others := a.neighbours(pod.UID)
+	if r := shortage(pod, others, a.node.allocatable()); r != nil {
+		return r
+	}
+	if node != nil {
+		if fits, err := nodeaffinity.GetRequiredNodeAffinity(pod).Match(node); err != nil || !fits {
+			return &rejection{"NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"}
+		}
+	}
+	if portTaken(pod, others) {
+		return &rejection{"NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"}
+	}
+	return nil
+}
+
+// labelledNode reads this node's labels for a Pod that cares for them; nil if it does not.
+// If they cannot be read the scheduler's choice is believed.
+func (a *Agent) labelledNode(ctx context.Context, pod *v1.Pod) *v1.Node {
+	affine := pod.Spec.Affinity != nil && pod.Spec.Affinity.NodeAffinity != nil
+	if len(pod.Spec.NodeSelector) == 0 && !affine {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	node, err := a.client.CoreV1().Nodes().Get(ctx, a.opts.NodeName, metav1.GetOptions{})
+	if err != nil {
+		return nil
+	}
+	return node
+}
+
+// shortage names the first resource of which the others leave too little; nil if the Pod
+// fits.
+func shortage(pod *v1.Pod, others []*v1.Pod, allocatable v1.ResourceList) *rejection {
+	if most := allocatable[v1.ResourcePods]; int64(len(others)) >= most.Value() {
+		return outOf(v1.ResourcePods, 1, int64(len(others)), most.Value())
+	}
+	used := v1.ResourceList{}
+	for _, other := range others {
+		for name, amount := range resourcehelper.PodRequests(other, resourcehelper.PodResourcesOptions{UseStatusResources: true}) {
+			sum := used[name]
+			sum.Add(amount)
+			used[name] = sum
+		}
+	}
+	wanted := requests(pod)
+	for _, name := range slices.SortedFunc(maps.Keys(wanted), inKubeletsOrder) {
+		all, known := allocatable[name]
+		if !known && v1helper.IsExtendedResourceName(name) {
+			continue // of the cluster, not of this node
+		}
+		want, taken, capacity := count(name, wanted), count(name, used), all.Value()
+		if name == v1.ResourceCPU {
+			capacity = all.MilliValue()
+		}
+		if want > 0 && want > capacity-taken {
+			return outOf(name, want, taken, capacity)
+		}
+	}
+	return nil
+}
+
+func outOf(name v1.ResourceName, requested, used, capacity int64) *rejection {
+	return &rejection{"OutOf" + string(name), fmt.Sprintf("Node didn't have enough resource: %s, requested: %d, used: %d, capacity: %d", name, requested, used, capacity)}
+}
+
+// count is an amount as a kubelet counts it: CPU in thousandths, all else in units.
+func count(name v1.ResourceName, in v1.ResourceList) int64 {
+	amount := in[name]
+	if name == v1.ResourceCPU {
+		return amount.MilliValue()
+	}
+	return amount.Value()
+}
+
+// inKubeletsOrder puts first what a kubelet checks first.
+func inKubeletsOrder(a, b v1.ResourceName) int {
+	rank := func(name v1.ResourceName) int {
+		known := slices.Index([]v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.ResourceEphemeralStorage}, name)
+		if known < 0 {
+			return 3
+		}
+		return known
+	}
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
+}
+
+// portTaken tells whether a port of the host that the Pod asks for is another's.
+func portTaken(pod *v1.Pod, others []*v1.Pod) bool {
+	for _, want := range hostPorts(pod) {
+		for _, other := range others {
+			for _, taken := range hostPorts(other) {
+				anywhere := !want.HostIP.IsValid() || !taken.HostIP.IsValid() || want.HostIP.IsUnspecified() || taken.HostIP.IsUnspecified()
+				if want.Host == taken.Host && want.Protocol == taken.Protocol && (anywhere || want.HostIP == taken.HostIP) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,206 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
+)
+
+// A resize changes what a Pod may use while it runs. First it is decided whether the node
+// has the room (considerResize), then the containers are changed (resizeContainers), or
+// restarted if their resizePolicy says so: the plan does that, since containerHash covers
+// what needs a restart.
+// https://kubernetes.io/docs/tasks/configure-pod-container/resize-container-resources/
+
+// resizeRetry is how soon a change is tried again that Docker refused, or that would have
+// taken memory from a container which uses it.
+const resizeRetry = 10 * time.Second
+
+// resizeState is how far a Pod's resize is: the two conditions that tell of it.
+type resizeState struct {
+	recalled            bool
+	pending, inProgress *v1.PodCondition
+}
+
+// conditions are those that hold.
+func (r resizeState) conditions() (out []v1.PodCondition) {
+	for _, c := range []*v1.PodCondition{r.pending, r.inProgress} {
+		if c != nil {
+			out = append(out, *c)
+		}
+	}
+	return out
+}
+
+// isResizeCondition tells of the conditions that only resizes set.
+func isResizeCondition(kind v1.PodConditionType) bool {
+	return kind == v1.PodResizePending || kind == v1.PodResizeInProgress
+}
+
+// recall finds the conditions of an earlier life of the agent.
+func (r *resizeState) recall(pod *v1.Pod) {
+	if r.recalled {
+		return
+	}
+	r.recalled = true
+	for kind, at := range map[v1.PodConditionType]**v1.PodCondition{v1.PodResizePending: &r.pending, v1.PodResizeInProgress: &r.inProgress} {
+		if _, old := podutil.GetPodConditionFromList(pod.Status.Conditions, kind); old != nil {
+			*at = old.DeepCopy()
+		}
+	}
+}
+
+// setResize makes a condition hold and tells whether that is news. A condition that goes on
+// keeps its time.
+func setResize(at **v1.PodCondition, kind v1.PodConditionType, reason, message string, generation int64, now time.Time) bool {
+	old := *at
+	*at = &v1.PodCondition{
+		Type: kind, Status: v1.ConditionTrue, Reason: reason, Message: message, ObservedGeneration: generation,
+		LastTransitionTime: metav1.Time{Time: now.Truncate(time.Second)},
+	}
+	if old == nil {
+		return true
+	}
+	(*at).LastTransitionTime = old.LastTransitionTime
+	return old.Reason != reason || old.ObservedGeneration != generation
+}
+
+// considerResize grants a Pod what it declares now, if it is something else and there is
+// room. It returns the Pod as granted. The caller holds the lock.
+func (a *Agent) considerResize(pod *v1.Pod, s *podState, granted grant) *v1.Pod {
+	s.resize.recall(pod)
+	if granted.equal(grantOf(pod)) {
+		s.resize.pending = nil
+		delete(a.allocations.deferred, pod.UID)
+		return pod
+	}
+	if r := a.noRoom(pod); r != nil {
+		if setResize(&s.resize.pending, v1.PodResizePending, r.reason, r.message, pod.Generation, a.now()) {
+			a.event(pod, nil, v1.EventTypeWarning, "Resize"+r.reason, "%s", resizeMessage("Pod resize "+r.reason, pod, pod.Generation, r.message))
+		}
+		delete(a.allocations.deferred, pod.UID)
+		if r.reason == v1.PodReasonDeferred {
+			a.allocations.deferred[pod.UID] = s.ref
+		}
+		return granted.apply(pod)
+	}
+	if err := a.grant(pod); err != nil {
+		a.log.Warn("a pod is not resized: what it was granted cannot be kept", "pod", s.ref, "error", err)
+		return granted.apply(pod)
+	}
+	s.resize.pending, s.resize.inProgress = nil, nil
+	setResize(&s.resize.inProgress, v1.PodResizeInProgress, "", "", pod.Generation, a.now())
+	a.event(pod, nil, v1.EventTypeNormal, "ResizeStarted", "%s", resizeMessage("Pod resize started", pod, pod.Generation, ""))
+	return pod
+}
+
+// noRoom tells why a Pod cannot grow: the node is too small, or others take too much.
+func (a *Agent) noRoom(pod *v1.Pod) *rejection {
+	allocatable := a.node.allocatable()
+	wanted := requests(pod)
+	for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
+		if want, all := count(name, wanted), count(name, allocatable); want > all {
+			return &rejection{v1.PodReasonInfeasible, fmt.Sprintf("Node didn't have enough capacity: %s, requested: %d, capacity: %d", name, want, all)}
+		}
+	}
+	if r := shortage(pod, a.neighbours(pod.UID), allocatable); r != nil {
+		return &rejection{v1.PodReasonDeferred, r.message}
+	}
+	return nil
+}
+
+// resizeContainers brings the bounds of running containers to what their Pod was granted,
+// and returns when to try again what failed.
+func (a *Agent) resizeContainers(ctx context.Context, pod *v1.Pod, s *podState, have []instance) (wake time.Time) {
+	var errs []error
+	due := false
+	for _, i := range have {
+		c := findContainer(pod, i.container)
+		if c == nil || !i.Running() {
+			continue
+		}
+		if i.hash != containerHash(c) {
+			due = true // the plan restarts it
+			continue
+		}
+		if want := resourcesOf(pod, c); i.Resources != want {
+			if err := a.resizeContainer(ctx, i, want); err != nil {
+				due, errs = true, append(errs, err)
+			}
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		a.resizeFailed(pod, s, err)
+		return a.now().Add(resizeRetry)
+	}
+	if s.resize.inProgress != nil && !due {
+		generation := s.resize.inProgress.ObservedGeneration
+		s.resize.inProgress = nil
+		a.event(pod, nil, v1.EventTypeNormal, "ResizeCompleted", "%s", resizeMessage("Pod resize completed", pod, generation, ""))
+		a.pokeDeferred() // it may have made room
+	}
+	return time.Time{}
+}
+
+// resizeContainer changes one container. A memory limit below what is in use would have
+// the kernel end it.
+func (a *Agent) resizeContainer(ctx context.Context, i instance, want docker.Resources) error {
+	if want.Memory > 0 && (i.Resources.Memory == 0 || want.Memory < i.Resources.Memory) {
+		used, err := a.memoryInUse(i.PID)
+		if err != nil {
+			return fmt.Errorf("cannot decrease memory limits: missing container %q memory usage", i.container)
+		}
+		if used >= want.Memory {
+			return fmt.Errorf("cannot decrease memory limits: attempting to set container %q memory limit (%d) below current usage (%d)", i.container, want.Memory, used)
+		}
+	}
+	if err := a.engine.Update(ctx, i.ID, want); err != nil {
+		return err
+	}
+	a.step("resized")
+	_, err := a.mirror.refresh(ctx, i.ID)
+	return err
+}
+
+func (a *Agent) resizeFailed(pod *v1.Pod, s *podState, err error) {
+	generation, said := pod.Generation, ""
+	if old := s.resize.inProgress; old != nil {
+		generation, said = old.ObservedGeneration, old.Message
+	}
+	setResize(&s.resize.inProgress, v1.PodResizeInProgress, v1.PodReasonError, err.Error(), generation, a.now())
+	if said != err.Error() {
+		a.event(pod, nil, v1.EventTypeWarning, "ResizeError", "%s", resizeMessage("Pod resize error", pod, generation, err.Error()))
+	}
+}
+
+// resizeMessage is a kubelet's: what the containers declare, as JSON.
+func resizeMessage(prefix string, pod *v1.Pod, generation int64, failure string) string {
+	type container struct {
+		Name      string                  `json:"name"`
+		Resources v1.ResourceRequirements `json:"resources"`
+	}
+	summary := struct {
+		InitContainers []container `json:"initContainers,omitempty"`
+		Containers     []container `json:"containers,omitempty"`
+		Generation     int64       `json:"generation"`
+		Error          string      `json:"error,omitempty"`
+	}{Generation: generation, Error: failure}
+	for _, c := range pod.Spec.InitContainers {
+		summary.InitContainers = append(summary.InitContainers, container{c.Name, c.Resources})
+	}
+	for _, c := range pod.Spec.Containers {
+		summary.Containers = append(summary.Containers, container{c.Name, c.Resources})
+	}
+	text, err := json.Marshal(summary)
+	if err != nil {
+		return prefix
+	}
+	return prefix + ": " + string(text)
+}
