@@ -55,6 +55,7 @@ type Agent struct {
 	// What the node has to give, and what of it is taken.
 	oomScores   oomScores
 	allocations *allocations
+	evictions   *evictions
 	// memoryInUse reads what the cgroup of a process uses, in bytes.
 	memoryInUse func(pid int) (int64, error)
 
@@ -80,7 +81,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 		client: client, engine: e, opts: opts, log: opts.Log.With("room", "runtime"),
 		pods: pods.Lister(), services: services.Lister(), synced: []cache.InformerSynced{pods.Informer().HasSynced, services.Informer().HasSynced},
 		events: newBroadcaster(), tasks: &tasks{}, removals: make(chan struct{}, removalsAtOnce), crashes: newCrashes(),
-		allocations: newAllocations(), memoryInUse: usage.Cgroups{}.Memory,
+		allocations: newAllocations(), evictions: &evictions{due: map[types.UID]string{}}, memoryInUse: usage.Cgroups{}.Memory,
 		now: time.Now, step: func(string) {},
 	}
 	a.recorder = newRecorder(a.events, opts.NodeName)
@@ -123,6 +124,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { return a.mirror.run(ctx) })
 	group.Go(func() error { return a.statuses.run(ctx) })
 	group.Go(func() error { return a.node.run(ctx) })
+	group.Go(func() error { return a.watchDisk(ctx) })
 	group.Go(func() error { return a.streamer.run(ctx) })
 	group.Go(func() error { return a.drivePods(ctx) })
 	return group.Wait()

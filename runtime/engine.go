@@ -28,6 +28,7 @@ type containerEngine interface {
 	Exec(ctx context.Context, id string, command []string, s docker.Streams) (int, error)
 	Tail(ctx context.Context, id string, lines int64, limit int) (string, error)
 	Inspect(ctx context.Context, id string) (docker.Container, error)
+	Written(ctx context.Context, id string) (int64, error)
 	List(ctx context.Context, labels map[string]string) ([]docker.Container, error)
 	Watch(ctx context.Context, labels map[string]string, w docker.Watcher)
 }

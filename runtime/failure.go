@@ -15,7 +15,7 @@ const reasonDeadlineExceeded = "DeadlineExceeded"
 
 // lastingFailures are the reasons of failures that are found in the Pod's status again
 // when the agent ended before all containers had.
-var lastingFailures = map[string]bool{reasonDeadlineExceeded: true}
+var lastingFailures = map[string]bool{reasonDeadlineExceeded: true, reasonEvicted: true}
 
 // fail ends the Pod for good: its containers get their grace period and none is started
 // again; when they have ended its phase is Failed. The first failure is the one that is
@@ -33,6 +33,15 @@ func (s *podState) mustEnd(pod *v1.Pod) bool {
 		s.fail(pod.Status.Reason, pod.Status.Message)
 	}
 	return s.failure != nil
+}
+
+// grace is what the containers of a Pod get that is over: no more than a second if it is
+// over because it took too much.
+func (s *podState) grace(pod *v1.Pod) time.Duration {
+	if s.failure != nil && s.failure.reason == reasonEvicted {
+		return min(evictionGrace, gracePeriod(pod))
+	}
+	return gracePeriod(pod)
 }
 
 // checkDeadline fails a Pod that was active for longer than it may be, and returns when

@@ -41,7 +41,8 @@ type fakeEngine struct {
 
 type fakeContainer struct {
 	docker.Container
-	spec docker.ContainerSpec
+	spec    docker.ContainerSpec
+	written int64 // bytes
 }
 
 type fakeWatch struct {
@@ -265,6 +266,16 @@ func (f *fakeEngine) Inspect(ctx context.Context, id string) (docker.Container, 
 	return out, nil
 }
 
+func (f *fakeEngine) Written(_ context.Context, id string) (int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.find(id)
+	if err != nil {
+		return 0, err
+	}
+	return c.written, nil
+}
+
 func (f *fakeEngine) List(ctx context.Context, labels map[string]string) ([]docker.Container, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -428,6 +439,13 @@ func (f *fakeEngine) get(name string) *fakeContainer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.byName(name)
+}
+
+// change does something to a container behind everybody's back.
+func (f *fakeEngine) change(name string, do func(*fakeContainer)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	do(f.byName(name))
 }
 
 // history are the acts since the last call.

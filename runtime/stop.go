@@ -38,9 +38,10 @@ func (a *Agent) StopPods(ctx context.Context) error {
 	}
 	err = eachAtOnce(slices.Collect(maps.Values(byPod)), func(list []instance) error { return a.stopPod(ctx, list) })
 	// A sandbox ends at once on SIGTERM; the grace period is for one that hangs.
-	return errors.Join(err, eachAtOnce(sandboxes, func(i instance) error {
+	err = errors.Join(err, eachAtOnce(sandboxes, func(i instance) error {
 		return about(i, a.engine.Stop(ctx, i.ID, sandboxGrace))
 	}))
+	return errors.Join(err, a.dropAllMemory())
 }
 
 // stopPod stops a Pod's running containers, with their preStop hooks and in the order of

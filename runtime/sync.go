@@ -28,6 +28,7 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 	pod = a.allocate(ctx, pod, s, have)
 	a.runHooks(pod, s, have)
 	a.followProbes(pod, s, have)
+	a.checkEviction(pod, s)
 	wake := a.checkDeadline(pod, s)
 	wake = earliest(wake, a.resizeContainers(ctx, pod, s, have))
 	have = a.mirror.pod(s.ref.uid)
@@ -75,8 +76,10 @@ func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []inst
 func (a *Agent) finish(ctx context.Context, pod *v1.Pod, s *podState, have []instance, p plan) verdict {
 	a.report(pod, s, have, p)
 	if containers, _ := split(running(have)); len(containers) > 0 {
-		return a.again(a.endContainers(pod, s, have, endings(containers), gracePeriod(pod)))
+		return a.again(a.endContainers(pod, s, have, endings(containers), s.grace(pod)))
 	}
+	a.dropMemory(pod)
+	a.pokeDeferred() // it made room
 	_, sandboxes := split(have)
 	a.removeAll(ctx, append(p.remove, sandboxes...))
 	return verdict{}

@@ -38,8 +38,6 @@ var unsupportedFields = []unsupportedField{
 	{path: "securityContext.supplementalGroupsPolicy", harmless: []string{"Merge"}},
 	{path: "securityContext.windowsOptions"},
 
-	{path: "volumes[].emptyDir.medium", harmless: []string{""}},
-	{path: "volumes[].emptyDir.sizeLimit"},
 	{path: "volumes[].projected.sources[].clusterTrustBundle"},
 	{path: "volumes[].projected.sources[].podCertificate"},
 	{path: "volumes[].projected.sources[].serviceAccountToken"},
@@ -73,7 +71,6 @@ var unsupportedFields = []unsupportedField{
 var unsupportedContainerFields = []unsupportedField{
 	{path: "env[].valueFrom.fileKeyRef"},
 	{path: "resources.claims"},
-	{path: "resources.limits.ephemeral-storage"},
 	{path: "securityContext.appArmorProfile.type", harmless: []string{"RuntimeDefault"}},
 	{path: "securityContext.procMount", harmless: []string{"Default"}},
 	{path: "securityContext.runAsNonRoot", harmless: []string{"false"}},

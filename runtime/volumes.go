@@ -48,29 +48,13 @@ func (a *Agent) prepare(pod *v1.Pod, s *podState, podIP string) error {
 func (a *Agent) makeVolume(pod *v1.Pod, s *podState, v v1.Volume) error {
 	switch {
 	case v.EmptyDir != nil:
-		return makeEmptyDir(a.volumePath(pod.UID, v), fsGroup(pod))
+		return a.makeEmptyDir(pod, v)
 	case v.HostPath != nil:
 		return checkHostPath(v.HostPath)
 	case isProjection(v):
 		return a.project(pod, s, v)
 	}
 	return nil
-}
-
-// makeEmptyDir makes a directory that every user of the Pod may write to, whatever the
-// daemon's umask says. With a group, what is made in it belongs to that group.
-func makeEmptyDir(path string, group *int64) error {
-	if err := os.MkdirAll(path, 0o777); err != nil {
-		return err
-	}
-	mode := fs.FileMode(0o777)
-	if group != nil {
-		mode |= fs.ModeSetgid
-		if err := os.Chown(path, -1, int(*group)); err != nil {
-			return err
-		}
-	}
-	return os.Chmod(path, mode)
 }
 
 // checkHostPath makes sure that a path of the host is of the declared type.

@@ -38,3 +38,18 @@ func (e *Engine) DiskUsage(ctx context.Context) (DiskUsage, error) {
 	}
 	return out, nil
 }
+
+// Written is how many bytes a container wrote over its image's files. The engine walks
+// them: it can take long.
+func (e *Engine) Written(ctx context.Context, id string) (int64, error) {
+	ctx, cancel := bounded(ctx, DiskUsageTimeout)
+	defer cancel()
+	found, _, err := e.cli.ContainerInspectWithRaw(ctx, id, true)
+	if err != nil {
+		return 0, failure(err, "measure the files of container %s", short(id))
+	}
+	if found.SizeRw == nil {
+		return 0, nil
+	}
+	return *found.SizeRw, nil
+}

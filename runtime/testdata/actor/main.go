@@ -3,9 +3,12 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strconv"
 	"strings"
@@ -39,6 +42,20 @@ func act(verb, what, text string) error {
 			}
 			return err
 		})
+	case "fill": // so many bytes
+		size, err := strconv.Atoi(text)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(what, bytes.Repeat([]byte("x"), size), 0o644)
+	case "full": // there is no room for so many
+		if err := act("fill", what, text); !errors.Is(err, syscall.ENOSPC) {
+			return fmt.Errorf("there is room: %v", err)
+		}
+	case "child": // does something in another process, which may come to any end
+		child := exec.Command(os.Args[0], what)
+		child.Stderr = os.Stderr
+		_ = child.Run()
 	case "env":
 		if got := os.Getenv(what); got != text {
 			return fmt.Errorf("is %q", got)

@@ -1,0 +1,151 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
+)
+
+// makeEmptyDir makes a directory that every user of the Pod may write to, whatever the
+// daemon's umask says. With a group, what is made in it belongs to that group. What is not
+// to lie on disk is mounted there, so that all containers share it and it outlives them.
+// https://kubernetes.io/docs/concepts/storage/volumes/#emptydir
+func (a *Agent) makeEmptyDir(pod *v1.Pod, v v1.Volume) error {
+	path := a.volumePath(pod.UID, v)
+	if err := os.MkdirAll(path, 0o777); err != nil {
+		return err
+	}
+	if v.EmptyDir.Medium != v1.StorageMediumDefault {
+		fresh, err := a.mountEmptyDir(pod, v.EmptyDir, path)
+		if err != nil || !fresh {
+			return err
+		}
+	}
+	mode := fs.FileMode(0o777)
+	if group := fsGroup(pod); group != nil {
+		mode |= fs.ModeSetgid
+		if err := os.Chown(path, -1, int(*group)); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(path, mode)
+}
+
+// mountEmptyDir mounts what the medium asks for; fresh is false if it is mounted already,
+// by an earlier life of the agent.
+func (a *Agent) mountEmptyDir(pod *v1.Pod, e *v1.EmptyDirVolumeSource, path string) (fresh bool, err error) {
+	mounted, err := mountedBelow(path)
+	if err != nil || len(mounted) > 0 {
+		return false, err
+	}
+	switch {
+	case e.Medium == v1.StorageMediumMemory:
+		allocatable := a.node.allocatable()
+		return true, mountMemory(path, memorySize(pod, e, *allocatable.Memory()))
+	case v1helper.IsHugePageMedium(e.Medium):
+		size, err := hugePageSize(pod, e.Medium)
+		if err != nil {
+			return false, err
+		}
+		return true, mountHugePages(path, size)
+	}
+	return false, fmt.Errorf("unknown storage medium %q", e.Medium)
+}
+
+// memorySize is the size of a volume in memory: the least of what all Pods, this Pod and
+// the volume may take.
+func memorySize(pod *v1.Pod, e *v1.EmptyDirVolumeSource, node resource.Quantity) int64 {
+	size := node.Value()
+	if bound := boundedMemory(pod); bound.Sign() > 0 {
+		size = min(size, bound.Value())
+	}
+	if e.SizeLimit != nil && e.SizeLimit.Sign() > 0 {
+		size = min(size, e.SizeLimit.Value())
+	}
+	return size
+}
+
+// mountMemory mounts a tmpfs of that many bytes. Kernels from 6.4 can keep it out of swap:
+// it may hold secrets.
+func mountMemory(path string, size int64) error {
+	options := fmt.Sprintf("size=%d", size)
+	err := unix.Mount("tmpfs", path, "tmpfs", 0, options+",noswap")
+	if errors.Is(err, unix.EINVAL) {
+		err = unix.Mount("tmpfs", path, "tmpfs", 0, options)
+	}
+	if err != nil {
+		return fmt.Errorf("mount a tmpfs of %d bytes at %s: %w", size, path, err)
+	}
+	return nil
+}
+
+// mountHugePages mounts a filesystem of huge pages of that size.
+func mountHugePages(path string, size resource.Quantity) error {
+	if err := unix.Mount("nodev", path, "hugetlbfs", 0, fmt.Sprintf("pagesize=%d", size.Value())); err != nil {
+		return fmt.Errorf("mount huge pages of %s at %s: %w", size.String(), path, err)
+	}
+	return nil
+}
+
+// hugePageSize is the size of the pages that a medium stands for. The containers must have
+// asked for such pages; HugePages alone means the one size that they did ask for.
+func hugePageSize(pod *v1.Pod, medium v1.StorageMedium) (resource.Quantity, error) {
+	asked := map[string]resource.Quantity{}
+	lists := []v1.ResourceList{}
+	if pod.Spec.Resources != nil {
+		lists = append(lists, pod.Spec.Resources.Requests)
+	}
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		lists = append(lists, c.Resources.Requests)
+	}
+	for _, list := range lists {
+		for name := range list {
+			if size, ok := strings.CutPrefix(string(name), v1.ResourceHugePagesPrefix); ok {
+				if quantity, err := resource.ParseQuantity(size); err == nil {
+					asked[quantity.String()] = quantity
+				}
+			}
+		}
+	}
+	if want, ok := strings.CutPrefix(string(medium), string(v1.StorageMediumHugePagesPrefix)); ok {
+		if quantity, err := resource.ParseQuantity(want); err == nil {
+			if size, ok := asked[quantity.String()]; ok {
+				return size, nil
+			}
+		}
+	} else if len(asked) > 1 {
+		return resource.Quantity{}, fmt.Errorf("medium: %s can't be used if container requests multiple huge page sizes", medium)
+	} else {
+		for _, size := range asked {
+			return size, nil
+		}
+	}
+	return resource.Quantity{}, fmt.Errorf("medium %s: hugePages storage requested, but there is no resource request for huge pages", medium)
+}
+
+// dropMemory unmounts the volumes of a Pod that is over: memory is too dear to keep what
+// nobody can read any more.
+func (a *Agent) dropMemory(pod *v1.Pod) {
+	for _, v := range pod.Spec.Volumes {
+		if v.EmptyDir == nil || v.EmptyDir.Medium == v1.StorageMediumDefault {
+			continue
+		}
+		if err := unmountBelow(a.volumePath(pod.UID, v)); err != nil {
+			a.log.Warn("a volume in memory cannot be unmounted", "pod", refOf(pod), "volume", v.Name, "error", err)
+		}
+	}
+}
+
+// dropAllMemory unmounts what is mounted for all Pods, when all have been stopped.
+func (a *Agent) dropAllMemory() error {
+	return unmountBelow(filepath.Join(a.opts.Root, podsDir))
+}

@@ -1,0 +1,184 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/kube-lite/kube-lite/runtime/usage"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/kubernetes/pkg/apis/scheduling"
+)
+
+const (
+	// measurePeriod is how often the disk space of Pods is measured that have a limit of it;
+	// a kubelet's period.
+	measurePeriod = 10 * time.Second
+	// measureShare bounds what that costs: after a measurement comes a pause of at least so
+	// many times the time it took.
+	measureShare = 20
+	// evictionGrace is what the containers of a Pod get that is evicted for its own limit; a
+	// kubelet's.
+	evictionGrace = time.Second
+
+	reasonEvicted = "Evicted"
+)
+
+// evictions are the Pods that took more disk space than they may, found by one goroutine
+// for the Pods' workers.
+type evictions struct {
+	mu  sync.Mutex // guards what follows
+	due map[types.UID]string
+}
+
+// watchDisk measures the Pods that limit their disk space, and no others, until ctx ends.
+func (a *Agent) watchDisk(ctx context.Context) error {
+	for pause := measurePeriod; ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		began := a.now()
+		for _, pod := range a.nodesPods() {
+			if pod.DeletionTimestamp == nil && limitsDisk(pod) && !isCritical(pod) {
+				a.measure(ctx, pod)
+			}
+		}
+		pause = max(measurePeriod, measureShare*a.now().Sub(began))
+	}
+}
+
+// measure has a Pod evicted that takes too much.
+func (a *Agent) measure(ctx context.Context, pod *v1.Pod) {
+	taken, err := a.diskTaken(ctx, pod)
+	if err != nil {
+		if ctx.Err() == nil {
+			a.log.Warn("the disk space of a pod cannot be measured", "pod", refOf(pod), "error", err)
+		}
+		return
+	}
+	if message := taken.exceeds(pod); message != "" {
+		a.evictions.mu.Lock()
+		a.evictions.due[pod.UID] = message
+		a.evictions.mu.Unlock()
+		a.workers.poke(refOf(pod))
+	}
+}
+
+// checkEviction fails a Pod that was found to take too much.
+// https://kubernetes.io/docs/concepts/storage/ephemeral-storage/#how-pods-with-ephemeral-storage-limits-run
+func (a *Agent) checkEviction(pod *v1.Pod, s *podState) {
+	a.evictions.mu.Lock()
+	message, due := a.evictions.due[pod.UID]
+	delete(a.evictions.due, pod.UID)
+	a.evictions.mu.Unlock()
+	if !due || s.failure != nil || isFinal(pod.Status.Phase) {
+		return
+	}
+	a.event(pod, nil, v1.EventTypeWarning, reasonEvicted, "%s", message)
+	s.fail(reasonEvicted, message)
+}
+
+// limitsDisk tells whether anything of the Pod has a limit of disk space.
+func limitsDisk(pod *v1.Pod) bool {
+	if limit := limits(pod)[v1.ResourceEphemeralStorage]; !limit.IsZero() {
+		return true
+	}
+	for _, v := range pod.Spec.Volumes {
+		if limitedDir(v) {
+			return true
+		}
+	}
+	return false
+}
+
+// limitedDir tells of a directory on disk with a limit; in memory its own size is one.
+func limitedDir(v v1.Volume) bool {
+	return onDisk(v) && v.EmptyDir.SizeLimit != nil && v.EmptyDir.SizeLimit.Sign() > 0
+}
+
+func onDisk(v v1.Volume) bool {
+	return v.EmptyDir != nil && v.EmptyDir.Medium == v1.StorageMediumDefault
+}
+
+// isCritical tells of Pods that are never evicted.
+func isCritical(pod *v1.Pod) bool {
+	return pod.Spec.Priority != nil && *pod.Spec.Priority >= scheduling.SystemCriticalPriority
+}
+
+// diskUse is the disk space of a Pod's parts, in bytes, by name.
+type diskUse struct {
+	volumes    map[string]int64 // emptyDir and configMap
+	containers map[string]int64 // what they wrote over their images, and logs
+}
+
+// diskTaken measures a Pod.
+func (a *Agent) diskTaken(ctx context.Context, pod *v1.Pod) (diskUse, error) {
+	use := diskUse{volumes: map[string]int64{}, containers: map[string]int64{}}
+	for _, v := range pod.Spec.Volumes {
+		if !onDisk(v) && v.ConfigMap == nil {
+			continue
+		}
+		tree, err := usage.Tree(ctx, a.volumePath(pod.UID, v))
+		if err != nil {
+			return use, err
+		}
+		use.volumes[v.Name] = tree.Bytes
+	}
+	for _, i := range a.mirror.pod(pod.UID) {
+		if i.isSandbox() || !i.Running() {
+			continue
+		}
+		bytes, err := a.written(ctx, i)
+		if err != nil {
+			return use, err
+		}
+		use.containers[i.container] = bytes
+	}
+	return use, nil
+}
+
+// written is what a container takes beside its image.
+func (a *Agent) written(ctx context.Context, i instance) (int64, error) {
+	logs, err := usage.Logs(i.LogPath)
+	if err != nil {
+		return 0, err
+	}
+	if i.UpperDir == "" { // a storage driver that does not say where it writes
+		size, err := a.engine.Written(ctx, i.ID)
+		return logs.Bytes + size, err
+	}
+	tree, err := usage.Tree(ctx, i.UpperDir)
+	return logs.Bytes + tree.Bytes, err
+}
+
+// exceeds says which limit is exceeded, in a kubelet's words and order; empty: none.
+func (u diskUse) exceeds(pod *v1.Pod) string {
+	for _, v := range pod.Spec.Volumes {
+		if limitedDir(v) && u.volumes[v.Name] > v.EmptyDir.SizeLimit.Value() {
+			return fmt.Sprintf("Usage of EmptyDir volume %q exceeds the limit %q. ", v.Name, v.EmptyDir.SizeLimit.String())
+		}
+	}
+	if limit, ok := limits(pod)[v1.ResourceEphemeralStorage]; ok && u.total() > limit.Value() {
+		return fmt.Sprintf("Pod ephemeral local storage usage exceeds the total limit of containers %s. ", limit.String())
+	}
+	for _, c := range pod.Spec.Containers {
+		limit := c.Resources.Limits[v1.ResourceEphemeralStorage]
+		if !limit.IsZero() && u.containers[c.Name] > limit.Value() {
+			return fmt.Sprintf("Container %s exceeded its local ephemeral storage limit %q. ", c.Name, limit.String())
+		}
+	}
+	return ""
+}
+
+func (u diskUse) total() (sum int64) {
+	for _, part := range []map[string]int64{u.volumes, u.containers} {
+		for _, bytes := range part {
+			sum += bytes
+		}
+	}
+	return sum
+}
