@@ -32,6 +32,7 @@ func daemonFlags() []cli.Flag {
 		&cli.StringFlag{Name: "pod-cidr", Usage: "addresses of pods, a `CIDR` (default: 10.244.0.0/16, or the next free range)"},
 		&cli.StringFlag{Name: "service-cidr", Usage: "addresses of Services, a `CIDR` (default: 10.96.0.0/16, or the next free range)"},
 		&cli.StringSliceFlag{Name: "nodeport-addresses", Usage: "open NodePorts to other machines on addresses in this `CIDR`"},
+		&cli.Int64Flag{Name: "pids-limit", Usage: "let a container have at most `N` processes and threads (default: no limit)"},
 		&cli.StringFlag{Name: "docker-host", Usage: "`ADDRESS` of the Docker engine (default: what the docker command uses)"},
 	}
 }
@@ -40,6 +41,7 @@ func daemonConfig(c *cli.Context) (daemon.Config, error) {
 	cfg := daemon.Config{
 		Name: c.String(nameFlag), DataDir: c.String(dataDirFlag), Version: version(),
 		APIPort: c.Int("api-port"), DockerHost: c.String("docker-host"),
+		PidsLimit: c.Int64("pids-limit"),
 	}
 	var err error
 	if text := c.String("pod-cidr"); text != "" {

@@ -46,6 +46,8 @@ type Config struct {
 	PodCIDR, ServiceCIDR netip.Prefix
 	// NodePortAddresses opens NodePorts on these addresses to other machines.
 	NodePortAddresses []netip.Prefix
+	// PidsLimit is the most processes and threads of a container; 0: no limit.
+	PidsLimit int64
 	// DockerHost is an address such as unix:///var/run/docker.sock; default
 	// what the docker command would use.
 	DockerHost string
@@ -76,6 +78,9 @@ func (c Config) WithDefaults() (Config, error) {
 	c.DataDir = dir
 	if c.APIPort < 0 || c.APIPort > 65535 {
 		return c, fmt.Errorf("--api-port %d: a port is a number from 1 to 65535", c.APIPort)
+	}
+	if c.PidsLimit < 0 {
+		return c, fmt.Errorf("--pids-limit %d: a container has at least one process", c.PidsLimit)
 	}
 	for flag, cidr := range map[string]netip.Prefix{"--pod-cidr": c.PodCIDR, "--service-cidr": c.ServiceCIDR} {
 		if cidr.IsValid() && (!cidr.Addr().Is4() || cidr.Bits() > 28 || cidr.Bits() < 8) {

@@ -134,6 +134,7 @@ func (d *daemon) newAgent() (*runtime.Agent, error) {
 		Version:       apiserver.KubernetesVersion,
 		ClusterDomain: clusterDomain,
 		DNSServer:     apiserver.DNSIP(d.settings.ServiceCIDR),
+		PidsLimit:     d.cfg.PidsLimit,
 		Log:           d.cfg.Log,
 	})
 }

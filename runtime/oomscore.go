@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
 
+	"github.com/kube-lite/kube-lite/runtime/usage"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	resourcehelper "k8s.io/component-helpers/resource"
@@ -111,6 +113,17 @@ func (o *oomScores) atLeast(score int) int { return max(score, int(o.floor.Load(
 // score in a child that can only say so by dying.
 func refusedScore(err error) bool {
 	return strings.Contains(err.Error(), "oom_score_adj") || strings.Contains(err.Error(), "child's PID from pipe")
+}
+
+// killTogether has the kernel end all processes of a container when its memory runs out, as
+// a kubelet does where there is cgroup v2. Version 1 ends one process only.
+// https://www.kernel.org/doc/html/latest/admin-guide/cgroup-v2.html
+func killTogether(groups usage.Cgroups, i instance) error {
+	dir, err := groups.Unified(i.PID)
+	if err != nil || !strings.Contains(dir, i.ID) { // the process may have ended, and its ID be another's
+		return nil
+	}
+	return os.WriteFile(filepath.Join(dir, "memory.oom.group"), []byte("1"), 0)
 }
 
 // hasCapability reads the effective set of a /proc/<pid>/status; see capabilities(7).

@@ -39,9 +39,9 @@ type Options struct {
 	PodCIDR netip.Prefix
 	// MaxPods is the Node's capacity of Pods; default 110.
 	MaxPods int
-	// PodPidsLimit is the most processes and threads of each container; 0, as on a kubelet,
+	// PidsLimit is the most processes and threads of each container; 0, as on a kubelet,
 	// leaves them without a limit of their own.
-	PodPidsLimit int64
+	PidsLimit int64
 	// Log receives what happens; nil is slog.Default().
 	Log *slog.Logger
 }

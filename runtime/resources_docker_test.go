@@ -100,10 +100,18 @@ func TestResourcesOnDocker(t *testing.T) {
 		if mounted, err := mountedBelow(path); err != nil || len(mounted) != 1 {
 			t.Errorf("mounted are %v, %v", mounted, err)
 		}
-		r.markDeleted("memory")
-		r.await("memory", "gone", gone)
-		if mounted, err := mountedBelow(r.agent.podDir(pod.UID)); err != nil || len(mounted) > 0 {
-			t.Errorf("left mounted: %v, %v", mounted, err)
+		r.stop() // the Pod is deleted while nobody looks
+		if err := r.client.CoreV1().Pods("default").Delete(t.Context(), "memory", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		r.unmounted(pod)
+		deadline = time.Now().Add(patience)
+		for _, err := os.Stat(r.agent.podDir(pod.UID)); !os.IsNotExist(err); _, err = os.Stat(r.agent.podDir(pod.UID)) {
+			if time.Now().After(deadline) {
+				t.Fatalf("its directory is left: %v", err)
+			}
+			time.Sleep(20 * time.Millisecond)
 		}
 	})
 	t.Run("a volume in memory goes when its Pod is over", func(t *testing.T) {
@@ -114,17 +122,7 @@ func TestResourcesOnDocker(t *testing.T) {
 			p.Spec.Containers = []v1.Container{c}
 		})
 		pod := r.finished("over")
-		deadline := time.Now().Add(patience)
-		for {
-			mounted, err := mountedBelow(r.agent.podDir(pod.UID))
-			if err == nil && len(mounted) == 0 {
-				return
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("left mounted: %v, %v", mounted, err)
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
+		r.unmounted(pod)
 	})
 	t.Run("OOMKilled is told from a plain 137", func(t *testing.T) {
 		little := amounts("memory", "16Mi")
@@ -188,6 +186,22 @@ func TestResourcesOnDocker(t *testing.T) {
 		}
 		r.eventually("greedy", "Evicted: Container one exceeded")
 	})
+}
+
+// unmounted waits until nothing is mounted for a Pod.
+func (r *dockerRig) unmounted(pod *v1.Pod) {
+	r.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		mounted, err := mountedBelow(r.agent.podDir(pod.UID))
+		if err == nil && len(mounted) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("left mounted: %v, %v", mounted, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // resize changes what a Pod's first container declares, as the subresource does.

@@ -2,9 +2,12 @@ package runtime
 
 import (
 	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/usage"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 )
@@ -112,5 +115,39 @@ func TestOOMScoresGoNoLowerThanTheHostAllows(t *testing.T) {
 	}
 	if !hasCapability([]byte("CapEff:\t000001ffffffffff\n"), 24) || hasCapability([]byte("Name:\tx\nCapPrm:\t000001ffffffffff\nCapEff:\t000001fffeffffff\n"), 24) {
 		t.Error("the effective capabilities are misread")
+	}
+}
+
+func TestContainerThatRunsOutOfMemoryEndsAsAWhole(t *testing.T) {
+	groups := usage.Cgroups{Proc: t.TempDir(), Root: t.TempDir()}
+	write := func(path, content string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(filepath.Join(groups.Proc, "7/cgroup"), "0::/docker/abc\n")
+	write(filepath.Join(groups.Proc, "8/cgroup"), "3:memory:/docker/abc\n0::/\n")
+	file := filepath.Join(groups.Root, "docker/abc/memory.oom.group")
+	write(file, "0")
+	for _, c := range []struct {
+		what string
+		i    docker.Container
+		want string
+	}{
+		{"version 1", docker.Container{ID: "abc", PID: 8}, "0"},
+		{"another's process", docker.Container{ID: "def", PID: 7}, "0"},
+		{"one that ended", docker.Container{ID: "abc", PID: 9}, "0"},
+		{"version 2", docker.Container{ID: "abc", PID: 7}, "1"},
+	} {
+		if err := killTogether(groups, instance{Container: c.i}); err != nil {
+			t.Errorf("%s: %v", c.what, err)
+		}
+		if got, _ := os.ReadFile(file); string(got) != c.want {
+			t.Errorf("%s: %s", c.what, got)
+		}
 	}
 }

@@ -42,7 +42,7 @@ func (a *Agent) containerSpec(pod *v1.Pod, c *v1.Container, attempt int, sandbox
 		spec.StopSignal = string(*c.Lifecycle.StopSignal)
 	}
 	spec.Resources = resourcesOf(pod, c)
-	spec.PidsLimit = a.opts.PodPidsLimit
+	spec.PidsLimit = a.opts.PidsLimit
 	spec.OOMScoreAdj = a.oomScores.of(pod, c)
 	applySecurity(&spec, pod, c)
 	return spec

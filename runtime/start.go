@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/usage"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -187,9 +188,13 @@ func (r *pipeline) container(ctx context.Context, s starting, image *imageState)
 			a.log.Warn("the output of a container is not kept for its client", "pod", r.state.ref, "container", s.container.Name, "error", err)
 		}
 	}
-	if _, err := a.startContainer(ctx, id); err != nil {
+	i, err := a.startContainer(ctx, id)
+	if err != nil {
 		a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %v", err)
 		return outcome{s.container.Name, waiting{"RunContainerError", err.Error()}, a.now().Add(retryFirst)}
+	}
+	if err := killTogether(usage.Cgroups{}, i); err != nil {
+		a.log.Warn("a container that runs out of memory may lose some of its processes only", "pod", r.state.ref, "container", s.container.Name, "error", err)
 	}
 	a.event(r.pod, s.container, v1.EventTypeNormal, "Started", "Container started")
 	return outcome{container: s.container.Name}

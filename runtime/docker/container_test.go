@@ -60,6 +60,32 @@ func TestKilledContainerHas137(t *testing.T) {
 	}
 }
 
+func TestResourcesChangeWhileAContainerRuns(t *testing.T) {
+	d := newDockerTest(t)
+	spec := d.spec("sized")
+	spec.PidsLimit = 100
+	id := d.run(spec)
+	want := Resources{CPUShares: 100, CPUQuota: 50_000, CPUPeriod: 100_000, Memory: 64 << 20}
+	for _, memory := range []int64{64 << 20, 32 << 20, 128 << 20} { // set, less, more
+		want.Memory = memory
+		if err := d.Update(t.Context(), id, want); err != nil {
+			t.Fatal(err)
+		}
+		if c := d.inspect(id); c.Resources != want || !c.Running() {
+			t.Errorf("%+v, want %+v", c.Resources, want)
+		}
+	}
+	if err := d.Update(t.Context(), "nope", want); !IsNotFound(err) {
+		t.Errorf("one that is not there: %v", err)
+	}
+	if size, err := d.Written(t.Context(), id); err != nil || size != 0 {
+		t.Errorf("it wrote %d bytes, %v", size, err)
+	}
+	if c := d.inspect(id); c.LogPath == "" {
+		t.Error("it has no log file")
+	}
+}
+
 func TestStartThatFailsIsRemembered(t *testing.T) {
 	d := newDockerTest(t)
 	spec := d.spec("nope")

@@ -27,6 +27,16 @@ func (c Cgroups) Memory(pid int) (int64, error) {
 	return readNumber(filepath.Join(dir, "memory.usage_in_bytes"))
 }
 
+// Unified is the directory of a process's cgroup where there is version 2; empty where
+// version 1 bounds memory.
+func (c Cgroups) Unified(pid int) (string, error) {
+	dir, unified, err := c.dir(pid, "memory")
+	if err != nil || !unified {
+		return "", err
+	}
+	return dir, nil
+}
+
 // dir is where a controller keeps its files of a process's cgroup. Unified tells that it
 // is one of version 2, where all controllers share a directory. See cgroups(7).
 func (c Cgroups) dir(pid int, controller string) (dir string, unified bool, err error) {
