@@ -12,15 +12,17 @@ import (
 	"k8s.io/kubernetes/plugin/pkg/admission/limitranger"
 	"k8s.io/kubernetes/plugin/pkg/admission/network/defaultingressclass"
 	"k8s.io/kubernetes/plugin/pkg/admission/priority"
+	"k8s.io/kubernetes/plugin/pkg/admission/serviceaccount"
 	"k8s.io/kubernetes/plugin/pkg/admission/storage/storageclass/setdefault"
 )
 
-// admissionOrder is the part of kube-apiserver's default chain that needs no
-// controller behind it, in upstream's order.
+// admissionOrder is the part of kube-apiserver's default chain that has what it needs
+// behind it, in upstream's order.
 // https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/
 var admissionOrder = []string{
 	lifecycle.PluginName,
 	limitranger.PluginName,
+	serviceaccount.PluginName,
 	priority.PluginName,
 	defaulttolerationseconds.PluginName,
 	setdefault.PluginName,
@@ -31,6 +33,7 @@ func (s *Server) admission(c *genericapiserver.Config) (admission.Interface, err
 	plugins := admission.NewPlugins()
 	lifecycle.Register(plugins)
 	limitranger.Register(plugins)
+	serviceaccount.Register(plugins)
 	priority.Register(plugins)
 	defaulttolerationseconds.Register(plugins)
 	setdefault.Register(plugins)

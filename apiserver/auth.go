@@ -7,22 +7,24 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/group"
 	"k8s.io/apiserver/pkg/authentication/request/anonymous"
+	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
 	"k8s.io/apiserver/pkg/authentication/request/union"
+	"k8s.io/apiserver/pkg/authentication/request/websocket"
 	requestx509 "k8s.io/apiserver/pkg/authentication/request/x509"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 )
 
 // anonymousPaths are what anybody may ask for: whether the server is well, and
-// which version it is. Everything else needs a certificate.
+// which version it is. Everything else needs a certificate or a token.
 var anonymousPaths = []apiserver.AnonymousAuthCondition{
 	{Path: "/livez"}, {Path: "/readyz"}, {Path: "/healthz"}, {Path: "/version"},
 }
 
-// newAuthenticator knows a client by its certificate: the common name is the
-// user, the organisations are the groups.
+// newAuthenticator knows a client by its certificate (the common name is the
+// user, the organisations are the groups) or by a ServiceAccount's token.
 // https://kubernetes.io/docs/reference/access-authn-authz/authentication/
-func newAuthenticator(pki *PKI) authenticator.Request {
+func newAuthenticator(pki *PKI, byToken authenticator.Token) authenticator.Request {
 	roots := x509.NewCertPool()
 	roots.AddCert(pki.ca.cert)
 	byCertificate := requestx509.New(x509.VerifyOptions{
@@ -30,7 +32,8 @@ func newAuthenticator(pki *PKI) authenticator.Request {
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}, requestx509.CommonNameUserConversion)
 	return union.New(
-		group.NewAuthenticatedGroupAdder(byCertificate),
+		group.NewAuthenticatedGroupAdder(union.New(
+			byCertificate, bearertoken.New(byToken), websocket.NewProtocolAuthenticator(byToken))),
 		anonymous.NewAuthenticator(anonymousPaths),
 	)
 }

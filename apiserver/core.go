@@ -71,6 +71,9 @@ func (s *Server) addPodsAndNodes(resources map[string]rest.Storage, c *genericap
 		return pods, fmt.Errorf("apiserver: compose nodes: %w", err)
 	}
 	nodes.Proxy.Connection = node
+	if err := s.addServiceAccounts(resources, c, pods, nodes); err != nil {
+		return pods, err
+	}
 	resources["nodes"] = nodes.Node
 	resources["nodes/proxy"] = nodes.Proxy
 	resources["nodes/status"] = nodes.Status

@@ -100,7 +100,7 @@ func (s *Server) installGroups(c *genericapiserver.Config) error {
 	}
 	var groups []*genericapiserver.APIGroupInfo
 	for _, p := range []groupProvider{
-		authenticationrest.RESTStorageProvider{Authenticator: c.Authentication.Authenticator, APIAudiences: c.Authentication.APIAudiences},
+		authenticationrest.RESTStorageProvider{Authenticator: s.tokens.reviewer(), APIAudiences: c.Authentication.APIAudiences},
 		authorizationrest.RESTStorageProvider{Authorizer: c.Authorization.Authorizer, RuleResolver: c.RuleResolver},
 		autoscalingrest.RESTStorageProvider{},
 		batchrest.RESTStorageProvider{},

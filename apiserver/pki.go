@@ -43,6 +43,7 @@ const (
 //	ca.crt ca.key          made once, at the first start
 //	server.crt server.key  signed anew before it ends or when a name is missing
 //	admin.crt admin.key    signed anew before it ends
+//	service-account.key    made once, signs the tokens of ServiceAccounts
 //
 // Keys have mode 0600.
 type PKI struct {
@@ -52,6 +53,7 @@ type PKI struct {
 	ca     *pair
 	server *pair
 	admin  *pair
+	tokens crypto.Signer // signs the tokens of ServiceAccounts
 	// serving follows server.crt and server.key as they change.
 	serving  *dynamiccertificates.DynamicCertKeyPairContent
 	clientCA dynamiccertificates.CAContentProvider
@@ -90,6 +92,9 @@ func openPKI(dir string, now func() time.Time, ips []net.IP, hosts ...string) (*
 		return nil, fmt.Errorf("certificates: CA: %w", err)
 	}
 	p.ca = ca
+	if p.tokens, err = loadTokenKey(dir); err != nil {
+		return nil, fmt.Errorf("certificates: key of ServiceAccount tokens: %w", err)
+	}
 	if err := p.Renew(); err != nil {
 		return nil, err
 	}
@@ -104,6 +109,9 @@ func openPKI(dir string, now func() time.Time, ips []net.IP, hosts ...string) (*
 	}
 	return p, nil
 }
+
+// CACertificate is what clients know the server by, as PEM.
+func (p *PKI) CACertificate() []byte { return p.ca.certPEM }
 
 // Renew signs anew what is missing, about to end, or lacks a name. Servers
 // that run take up the new certificate with the next connection.

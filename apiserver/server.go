@@ -67,6 +67,7 @@ type Server struct {
 	client   kubernetes.Interface
 	shared   informers.SharedInformerFactory
 	openAPI  *openAPIV3
+	tokens   *tokens
 	address  atomic.Value // string: the first listener's, known when Run is called
 }
 
@@ -86,6 +87,9 @@ func New(cfg Config) (*Server, error) {
 	s.client = client
 	s.shared = informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(dropManagedFields))
 
+	if s.tokens, err = newTokens(cfg.PKI.tokens, client); err != nil {
+		return nil, err
+	}
 	config, err := s.genericConfig()
 	if err != nil {
 		return nil, err
@@ -98,6 +102,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.describeAPI(config)
+	if err := s.describeTokens(); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -121,7 +128,8 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 	c.OpenAPIV3Config.Info.Title = "Kubernetes"
 	c.SkipOpenAPIInstallation = true // see describeAPI
 
-	c.Authentication.Authenticator = newAuthenticator(s.cfg.PKI)
+	c.Authentication.Authenticator = newAuthenticator(s.cfg.PKI, s.tokens.authenticator)
+	c.Authentication.APIAudiences = s.tokens.audiences
 	c.Authorization.Authorizer, c.RuleResolver = authorize()
 	c.RESTOptionsGetter = restOptions{s.cfg.Store}
 	admit, err := s.admission(c)

@@ -295,8 +295,13 @@ func TestServerSideApplyAndPatch(t *testing.T) {
 
 func TestAnInvalidPodIsRejectedWithKubernetesWords(t *testing.T) {
 	client := serve(t, t.TempDir()).admin(t)
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "robot"}}
+	if _, err := client.CoreV1().ServiceAccounts("default").Create(t.Context(), account, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: corev1.PodSpec{
-		Containers: []corev1.Container{{Name: "UPPER", Image: "x"}},
+		ServiceAccountName: "robot",
+		Containers:         []corev1.Container{{Name: "UPPER", Image: "x"}},
 	}}
 	_, err := client.CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{})
 	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), `spec.containers[0].name: Invalid value: "UPPER"`) {
