@@ -122,7 +122,9 @@ func (d *daemon) newOrchestrator() (*orchestrator.Orchestrator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metadata client: %w", err)
 	}
-	return orchestrator.New(d.server.Client(), meta, d.server.Informers(), orchestrator.Options{Log: d.cfg.Log})
+	return orchestrator.New(d.server.Client(), meta, d.server.Informers(), orchestrator.Options{
+		Log: d.cfg.Log, RootCA: d.pki.CACertificate(),
+	})
 }
 
 func (d *daemon) newAgent() (*runtime.Agent, error) {

@@ -19,6 +19,9 @@ import (
 // any takes, for a machine that is busy with other things.
 const testDeadline = 20 * time.Second
 
+// testRootCA stands for a certificate.
+const testRootCA = "root CA"
+
 // start runs the whole orchestrator against a new fake API until the test ends.
 func start(t *testing.T) *fakeAPI {
 	t.Helper()
@@ -30,7 +33,7 @@ func start(t *testing.T) *fakeAPI {
 func run(t *testing.T, f *fakeAPI) {
 	t.Helper()
 	factory := informers.NewSharedInformerFactory(f.client, 0)
-	o, err := New(f.client, f.meta, factory, Options{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	o, err := New(f.client, f.meta, factory, Options{Log: slog.New(slog.NewTextHandler(t.Output(), nil)), RootCA: []byte(testRootCA)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -131,6 +131,8 @@ func (w *world) typedInformers() map[schema.GroupVersionResource]cache.SharedInd
 		v1.WithResource("services"):               core.Services().Informer(),
 		v1.WithResource("endpoints"):              core.Endpoints().Informer(),
 		v1.WithResource("namespaces"):             core.Namespaces().Informer(),
+		v1.WithResource("configmaps"):             core.ConfigMaps().Informer(),
+		v1.WithResource("serviceaccounts"):        core.ServiceAccounts().Informer(),
 		apps1.WithResource("replicasets"):         apps.ReplicaSets().Informer(),
 		apps1.WithResource("deployments"):         apps.Deployments().Informer(),
 		discovery1.WithResource("endpointslices"): w.informers.Discovery().V1().EndpointSlices().Informer(),

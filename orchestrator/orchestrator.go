@@ -26,6 +26,10 @@ type Options struct {
 	// takes care of. Default "default-scheduler".
 	SchedulerName string
 
+	// RootCA is the certificate authority of the API server as PEM, which every namespace
+	// gets in a ConfigMap. Default none: then there is no ConfigMap.
+	RootCA []byte
+
 	// TerminatedPods is how many finished Pods (Succeeded or Failed) are kept;
 	// the oldest beyond it are deleted. Default 12500, as in Kubernetes; a
 	// negative number keeps all.
@@ -103,6 +107,7 @@ func (o *Orchestrator) build(w *world) error {
 		newMirror,
 		newScheduler,
 		newNamespaces,
+		newServiceAccounts,
 		newPodCollector,
 		newCollector,
 	} {
