@@ -54,6 +54,23 @@ func TestAPodReachesTheAPIServer(t *testing.T) {
 	}
 }
 
+// A program with client-go's in-cluster configuration and nothing else, as soon as its namespace is there.
+func TestAProgramInAPodUsesTheAPI(t *testing.T) {
+	ns := newNamespace(t, "incluster")
+	got := ns.must(t, "run", "robot", "-i", "--rm", "--quiet", "--restart=Never", "--image=kube-lite-test/client:latest", "--image-pull-policy=Never")
+	if want := "user system:serviceaccount:incluster:default\npod robot\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	without := ns.run(t, "run", "stranger", "-i", "--rm", "--quiet", "--restart=Never", "--image=kube-lite-test/client:latest", "--image-pull-policy=Never",
+		`--overrides={"spec":{"automountServiceAccountToken":false}}`)
+	if without.code == 0 || !strings.Contains(without.stdout+without.stderr, "serviceaccount/token: no such file") {
+		t.Errorf("without its token: exit code %d: %s%s", without.code, without.stdout, without.stderr)
+	}
+	if got := ns.must(t, "create", "token", "default"); strings.Count(got, ".") != 2 {
+		t.Errorf("create token printed %q", got)
+	}
+}
+
 // kubectl before 1.31, and behind proxies that know no WebSocket, speaks SPDY.
 func TestExecOverSPDY(t *testing.T) {
 	t.Setenv("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false")

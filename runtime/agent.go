@@ -44,6 +44,7 @@ type Agent struct {
 	tasks    *tasks
 	removals chan struct{} // holds one for each removal under way
 	probes   *probes
+	tokens   *apiTokens
 	puller   *puller
 	imageIDs *imageIDs
 	crashes  *crashes
@@ -88,6 +89,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.mirror = newMirror(e, opts.Instance, a.log)
 	a.workers = newWorkers(a.syncPod)
 	a.probes = newProbes(a.tasks)
+	a.tokens = newTokens(client, func() time.Time { return a.now() })
 	a.puller = newPuller(e, a.tasks)
 	a.imageIDs = &imageIDs{engine: e, tasks: a.tasks, known: map[string]string{}}
 	a.statuses = newStatuses(client, a.declared, a.log, func(act string) { a.step(act) })

@@ -48,6 +48,7 @@ func (a *Agent) clean(ctx context.Context, s *podState, have []instance) verdict
 		return verdict{after: cleanRetry}
 	}
 	a.statuses.forget(s.ref.uid)
+	a.tokens.forget(s.ref.uid)
 	a.release(s.ref.uid)
 	if s.last != nil {
 		a.crashes.forget(s.last)

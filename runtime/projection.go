@@ -21,7 +21,7 @@ func isProjection(v v1.Volume) bool {
 func (a *Agent) project(pod *v1.Pod, s *podState, v v1.Volume) error {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	p := &projection{ctx: ctx, pod: pod, node: a.nodeFacts(), from: a, files: fileSet{}}
+	p := &projection{ctx: ctx, pod: pod, node: a.nodeFacts(), from: a, tokens: a.tokens.token, files: fileSet{}}
 	if err := p.volume(v); err != nil {
 		return err
 	}
@@ -61,11 +61,13 @@ func (f fileSet) equal(other fileSet) bool { return f != nil && maps.Equal(f, ot
 
 // projection collects the files of one volume.
 type projection struct {
-	ctx   context.Context //nolint:containedctx // lives as long as one call
-	pod   *v1.Pod
-	node  nodeFacts
-	from  sources
-	files fileSet
+	ctx  context.Context //nolint:containedctx // lives as long as one call
+	pod  *v1.Pod
+	node nodeFacts
+	from sources
+	// tokens finds the token that is declared.
+	tokens func(context.Context, *v1.Pod, *v1.ServiceAccountTokenProjection) (string, error)
+	files  fileSet
 }
 
 func (p *projection) volume(v v1.Volume) error {
@@ -96,8 +98,14 @@ func (p *projection) source(s v1.VolumeProjection, mode *int32) error {
 		return p.secret(s.Secret.Name, s.Secret.Items, mode, s.Secret.Optional)
 	case s.DownwardAPI != nil:
 		return p.downward(s.DownwardAPI.Items, mode)
+	case s.ServiceAccountToken != nil:
+		token, err := p.tokens(p.ctx, p.pod, s.ServiceAccountToken)
+		if err != nil {
+			return err
+		}
+		p.add(s.ServiceAccountToken.Path, token, nil, mode)
 	}
-	return nil // named in an event
+	return nil // the others are named in an event
 }
 
 func (p *projection) configMap(name string, items []v1.KeyToPath, mode *int32, opt *bool) error {

@@ -53,6 +53,7 @@ func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []inst
 	a.report(pod, s, have, p)
 	if p.sandbox.ID != "" {
 		a.followSources(pod, s)
+		wake = earliest(wake, a.tokens.renewal(pod.UID))
 	}
 	switch {
 	case len(p.end) > 0:

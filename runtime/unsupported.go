@@ -21,13 +21,11 @@ type unsupportedField struct {
 // that names it. A test walks the Pod's type and insists that each field is here or in
 // its list of what is done. Whoever implements a field removes its row.
 var unsupportedFields = []unsupportedField{
-	{path: "automountServiceAccountToken", harmless: []string{"false"}},
 	{path: "hostUsers", harmless: []string{"true"}},
 	{path: "imagePullSecrets"},
 	{path: "os.name", harmless: []string{"linux"}},
 	{path: "resourceClaims"},
 	{path: "runtimeClassName"},
-	{path: "serviceAccountName", harmless: []string{"", "default"}},
 	{path: "setHostnameAsFQDN", harmless: []string{"false"}},
 
 	{path: "securityContext.appArmorProfile.type", harmless: []string{"RuntimeDefault"}},
@@ -40,7 +38,6 @@ var unsupportedFields = []unsupportedField{
 
 	{path: "volumes[].projected.sources[].clusterTrustBundle"},
 	{path: "volumes[].projected.sources[].podCertificate"},
-	{path: "volumes[].projected.sources[].serviceAccountToken"},
 	{path: "volumes[].awsElasticBlockStore"},
 	{path: "volumes[].azureDisk"},
 	{path: "volumes[].azureFile"},

@@ -23,7 +23,7 @@ var supportedFields = []string{
 	"volumes[].downwardAPI", "volumes[].projected.defaultMode", "volumes[].projected.sources[].configMap",
 	"volumes[].projected.sources[].secret", "volumes[].projected.sources[].downwardAPI",
 	// The same thing under an older name.
-	"serviceAccount",
+	"serviceAccount", "serviceAccountName", "automountServiceAccountToken", "volumes[].projected.sources[].serviceAccountToken",
 	// The scheduler's.
 	"nodeSelector", "affinity", "tolerations", "schedulerName", "topologySpreadConstraints", "schedulingGates",
 	"priority", "priorityClassName", "preemptionPolicy", "workloadRef", "schedulingGroup",
