@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
@@ -128,8 +129,9 @@ func TestResizeWaitsUntilAnotherMakesRoom(t *testing.T) {
 
 func TestResizeTakesNoMemoryThatIsInUse(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		used := int64(48 << 20)
-		r.agent.memoryInUse = func(int) (int64, error) { return used, nil }
+		var used atomic.Int64
+		used.Store(48 << 20)
+		r.agent.memoryInUse = func(int) (int64, error) { return used.Load(), nil }
 		r.pod("web", func(p *v1.Pod) { p.Spec.Containers[0].Resources.Limits = amounts("memory", "64Mi") })
 		r.resize("web", nil, amounts("memory", "32Mi"))
 		if got := r.resizing("web"); got != "PodResizeInProgress Error" {
@@ -139,7 +141,7 @@ func TestResizeTakesNoMemoryThatIsInUse(t *testing.T) {
 		if c := r.get("web").Status.ContainerStatuses[0]; c.Resources.Limits.Memory().String() != "64Mi" {
 			t.Errorf("its status says %v", c.Resources.Limits)
 		}
-		used = 8 << 20
+		used.Store(8 << 20)
 		r.after(resizeRetry)
 		if c := r.get("web").Status.ContainerStatuses[0]; c.Resources.Limits.Memory().String() != "32Mi" || r.resizing("web") != "" {
 			t.Errorf("once it uses less: %v, %q", c.Resources.Limits, r.resizing("web"))
