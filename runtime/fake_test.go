@@ -441,6 +441,16 @@ func (f *fakeEngine) get(name string) *fakeContainer {
 	return f.byName(name)
 }
 
+// outOfMemory ends a container for want of memory as Docker tells it on a busy machine: the
+// end first, and then nothing but an event.
+func (f *fakeEngine) outOfMemory(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.byName(name)
+	f.finish(c, 137)
+	f.tell(c, "oom")
+}
+
 // change does something to a container behind everybody's back.
 func (f *fakeEngine) change(name string, do func(*fakeContainer)) {
 	f.mu.Lock()

@@ -45,7 +45,8 @@ type mirror struct {
 // entry is a container and the time it was read, on the clock of mirror.seq.
 type entry struct {
 	instance
-	seq uint64
+	seq         uint64
+	outOfMemory bool // Docker told so in an event
 }
 
 func newMirror(e containerEngine, instanceName string, log *slog.Logger) *mirror {
@@ -107,8 +108,21 @@ func (m *mirror) Event(e docker.Event) {
 		if m.isRemoving(e.ID) {
 			return
 		}
+	case "oom":
+		m.noteOOM(e.ID)
 	}
 	m.dirty.Add(e.ID)
+}
+
+// noteOOM remembers that the kernel ended a process of a container for want of memory.
+// Docker itself forgets it when it learns of the container's end first, as it does on a
+// busy machine: the two are told to it by different ways.
+func (m *mirror) noteOOM(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e := m.containers[id]; e != nil {
+		e.outOfMemory = true
+	}
 }
 
 // knowsStart tells that the event of a start has nothing to say: the container was read
@@ -262,7 +276,9 @@ func (m *mirror) store(i instance, seq uint64) {
 		m.mu.Unlock()
 		return
 	}
-	m.containers[i.ID] = &entry{instance: i, seq: seq}
+	told := old != nil && old.outOfMemory
+	i.OOMKilled = i.OOMKilled || told
+	m.containers[i.ID] = &entry{instance: i, seq: seq, outOfMemory: told}
 	m.mu.Unlock()
 	m.changed(i.ref)
 }

@@ -118,6 +118,19 @@ func TestOOMScoresGoNoLowerThanTheHostAllows(t *testing.T) {
 	}
 }
 
+func TestOOMKilledIsToldHoweverLateDockerLearnsOfIt(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.pod("hungry", func(p *v1.Pod) { p.Spec.RestartPolicy = v1.RestartPolicyNever })
+		r.engine.outOfMemory("k8s_app_hungry_ns_uid-hungry_0")
+		r.settle()
+		r.wantState("hungry", "app", "OOMKilled 0")
+		r.pod("killed", func(p *v1.Pod) { p.Spec.RestartPolicy = v1.RestartPolicyNever })
+		r.engine.exit("k8s_app_killed_ns_uid-killed_0", 137)
+		r.settle()
+		r.wantState("killed", "app", "Error 0")
+	})
+}
+
 func TestContainerThatRunsOutOfMemoryEndsAsAWhole(t *testing.T) {
 	groups := usage.Cgroups{Proc: t.TempDir(), Root: t.TempDir()}
 	write := func(path, content string) {

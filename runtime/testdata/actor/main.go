@@ -19,6 +19,9 @@ import (
 // patience is how long an act is tried again.
 const patience = 30 * time.Second
 
+// settling is how long a container runs before it does what the engine must notice.
+const settling = 500 * time.Millisecond
+
 func main() {
 	for _, arg := range os.Args[1:] {
 		verb, rest, _ := strings.Cut(arg, "=")
@@ -88,6 +91,9 @@ func act(verb, what, text string) error {
 		}
 		return err
 	case "eat": // all the memory there is
+		// containerd listens for a lack of memory only after a container has started: whoever
+		// is faster just dies.
+		time.Sleep(settling)
 		var all [][]byte
 		for {
 			chunk := make([]byte, 1<<20)
