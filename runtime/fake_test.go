@@ -29,11 +29,13 @@ type fakeEngine struct {
 	made       int
 	log        []string // "start k8s_…", in order
 	pulls      []string
+	pulledWith []docker.Credentials
 	inspects   int
 	updateErr  error
 
 	// What a test may set before the agent runs.
 	pull      func(ctx context.Context, ref string) error                                               // nil: not found in the registry
+	progress  *docker.Progress                                                                          // what a pull tells of
 	exec      func(ctx context.Context, container string, command []string, out io.Writer) (int, error) // nil: succeeds at once
 	startErr  func(docker.ContainerSpec) error
 	stopDelay time.Duration // how long a container takes to heed a stop
@@ -343,9 +345,13 @@ func (f *fakeEngine) Image(_ context.Context, ref string) (docker.Image, error) 
 	return docker.Image{}, fmt.Errorf("inspect image %s: %w", ref, errdefs.ErrNotFound)
 }
 
-func (f *fakeEngine) Pull(ctx context.Context, ref string, _ docker.PullOptions) error {
+func (f *fakeEngine) Pull(ctx context.Context, ref string, opts docker.PullOptions) error {
 	f.mu.Lock()
 	f.pulls = append(f.pulls, ref)
+	f.pulledWith = append(f.pulledWith, opts.Credentials)
+	if f.progress != nil {
+		opts.Progress(*f.progress)
+	}
 	pull := f.pull
 	f.mu.Unlock()
 	if pull == nil {

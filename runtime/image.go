@@ -24,6 +24,11 @@ const (
 	pullRetryMax   = 5 * time.Minute
 	// pullErrorShown is how long ErrImagePull is shown before ImagePullBackOff.
 	pullErrorShown = time.Second
+	// pullProgress is how often a pull that takes long tells how far it is.
+	pullProgress = 10 * time.Second
+	// localLook is how often an image that cannot be pulled is looked for on the machine:
+	// somebody may build it. It is a kubelet's sync period.
+	localLook = 10 * time.Second
 )
 
 // imageState is how far a container's image is.
@@ -35,7 +40,8 @@ type imageState struct {
 	lastErr   string        // of the last pull
 	delay     time.Duration // until the next pull
 	failedAt  time.Time
-	backedOff bool // the event BackOff was sent
+	backedOff bool      // the event BackOff was sent
+	toldAt    time.Time // when an event last told of the pull under way
 }
 
 // ensureImage says whether the container may be created from its image now. If not it
@@ -53,24 +59,36 @@ func (a *Agent) ensureImage(ctx context.Context, pod *v1.Pod, c *v1.Container, s
 	case s.usable:
 		return true, waiting{}, time.Time{}
 	case s.pull != nil && !s.pull.ended():
-		return false, waiting{reason: "ContainerCreating"}, time.Time{}
+		return false, waiting{reason: "ContainerCreating"}, a.tellProgress(pod, c, s)
 	case s.pull != nil:
 		return a.pulled(ctx, pod, c, s)
 	case s.delay > 0 && a.now().Before(s.failedAt.Add(s.delay)):
-		return a.pullBackOff(pod, c, s)
+		return a.pullBackOff(ctx, pod, c, s)
 	case c.ImagePullPolicy != v1.PullAlways:
 		s.announce = fmt.Sprintf("Container image %q already present on machine and can be accessed by the pod", c.Image)
 		return true, waiting{}, time.Time{}
 	}
-	a.beginPull(pod, c, s, image)
-	return false, waiting{reason: "ContainerCreating"}, time.Time{}
+	a.beginPull(ctx, pod, c, s, image)
+	return false, waiting{reason: "ContainerCreating"}, s.toldAt.Add(pullProgress)
 }
 
-func (a *Agent) beginPull(pod *v1.Pod, c *v1.Container, s *imageState, image string) {
+// tellProgress says how far a pull is that takes long, and returns when to say so again.
+func (a *Agent) tellProgress(pod *v1.Pod, c *v1.Container, s *imageState) time.Time {
+	if a.now().Before(s.toldAt.Add(pullProgress)) {
+		return s.toldAt.Add(pullProgress)
+	}
+	s.toldAt = a.now()
+	if current, total := s.pull.progress(); total > 0 {
+		a.event(pod, c, v1.EventTypeNormal, "Pulling", "Pulling image %q: %.1f of %.1f MB so far", c.Image, float64(current)/1e6, float64(total)/1e6)
+	}
+	return s.toldAt.Add(pullProgress)
+}
+
+func (a *Agent) beginPull(ctx context.Context, pod *v1.Pod, c *v1.Container, s *imageState, image string) {
 	a.event(pod, c, v1.EventTypeNormal, "Pulling", "Pulling image %q", c.Image)
 	ref := refOf(pod)
-	s.backedOff = false
-	s.pull = a.puller.request(image, func() { a.workers.poke(ref) })
+	s.backedOff, s.toldAt = false, a.now()
+	s.pull = a.puller.request(image, a.credentials(ctx, pod, image), func() { a.workers.poke(ref) })
 }
 
 // pulled looks at the result of a pull.
@@ -102,9 +120,14 @@ func (a *Agent) pullFailed(pod *v1.Pod, c *v1.Container, s *imageState, err erro
 	return false, waiting{reasonErrImagePull, s.lastErr}, s.failedAt.Add(pullErrorShown)
 }
 
-// pullBackOff waits for the next pull.
-func (a *Agent) pullBackOff(pod *v1.Pod, c *v1.Container, s *imageState) (bool, waiting, time.Time) {
-	until := s.failedAt.Add(s.delay)
+// pullBackOff waits for the next pull, or until the image is there without one.
+func (a *Agent) pullBackOff(ctx context.Context, pod *v1.Pod, c *v1.Container, s *imageState) (bool, waiting, time.Time) {
+	if _, err := a.engine.Image(ctx, c.Image); err == nil {
+		s.usable, s.delay = true, 0
+		s.announce = fmt.Sprintf("Container image %q already present on machine and can be accessed by the pod", c.Image)
+		return true, waiting{}, time.Time{}
+	}
+	until := earliest(s.failedAt.Add(s.delay), a.now().Add(localLook))
 	if a.now().Before(s.failedAt.Add(pullErrorShown)) {
 		return false, waiting{reasonErrImagePull, s.lastErr}, s.failedAt.Add(pullErrorShown)
 	}
@@ -118,25 +141,21 @@ func (a *Agent) pullBackOff(pod *v1.Pod, c *v1.Container, s *imageState) (bool, 
 }
 
 // missingImage is called when create found no image: it is pulled, or must not be.
-func (a *Agent) missingImage(pod *v1.Pod, c *v1.Container, s *imageState) (waiting, time.Time) {
+func (a *Agent) missingImage(ctx context.Context, pod *v1.Pod, c *v1.Container, s *imageState) (waiting, time.Time) {
 	s.usable, s.announce = false, ""
 	if c.ImagePullPolicy == v1.PullNever {
 		msg := fmt.Sprintf("Container image %q is not present with pull policy of Never", c.Image)
 		a.event(pod, c, v1.EventTypeWarning, reasonErrImageNeverPull, "%s", msg)
 		a.event(pod, c, v1.EventTypeWarning, "Failed", "Error: %s", reasonErrImageNeverPull)
-		return waiting{reasonErrImageNeverPull, msg}, a.now().Add(neverPullRetry)
+		return waiting{reasonErrImageNeverPull, msg}, a.now().Add(localLook)
 	}
 	image, err := withTag(c.Image)
 	if err != nil {
 		return waiting{reasonInvalidImageName, err.Error()}, a.now().Add(retryMax)
 	}
-	a.beginPull(pod, c, s, image)
-	return waiting{reason: "ContainerCreating"}, time.Time{}
+	a.beginPull(ctx, pod, c, s, image)
+	return waiting{reason: "ContainerCreating"}, s.toldAt.Add(pullProgress)
 }
-
-// neverPullRetry is how often an image that must not be pulled is looked for: somebody
-// may build it. It is a kubelet's sync period.
-const neverPullRetry = 10 * time.Second
 
 func (a *Agent) pulledMessage(ctx context.Context, image string, p *pull) string {
 	took := p.took.Truncate(time.Millisecond)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // withImage declares a Pod of one container.
@@ -129,5 +130,59 @@ func TestPodDeletedWhileItsImageIsPulled(t *testing.T) {
 		r.wantNames()
 		r.after(20 * time.Minute)
 		r.wantNames()
+	})
+}
+
+func TestPullUsesTheSecretsOfThePod(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		config := `{"auths": {"registry.example": {"username": "ann", "password": "hush"}, "other.example": {"username": "bob", "password": "x"}}}`
+		secret := &v1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "login"}, Type: v1.SecretTypeDockerConfigJson,
+			Data: map[string][]byte{v1.DockerConfigJsonKey: []byte(config)},
+		}
+		if _, err := r.client.CoreV1().Secrets("ns").Create(t.Context(), secret, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		r.engine.pull = func(context.Context, string) error { return nil }
+		r.pod("web", func(p *v1.Pod) {
+			p.Spec.Containers[0].Image = "registry.example/team/app:1"
+			p.Spec.ImagePullSecrets = []v1.LocalObjectReference{{Name: "missing"}, {Name: "login"}}
+		})
+		r.wantState("web", "app", "running 0")
+		r.wantEvent("web", "FailedToRetrieveImagePullSecret: Unable to retrieve some image pull secrets (missing)")
+		if with := r.engine.pulledWith; len(with) != 1 || with[0].Username != "ann" || with[0].Password != "hush" {
+			t.Errorf("pulled with %+v", with)
+		}
+	})
+}
+
+func TestLongPullTellsHowFarItIs(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.engine.progress = &docker.Progress{Layer: "a", Status: "Downloading", Current: 12_300_000, Total: 45_600_000}
+		r.engine.pull = func(context.Context, string) error { time.Sleep(25 * time.Second); return nil }
+		r.withImage("web", "far/away:1", v1.PullIfNotPresent)
+		r.after(21 * time.Second)
+		count := 0
+		for _, e := range r.reasons("web") {
+			if e == `Pulling: Pulling image "far/away:1": 12.3 of 45.6 MB so far` {
+				count++
+			}
+		}
+		if count != 2 {
+			t.Errorf("it was told %d times in 20 s: %q", count, r.reasons("web"))
+		}
+		r.after(5 * time.Second)
+		r.wantState("web", "app", "running 0")
+	})
+}
+
+func TestImageThatIsBuiltEndsTheBackOff(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.withImage("web", "mine:1", v1.PullIfNotPresent)
+		r.after(3 * time.Minute) // the next pull is minutes away
+		r.wantState("web", "app", "waiting ImagePullBackOff 0")
+		r.engine.build("mine:1")
+		r.after(localLook + time.Second)
+		r.wantState("web", "app", "running 0")
 	})
 }

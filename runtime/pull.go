@@ -38,34 +38,61 @@ type pull struct {
 	took    time.Duration
 	err     error
 	waiters []func() // called at the end
+
+	mu     sync.Mutex // guards layers
+	layers map[string]docker.Progress
+}
+
+// note keeps how far each layer is.
+func (t *pull) note(p docker.Progress) {
+	if p.Total == 0 || p.Status != "Downloading" {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.layers == nil {
+		t.layers = map[string]docker.Progress{}
+	}
+	t.layers[p.Layer] = p
+}
+
+// progress is how many bytes came, and of how many that are known of.
+func (t *pull) progress() (current, total int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.layers {
+		current, total = current+p.Current, total+p.Total
+	}
+	return current, total
 }
 
 func newPuller(e imageEngine, t *tasks) *puller {
 	return &puller{engine: e, tasks: t, now: time.Now, pulls: map[string]*pull{}, down: map[string]time.Time{}}
 }
 
-// request joins the pull of an image that is under way, or begins one. wake is called
-// when it ends.
-func (p *puller) request(image string, wake func()) *pull {
+// request joins the pull of an image with the same credentials that is under way, or
+// begins one. wake is called when it ends.
+func (p *puller) request(image string, with []docker.Credentials, wake func()) *pull {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if running := p.pulls[image]; running != nil {
+	key := pullKey(image, with)
+	if running := p.pulls[key]; running != nil {
 		running.waiters = append(running.waiters, wake)
 		return running
 	}
 	task := &pull{done: make(chan struct{}), started: p.now(), waiters: []func(){wake}}
-	p.pulls[image] = task
-	if !p.tasks.start(func(ctx context.Context) { p.run(ctx, image, task) }) {
+	p.pulls[key] = task
+	if !p.tasks.start(func(ctx context.Context) { p.run(ctx, key, image, with, task) }) {
 		task.err = context.Canceled
 		close(task.done)
 	}
 	return task
 }
 
-func (p *puller) run(ctx context.Context, image string, task *pull) {
-	err := p.pull(ctx, image)
+func (p *puller) run(ctx context.Context, key, image string, with []docker.Credentials, task *pull) {
+	err := p.pull(ctx, image, with, task)
 	p.mu.Lock()
-	delete(p.pulls, image)
+	delete(p.pulls, key)
 	task.err, task.took = err, p.now().Sub(task.started)
 	waiters := task.waiters
 	p.mu.Unlock()
@@ -75,7 +102,8 @@ func (p *puller) run(ctx context.Context, image string, task *pull) {
 	}
 }
 
-func (p *puller) pull(ctx context.Context, image string) error {
+// pull tries the credentials one after the other, or anonymously if there are none.
+func (p *puller) pull(ctx context.Context, image string, with []docker.Credentials, task *pull) error {
 	registry, err := registryOf(image)
 	if err != nil {
 		return err
@@ -86,8 +114,16 @@ func (p *puller) pull(ctx context.Context, image string) error {
 	if p.now().Before(until) {
 		return &docker.UnreachableError{Ref: image, Err: fmt.Errorf("%s did not answer and is asked again after %s", registry, until.Format(time.TimeOnly))}
 	}
-	err = p.engine.Pull(ctx, image, docker.PullOptions{FirstAnswer: registryAnswer})
+	if len(with) == 0 {
+		with = []docker.Credentials{{}}
+	}
 	var unreachable *docker.UnreachableError
+	for _, c := range with {
+		err = p.engine.Pull(ctx, image, docker.PullOptions{Credentials: c, FirstAnswer: registryAnswer, Progress: task.note})
+		if err == nil || errors.As(err, &unreachable) {
+			break // other credentials would not help
+		}
+	}
 	if errors.As(err, &unreachable) && ctx.Err() == nil {
 		p.mu.Lock()
 		p.down[registry] = p.now().Add(registryRest)

@@ -112,7 +112,10 @@ func (r *pipeline) beginSandbox(ctx context.Context) error {
 
 func (r *pipeline) createSandbox(ctx context.Context) error {
 	a := r.agent
-	spec := a.sandboxSpec(r.pod, r.plan.sandboxAttempt)
+	spec, err := a.sandboxSpec(r.pod, r.plan.sandboxAttempt)
+	if err != nil {
+		return err
+	}
 	id, err := a.create(ctx, spec)
 	if docker.IsNotFound(err) { // somebody removed the image
 		if err := a.ensurePauseImage(ctx); err != nil {
@@ -256,11 +259,14 @@ func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, 
 	} else if ok {
 		mounts = append(mounts, message)
 	}
+	if err := a.verifyNonRoot(ctx, r.pod, s.container); err != nil {
+		return docker.ContainerSpec{}, err
+	}
 	spec := a.containerSpec(r.pod, s.container, s.attempt, r.sandboxID, env, mounts)
 	if s.targetID != "" {
 		spec.PID = "container:" + s.targetID
 	}
-	return spec, nil
+	return spec, a.confine(&spec, r.pod, s.container)
 }
 
 // createFailed finds out why, as far as it matters.
@@ -271,7 +277,7 @@ func (r *pipeline) createFailed(ctx context.Context, s starting, image *imageSta
 		return waiting{reason: "ContainerCreating"}, a.now().Add(unavailableRetry)
 	case docker.IsNotFound(err):
 		if _, e := a.engine.Image(ctx, s.container.Image); docker.IsNotFound(e) {
-			return a.missingImage(r.pod, s.container, image)
+			return a.missingImage(ctx, r.pod, s.container, image)
 		}
 	case docker.IsConflict(err): // it exists, and the mirror does not know
 		a.mirror.Connected()
