@@ -56,6 +56,9 @@ func (a *Agent) admit(pod *v1.Pod, node *v1.Node) *rejection {
 			return &rejection{"NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"}
 		}
 	}
+	if r := unsafeHere(pod, hasAppArmor()); r != nil {
+		return r
+	}
 	if portTaken(pod, others) {
 		return &rejection{"NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"}
 	}

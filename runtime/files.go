@@ -92,6 +92,23 @@ func hostname(pod *v1.Pod) string {
 	return name
 }
 
+// hostnameLimit is how long a name the kernel holds, in bytes (HOST_NAME_MAX).
+const hostnameLimit = 64
+
+// kernelHostname is what the Pod's kernel calls it: the hostname, or the whole name.
+// https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#pod-sethostnameasfqdn-field
+func kernelHostname(pod *v1.Pod, domain string) (string, error) {
+	name := hostname(pod)
+	if pod.Spec.SetHostnameAsFQDN == nil || !*pod.Spec.SetHostnameAsFQDN || pod.Spec.Subdomain == "" {
+		return name, nil
+	}
+	whole := fmt.Sprintf("%s.%s.%s.svc.%s", name, pod.Spec.Subdomain, pod.Namespace, domain)
+	if len(whole) > hostnameLimit {
+		return "", fmt.Errorf("failed to construct FQDN from pod hostname and cluster domain, FQDN %s is too long (%d characters is the max, %d characters requested)", whole, hostnameLimit, len(whole))
+	}
+	return whole, nil
+}
+
 // resolver is what a resolv.conf says.
 type resolver struct{ servers, searches, options []string }
 

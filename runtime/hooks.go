@@ -131,7 +131,7 @@ func (a *Agent) runHook(ctx context.Context, h *v1.LifecycleHandler, t probe.Tar
 			err = fmt.Errorf("the command exited with %d", code)
 		}
 		if err != nil {
-			return fmt.Errorf("Exec lifecycle hook (%v) for Container %q failed - error: %w, message: %q", h.Exec.Command, t.Container.Name, err, output)
+			return fmt.Errorf("%s lifecycle hook (%v) for Container %q failed - error: %w, message: %q", "Exec", h.Exec.Command, t.Container.Name, err, output)
 		}
 	case h.HTTPGet != nil:
 		if err := a.probes.prober.Get(ctx, h.HTTPGet, t); err != nil {
@@ -143,7 +143,7 @@ func (a *Agent) runHook(ctx context.Context, h *v1.LifecycleHandler, t probe.Tar
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
-			return fmt.Errorf("Sleep lifecycle hook (%d s) for Container %q ended early: %w", h.Sleep.Seconds, t.Container.Name, context.Cause(ctx))
+			return fmt.Errorf("%s lifecycle hook (%d s) for Container %q ended early: %w", "Sleep", h.Sleep.Seconds, t.Container.Name, context.Cause(ctx))
 		}
 	}
 	return nil

@@ -154,7 +154,7 @@ func TestContainerSpecIsWhatIsDeclared(t *testing.T) {
 		t.Errorf("resources: %+v", s)
 	}
 	if s.User != "1:2000" || !slices.Equal(s.Groups, []string{"7"}) || !s.ReadOnlyRootFS || !slices.Equal(s.CapAdd, []string{"NET_ADMIN"}) ||
-		!slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpts, "no-new-privileges") || !slices.Contains(s.SecurityOpts, "seccomp=unconfined") {
+		!slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpts, "no-new-privileges") {
 		t.Errorf("security: %+v", s)
 	}
 	back, ok := fromLabels(docker.Container{Labels: s.Labels})
@@ -169,13 +169,16 @@ func TestSandboxSpecHoldsThePodsNamespacesAndPorts(t *testing.T) {
 	pod.Spec.Containers = []v1.Container{{Ports: []v1.ContainerPort{
 		{ContainerPort: 80, HostPort: 8080, HostIP: "127.0.0.1", Protocol: v1.ProtocolTCP}, {ContainerPort: 81, Protocol: v1.ProtocolTCP},
 	}}}
-	s := a.sandboxSpec(pod, 3)
+	s, err := a.sandboxSpec(pod, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := docker.Port{Container: 80, Host: 8080, HostIP: netip.MustParseAddr("127.0.0.1"), Protocol: "tcp"}
 	if s.Name != "k8s_POD_web_ns_uid_3" || s.Hostname != "web" || s.Network != "kube-lite-test" || !slices.Equal(s.Ports, []docker.Port{want}) {
 		t.Errorf("sandbox %+v", s)
 	}
 	pod.Spec.HostNetwork = true
-	if s := a.sandboxSpec(pod, 0); s.Network != "host" || s.UTS != "host" || s.Hostname != "" || s.Ports != nil {
+	if s, err := a.sandboxSpec(pod, 0); err != nil || s.Network != "host" || s.UTS != "host" || s.Hostname != "" || s.Ports != nil {
 		t.Errorf("sandbox in the host's network %+v", s)
 	}
 }

@@ -16,7 +16,7 @@ import (
 const hostNetwork = "host"
 
 // sandboxSpec is the container that holds the Pod's namespaces.
-func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int) docker.ContainerSpec {
+func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int) (docker.ContainerSpec, error) {
 	ref := refOf(pod)
 	spec := docker.ContainerSpec{
 		Name:   containerName(ref, sandboxName, attempt),
@@ -41,11 +41,12 @@ func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int) docker.ContainerSpec {
 	if pod.Spec.HostNetwork {
 		spec.Network = hostNetwork
 		spec.UTS = hostNetwork
-		return spec
+		return spec, nil
 	}
-	spec.Hostname = hostname(pod)
 	spec.Ports = hostPorts(pod)
-	return spec
+	name, err := kernelHostname(pod, a.opts.ClusterDomain)
+	spec.Hostname = name
+	return spec, err
 }
 
 // labels are those of one container of the Pod.

@@ -1,8 +1,6 @@
 package runtime
 
 import (
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
@@ -62,65 +60,6 @@ func envMap(env []string) map[string]string {
 		name, value, _ := strings.Cut(e, "=")
 		out[name] = value
 	}
-	return out
-}
-
-// applySecurity merges the Pod's security context with the container's, which wins.
-// https://kubernetes.io/docs/tasks/configure-pod-container/security-context/
-func applySecurity(spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) {
-	ps, cs := pod.Spec.SecurityContext, c.SecurityContext
-	if ps == nil {
-		ps = &v1.PodSecurityContext{}
-	}
-	if cs == nil {
-		cs = &v1.SecurityContext{}
-	}
-	spec.User = userOf(either(cs.RunAsUser, ps.RunAsUser), either(cs.RunAsGroup, ps.RunAsGroup))
-	for _, g := range ps.SupplementalGroups {
-		spec.Groups = append(spec.Groups, strconv.FormatInt(g, 10))
-	}
-	if ps.FSGroup != nil {
-		spec.Groups = append(spec.Groups, strconv.FormatInt(*ps.FSGroup, 10))
-	}
-	spec.SecurityOpts = append(spec.SecurityOpts, seccomp(either(cs.SeccompProfile, ps.SeccompProfile))...)
-	spec.Privileged = cs.Privileged != nil && *cs.Privileged
-	spec.ReadOnlyRootFS = cs.ReadOnlyRootFilesystem != nil && *cs.ReadOnlyRootFilesystem
-	if cs.AllowPrivilegeEscalation != nil && !*cs.AllowPrivilegeEscalation {
-		spec.SecurityOpts = append(spec.SecurityOpts, "no-new-privileges")
-	}
-	if cs.Capabilities != nil {
-		spec.CapAdd = capabilities(cs.Capabilities.Add)
-		spec.CapDrop = capabilities(cs.Capabilities.Drop)
-	}
-}
-
-// seccomp is Docker's option for a profile. Without one Kubernetes confines nothing,
-// unlike Docker. A Localhost profile is named in an event, and the default stands in.
-func seccomp(p *v1.SeccompProfile) []string {
-	if p == nil || p.Type == v1.SeccompProfileTypeUnconfined {
-		return []string{"seccomp=unconfined"}
-	}
-	return nil
-}
-
-// userOf is Docker's uid[:gid]. A group without a user means root in that group.
-func userOf(uid, gid *int64) string {
-	switch {
-	case uid == nil && gid == nil:
-		return ""
-	case gid == nil:
-		return strconv.FormatInt(*uid, 10)
-	case uid == nil:
-		return "0:" + strconv.FormatInt(*gid, 10)
-	}
-	return strconv.FormatInt(*uid, 10) + ":" + strconv.FormatInt(*gid, 10)
-}
-
-func capabilities(in []v1.Capability) (out []string) {
-	for _, c := range in {
-		out = append(out, strings.TrimPrefix(strings.ToUpper(string(c)), "CAP_"))
-	}
-	slices.Sort(out)
 	return out
 }
 

@@ -21,19 +21,10 @@ type unsupportedField struct {
 // that names it. A test walks the Pod's type and insists that each field is here or in
 // its list of what is done. Whoever implements a field removes its row.
 var unsupportedFields = []unsupportedField{
-	{path: "hostUsers", harmless: []string{"true"}},
-	{path: "imagePullSecrets"},
 	{path: "os.name", harmless: []string{"linux"}},
 	{path: "resourceClaims"},
 	{path: "runtimeClassName"},
-	{path: "setHostnameAsFQDN", harmless: []string{"false"}},
 
-	{path: "securityContext.appArmorProfile.type", harmless: []string{"RuntimeDefault"}},
-	{path: "securityContext.runAsNonRoot", harmless: []string{"false"}},
-	{path: "securityContext.seLinuxChangePolicy"},
-	{path: "securityContext.seLinuxOptions"},
-	{path: "securityContext.seccompProfile.localhostProfile"},
-	{path: "securityContext.supplementalGroupsPolicy", harmless: []string{"Merge"}},
 	{path: "securityContext.windowsOptions"},
 
 	{path: "volumes[].projected.sources[].clusterTrustBundle"},
@@ -68,11 +59,6 @@ var unsupportedFields = []unsupportedField{
 var unsupportedContainerFields = []unsupportedField{
 	{path: "env[].valueFrom.fileKeyRef"},
 	{path: "resources.claims"},
-	{path: "securityContext.appArmorProfile.type", harmless: []string{"RuntimeDefault"}},
-	{path: "securityContext.procMount", harmless: []string{"Default"}},
-	{path: "securityContext.runAsNonRoot", harmless: []string{"false"}},
-	{path: "securityContext.seLinuxOptions"},
-	{path: "securityContext.seccompProfile.localhostProfile"},
 	{path: "securityContext.windowsOptions"},
 	{path: "volumeDevices"},
 	{path: "volumeMounts[].recursiveReadOnly", harmless: []string{"Disabled", "IfPossible"}},

@@ -17,8 +17,9 @@ var supportedFields = []string{
 	"dnsPolicy", "dnsConfig", "hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace",
 	"hostname", "hostnameOverride", "subdomain", "hostAliases", "readinessGates", "nodeName",
 	"securityContext.runAsUser", "securityContext.runAsGroup", "securityContext.supplementalGroups",
+	"hostUsers", "setHostnameAsFQDN", "imagePullSecrets", "securityContext.supplementalGroupsPolicy", "securityContext.seLinuxChangePolicy",
 	"securityContext.fsGroup", "securityContext.fsGroupChangePolicy", "securityContext.sysctls",
-	"securityContext.seccompProfile.type", "securityContext.appArmorProfile.localhostProfile",
+	"securityContext.seccompProfile", "securityContext.appArmorProfile", "securityContext.runAsNonRoot", "securityContext.seLinuxOptions",
 	"volumes[].name", "volumes[].emptyDir", "volumes[].hostPath", "volumes[].configMap", "volumes[].secret",
 	"volumes[].downwardAPI", "volumes[].projected.defaultMode", "volumes[].projected.sources[].configMap",
 	"volumes[].projected.sources[].secret", "volumes[].projected.sources[].downwardAPI",
@@ -39,8 +40,8 @@ var supportedContainerFields = []string{
 	"volumeMounts[].subPathExpr", "volumeMounts[].mountPropagation", "lifecycle", "livenessProbe", "readinessProbe",
 	"startupProbe", "restartPolicyRules", "terminationMessagePolicy",
 	"securityContext.capabilities", "securityContext.privileged", "securityContext.runAsUser", "securityContext.runAsGroup",
-	"securityContext.readOnlyRootFilesystem", "securityContext.allowPrivilegeEscalation",
-	"securityContext.seccompProfile.type", "securityContext.appArmorProfile.localhostProfile",
+	"securityContext.procMount", "securityContext.readOnlyRootFilesystem", "securityContext.allowPrivilegeEscalation",
+	"securityContext.seccompProfile", "securityContext.appArmorProfile", "securityContext.runAsNonRoot", "securityContext.seLinuxOptions",
 }
 
 func TestEveryFieldOfThePodSpecIsDoneOrNamed(t *testing.T) {

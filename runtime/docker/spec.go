@@ -54,7 +54,7 @@ type ContainerSpec struct {
 	CapAdd         []string // without CAP_
 	CapDrop        []string
 	SecurityOpts   []string // such as no-new-privileges
-	// DefaultPaths keeps /proc's masked and read-only paths; false unmasks them.
+	// UnmaskPaths shows what of /proc and /sys is else hidden or read-only.
 	UnmaskPaths bool
 
 	Resources
