@@ -51,6 +51,7 @@ type Agent struct {
 	statuses *statuses
 	node     *node
 	streamer *streamer
+	stats    *stats
 	stopping atomic.Bool
 
 	// What the node has to give, and what of it is taken.
@@ -94,6 +95,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.imageIDs = &imageIDs{engine: e, tasks: a.tasks, known: map[string]string{}}
 	a.statuses = newStatuses(client, a.declared, a.log, func(act string) { a.step(act) })
 	a.node = newNode(a)
+	a.stats = &stats{agent: a}
 	a.oomScores.learn(a.log, a.node.facts.memory)
 	a.streamer = newStreamer(streams, a.podNamed, a.runningContainer, a.log)
 	if a.refs, err = newReferences(informers, a.sourceChanged); err != nil {

@@ -200,6 +200,18 @@ func (m *mirror) pod(uid types.UID) []instance {
 	return out
 }
 
+// runningInstances are the containers of all Pods that run.
+func (m *mirror) runningInstances() (out []instance) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.containers {
+		if e.Running() && !e.isSandbox() {
+			out = append(out, e.instance)
+		}
+	}
+	return out
+}
+
 // refs returns every Pod that has a container.
 func (m *mirror) refs() map[types.UID]podRef {
 	m.mu.Lock()

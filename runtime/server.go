@@ -31,11 +31,14 @@ const (
 //	GET, POST /attach/{namespace}/{pod}[/{uid}]/{container}
 //	GET, POST /portForward/{namespace}/{pod}[/{uid}]
 //
-// with a kubelet's query parameters, protocols (SPDY and every version of the
+// and of its figures (see stats.register), with a kubelet's query parameters, protocols (SPDY and every version of the
 // WebSocket ones) and words. It asks for no credentials: serve it only where none
 // but the API server can reach it.
 func (a *Agent) Handler() http.Handler {
-	return a.streamer
+	mux := http.NewServeMux()
+	mux.Handle("/", a.streamer)
+	a.stats.register(mux)
+	return mux
 }
 
 func (a *Agent) podNamed(namespace, name string) (*corev1.Pod, bool) {

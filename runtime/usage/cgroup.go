@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Cgroups reads the control groups of processes. The zero value reads this machine's.
@@ -78,4 +79,64 @@ func readNumber(path string) (int64, error) {
 		return 0, err
 	}
 	return strconv.ParseInt(strings.TrimSpace(string(content)), 10, 64)
+}
+
+// MemoryStat is what of a cgroup's memory is of which kind, in bytes.
+type MemoryStat struct {
+	Usage int64 // page cache included
+	// WorkingSet is what cannot be given back at once: the usage without the part of the
+	// page cache that was not used lately. It is what a kubelet evicts by.
+	WorkingSet int64
+	RSS        int64 // anonymous memory
+}
+
+// MemoryStat reads the memory of a process's cgroup.
+func (c Cgroups) MemoryStat(pid int) (MemoryStat, error) {
+	usage, err := c.Memory(pid)
+	if err != nil {
+		return MemoryStat{}, err
+	}
+	dir, unified, err := c.dir(pid, "memory")
+	if err != nil {
+		return MemoryStat{}, err
+	}
+	inactive, rss := "total_inactive_file", "total_rss"
+	if unified {
+		inactive, rss = "inactive_file", "anon"
+	}
+	fields, err := readFields(filepath.Join(dir, "memory.stat"))
+	if err != nil {
+		return MemoryStat{}, err
+	}
+	return MemoryStat{Usage: usage, WorkingSet: max(0, usage-fields[inactive]), RSS: fields[rss]}, nil
+}
+
+// CPU is the time that the cgroup of a process has had of all cores together.
+func (c Cgroups) CPU(pid int) (time.Duration, error) {
+	dir, unified, err := c.dir(pid, "cpuacct")
+	if err != nil {
+		return 0, err
+	}
+	if !unified {
+		nanoseconds, err := readNumber(filepath.Join(dir, "cpuacct.usage"))
+		return time.Duration(nanoseconds), err
+	}
+	fields, err := readFields(filepath.Join(dir, "cpu.stat"))
+	return time.Duration(fields["usage_usec"]) * time.Microsecond, err
+}
+
+// readFields reads a file of lines that are a name and a number.
+func readFields(path string) (map[string]int64, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]int64{}
+	for line := range strings.Lines(string(content)) {
+		name, text, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			out[name] = n
+		}
+	}
+	return out, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // write makes a file of that many bytes.
@@ -107,5 +108,57 @@ func TestMemoryOfThisProcessIsRead(t *testing.T) {
 	got, err := Cgroups{}.Memory(os.Getpid())
 	if err != nil || got <= 0 {
 		t.Errorf("%d, %v", got, err)
+	}
+}
+
+// tree writes files below a directory.
+func tree(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for path, content := range files {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, path)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, path), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestFiguresAreReadFromEitherVersion(t *testing.T) {
+	for version, files := range map[string]map[string]string{
+		"1": {
+			"7/cgroup":                              "9:memory:/docker/x\n4:cpu,cpuacct:/docker/x\n0::/\n",
+			"memory/docker/x/memory.usage_in_bytes": "1000\n",
+			"memory/docker/x/memory.stat":           "cache 700\nrss 1\ntotal_rss 300\ntotal_inactive_file 400\n",
+			"cpu,cpuacct/docker/x/cpuacct.usage":    "2500000\n",
+		},
+		"2": {
+			"7/cgroup":                 "0::/docker/x\n",
+			"docker/x/memory.current":  "1000\n",
+			"docker/x/memory.stat":     "anon 300\nfile 700\ninactive_file 400\n",
+			"docker/x/cpu.stat":        "usage_usec 2500\nuser_usec 2000\n",
+			"docker/x/cgroup.controls": "",
+		},
+	} {
+		dir := t.TempDir()
+		tree(t, dir, files)
+		c := Cgroups{Proc: dir, Root: dir}
+		if got, err := c.MemoryStat(7); err != nil || got != (MemoryStat{Usage: 1000, WorkingSet: 600, RSS: 300}) {
+			t.Errorf("version %s: memory %+v, %v", version, got, err)
+		}
+		if got, err := c.CPU(7); err != nil || got != 2500*time.Microsecond {
+			t.Errorf("version %s: CPU %v, %v", version, got, err)
+		}
+	}
+}
+
+func TestFiguresOfThisProcessAreRead(t *testing.T) {
+	memory, err := Cgroups{}.MemoryStat(os.Getpid())
+	if err != nil || memory.WorkingSet <= 0 || memory.WorkingSet > memory.Usage {
+		t.Errorf("memory %+v, %v", memory, err)
+	}
+	cpu, err := Cgroups{}.CPU(os.Getpid())
+	if err != nil || cpu <= 0 {
+		t.Errorf("CPU %v, %v", cpu, err)
 	}
 }

@@ -1,0 +1,205 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/kube-lite/kube-lite/runtime/usage"
+	"github.com/prometheus/procfs"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	statsv1alpha1 "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
+)
+
+const (
+	// sampleWindow is the time over which CPU use is a rate: as short as somebody who
+	// waits for `kubectl top` likes, as long as a figure needs to say something.
+	sampleWindow = time.Second
+	// sampleFresh is for how long figures serve all who ask. Nothing is sampled while
+	// nobody asks.
+	sampleFresh = 5 * time.Second
+)
+
+// stats samples what the node, its Pods and their containers use.
+type stats struct {
+	agent  *Agent
+	groups usage.Cgroups
+
+	mu   sync.Mutex // guards what follows, and lets one sample at a time
+	last *statsv1alpha1.Summary
+	at   time.Time
+}
+
+// summary is what a kubelet serves as /stats/summary, no older than sampleFresh.
+// https://kubernetes.io/docs/reference/instrumentation/node-metrics/
+func (s *stats) summary(ctx context.Context) (*statsv1alpha1.Summary, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last != nil && s.agent.now().Sub(s.at) < sampleFresh {
+		return s.last, nil
+	}
+	before := s.cpuTimes()
+	select {
+	case <-time.After(sampleWindow):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	out, err := s.sample(before)
+	if err != nil {
+		return nil, err
+	}
+	s.last, s.at = out, s.agent.now()
+	return out, nil
+}
+
+// cpuTime is a clock of CPU and when it was read.
+type cpuTime struct {
+	used time.Duration
+	at   time.Time
+}
+
+// nodeClock is the key of the node's own clock; containers have their IDs.
+const nodeClock = ""
+
+// cpuTimes reads the clocks of the node and of all running containers.
+func (s *stats) cpuTimes() map[string]cpuTime {
+	out := map[string]cpuTime{}
+	if used, err := nodeCPU(); err == nil {
+		out[nodeClock] = cpuTime{used, s.agent.now()}
+	}
+	for _, i := range s.agent.mirror.runningInstances() {
+		if used, err := s.groups.CPU(i.PID); err == nil {
+			out[i.ID] = cpuTime{used, s.agent.now()}
+		}
+	}
+	return out
+}
+
+// nodeCPU is the time that all cores together were busy since the machine's start.
+func nodeCPU() (time.Duration, error) {
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		return 0, err
+	}
+	stat, err := fs.Stat()
+	if err != nil {
+		return 0, err
+	}
+	c := stat.CPUTotal
+	busy := c.User + c.Nice + c.System + c.IRQ + c.SoftIRQ
+	return time.Duration(busy * float64(time.Second)), nil
+}
+
+// sample reads everything and computes rates since before.
+func (s *stats) sample(before map[string]cpuTime) (*statsv1alpha1.Summary, error) {
+	now := s.cpuTimes()
+	node, err := s.node(rate(before[nodeClock], now[nodeClock]))
+	if err != nil {
+		return nil, err
+	}
+	out := &statsv1alpha1.Summary{Node: *node, Pods: []statsv1alpha1.PodStats{}}
+	for _, pod := range s.agent.allPods() {
+		have := running(s.agent.mirror.pod(pod.UID))
+		if pod.Spec.NodeName == s.agent.opts.NodeName && len(have) > 0 {
+			out.Pods = append(out.Pods, s.pod(pod, have, before, now))
+		}
+	}
+	return out, nil
+}
+
+// rate is how CPU was used between two readings; nil without the first one.
+func rate(before, now cpuTime) *statsv1alpha1.CPUStats {
+	out := &statsv1alpha1.CPUStats{Time: metav1.NewTime(now.at), UsageCoreNanoSeconds: nanoseconds(now.used)}
+	if passed := now.at.Sub(before.at); !before.at.IsZero() && passed > 0 && now.used >= before.used {
+		out.UsageNanoCores = nanoseconds(time.Duration(float64(now.used-before.used) * float64(time.Second) / float64(passed)))
+	}
+	return out
+}
+
+func nanoseconds(d time.Duration) *uint64 { return unsigned(int64(d)) }
+
+func unsigned(n int64) *uint64 {
+	out := uint64(max(0, n))
+	return &out
+}
+
+func (s *stats) node(cpu *statsv1alpha1.CPUStats) (*statsv1alpha1.NodeStats, error) {
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		return nil, fmt.Errorf("read the node's figures: %w", err)
+	}
+	memory, err := fs.Meminfo()
+	if err != nil {
+		return nil, fmt.Errorf("read the node's memory: %w", err)
+	}
+	stat, err := fs.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read the node's start: %w", err)
+	}
+	total, available := *memory.MemTotalBytes, *memory.MemAvailableBytes
+	used, anonymous := total-*memory.MemFreeBytes, *memory.AnonPagesBytes
+	working := total - available
+	return &statsv1alpha1.NodeStats{
+		NodeName: s.agent.opts.NodeName, StartTime: metav1.NewTime(time.Unix(int64(stat.BootTime), 0)), CPU: cpu,
+		Memory: &statsv1alpha1.MemoryStats{
+			Time: cpu.Time, AvailableBytes: &available, UsageBytes: &used, WorkingSetBytes: &working, RSSBytes: &anonymous,
+		},
+	}, nil
+}
+
+// pod sums up a Pod's containers, its sandbox too, as a Pod's cgroup does.
+func (s *stats) pod(pod *v1.Pod, have []instance, before, now map[string]cpuTime) statsv1alpha1.PodStats {
+	out := statsv1alpha1.PodStats{
+		PodRef:     statsv1alpha1.PodReference{Name: pod.Name, Namespace: pod.Namespace, UID: string(pod.UID)},
+		Containers: []statsv1alpha1.ContainerStats{},
+	}
+	if pod.Status.StartTime != nil {
+		out.StartTime = *pod.Status.StartTime
+	}
+	for _, i := range have {
+		if i.isSandbox() {
+			out.Network = network(i.PID, pod.Spec.HostNetwork)
+			continue
+		}
+		c := statsv1alpha1.ContainerStats{Name: i.container, StartTime: metav1.NewTime(i.StartedAt)}
+		if _, known := now[i.ID]; known {
+			c.CPU = rate(before[i.ID], now[i.ID])
+		}
+		if m, err := s.groups.MemoryStat(i.PID); err == nil {
+			c.Memory = &statsv1alpha1.MemoryStats{
+				Time: metav1.NewTime(s.agent.now()), UsageBytes: unsigned(m.Usage), WorkingSetBytes: unsigned(m.WorkingSet), RSSBytes: unsigned(m.RSS),
+			}
+		}
+		out.Containers = append(out.Containers, c)
+	}
+	return out
+}
+
+// network counts what went through a sandbox; the host's own network is not a Pod's.
+func network(pid int, host bool) *statsv1alpha1.NetworkStats {
+	if host {
+		return nil
+	}
+	proc, err := procfs.NewProc(pid)
+	if err != nil {
+		return nil
+	}
+	devices, err := proc.NetDev()
+	if err != nil {
+		return nil
+	}
+	out := &statsv1alpha1.NetworkStats{Time: metav1.Now()}
+	for _, d := range devices {
+		if d.Name == "lo" {
+			continue
+		}
+		one := statsv1alpha1.InterfaceStats{Name: d.Name, RxBytes: &d.RxBytes, RxErrors: &d.RxErrors, TxBytes: &d.TxBytes, TxErrors: &d.TxErrors}
+		out.Interfaces = append(out.Interfaces, one)
+		if d.Name == "eth0" {
+			out.InterfaceStats = one
+		}
+	}
+	return out
+}
