@@ -124,6 +124,7 @@ func (s *Server) installGroups(c *genericapiserver.Config) error {
 		})
 		groups = append(groups, &group)
 	}
+	groups = append(groups, s.metricsGroup())
 	if err := s.generic.InstallAPIGroups(groups...); err != nil {
 		return fmt.Errorf("apiserver: install the API groups: %w", err)
 	}

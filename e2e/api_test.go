@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -68,6 +69,36 @@ func TestAProgramInAPodUsesTheAPI(t *testing.T) {
 	}
 	if got := ns.must(t, "create", "token", "default"); strings.Count(got, ".") != 2 {
 		t.Errorf("create token printed %q", got)
+	}
+}
+
+// What a Pod uses is what its program took.
+func TestTop(t *testing.T) {
+	ns := newNamespace(t, "top")
+	ns.must(t, "run", "hungry", "--image=kube-lite-test/tool:latest", "--image-pull-policy=Never", "--", "alloc", "64")
+	ns.must(t, "wait", "--for=condition=Ready", "pod/hungry", "--timeout=60s")
+	eventually(t, func() error {
+		got := ns.run(t, "top", "pod", "--containers", "--no-headers")
+		fields := strings.Fields(got.stdout)
+		if len(fields) != 4 || fields[0] != "hungry" || fields[1] != "hungry" {
+			return fmt.Errorf("top pod printed %q %s", got.stdout, got.stderr)
+		}
+		if mib, err := strconv.Atoi(strings.TrimSuffix(fields[3], "Mi")); err != nil || mib < 64 || mib > 128 {
+			return fmt.Errorf("it uses %s of memory, want 64 MiB and a bit", fields[3])
+		}
+		return nil
+	})
+	node := strings.TrimSpace(ns.must(t, "get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"))
+	if got := ns.must(t, "top", "node", "--no-headers"); !strings.HasPrefix(got, node) {
+		t.Errorf("top node printed %q", got)
+	}
+	for path, want := range map[string]string{
+		"stats/summary": `"name":"hungry"`, "metrics": "kubelet_running_pods",
+		"metrics/resource": `pod_memory_working_set_bytes{namespace="top",pod="hungry"}`, "metrics/cadvisor": `container_memory_rss{container="hungry"`,
+	} {
+		if got := ns.must(t, "get", "--raw", "/api/v1/nodes/"+node+"/proxy/"+path); !strings.Contains(got, want) {
+			t.Errorf("the node's %s does not have %s", path, want)
+		}
 	}
 }
 
