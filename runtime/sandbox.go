@@ -10,6 +10,7 @@ import (
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/pause"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/component-helpers/node/util/sysctl"
 )
 
 // hostNetwork is Docker's name of the host's own network.
@@ -86,7 +87,7 @@ func sysctls(pod *v1.Pod) map[string]string {
 	}
 	out := map[string]string{}
 	for _, s := range pod.Spec.SecurityContext.Sysctls {
-		out[s.Name] = s.Value
+		out[sysctl.NormalizeName(s.Name)] = s.Value // with dots, as Docker wants it
 	}
 	return out
 }

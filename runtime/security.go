@@ -44,15 +44,13 @@ func applySecurity(spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) {
 	}
 }
 
-// userOf is Docker's uid[:gid]. A group without a user means root in that group.
+// userOf is Docker's uid[:gid]. A group alone joins the image's user: see joinGroup.
 func userOf(uid, gid *int64) string {
 	switch {
-	case uid == nil && gid == nil:
+	case uid == nil:
 		return ""
 	case gid == nil:
 		return strconv.FormatInt(*uid, 10)
-	case uid == nil:
-		return "0:" + strconv.FormatInt(*gid, 10)
 	}
 	return strconv.FormatInt(*uid, 10) + ":" + strconv.FormatInt(*gid, 10)
 }
@@ -76,7 +74,7 @@ const (
 
 // confine applies the profiles of seccomp, AppArmor and SELinux.
 // https://kubernetes.io/docs/concepts/security/linux-kernel-security-constraints/
-func (a *Agent) confine(spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) error {
+func (a *Agent) confine(ctx context.Context, spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) error {
 	ps, cs := pod.Spec.SecurityContext, c.SecurityContext
 	if ps == nil {
 		ps = &v1.PodSecurityContext{}
@@ -84,9 +82,16 @@ func (a *Agent) confine(spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container
 	if cs == nil {
 		cs = &v1.SecurityContext{}
 	}
+	if err := a.joinGroup(ctx, spec, pod, c); err != nil {
+		return err
+	}
+	var err error
+	if spec.Runtime, _, err = a.runtimeOf(ctx, pod); err != nil {
+		return err
+	}
 	profile, err := a.seccomp(either(cs.SeccompProfile, ps.SeccompProfile))
 	if err != nil {
-		return err
+		return &refusedError{err}
 	}
 	spec.SecurityOpts = append(spec.SecurityOpts, profile...)
 	spec.SecurityOpts = append(spec.SecurityOpts, appArmor(either(cs.AppArmorProfile, ps.AppArmorProfile), hasAppArmor())...)
@@ -151,8 +156,8 @@ func hasSELinux() bool {
 	return err == nil
 }
 
-// verifyNonRoot holds a container to its runAsNonRoot, in a kubelet's words. An image that
-// is missing is found out about when the container is created.
+// verifyNonRoot holds a container to its runAsNonRoot, in a kubelet's words. Without its
+// image it cannot be verified, and the container must not be created meanwhile.
 func (a *Agent) verifyNonRoot(ctx context.Context, pod *v1.Pod, c *v1.Container) error {
 	ps, cs := pod.Spec.SecurityContext, c.SecurityContext
 	if ps == nil {
@@ -172,9 +177,6 @@ func (a *Agent) verifyNonRoot(ctx context.Context, pod *v1.Pod, c *v1.Container)
 		return nil
 	}
 	image, err := a.engine.Image(ctx, c.Image)
-	if docker.IsNotFound(err) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}

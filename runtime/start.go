@@ -116,6 +116,9 @@ func (r *pipeline) createSandbox(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if spec.Runtime, err = a.sandboxRuntime(ctx, r.pod); err != nil {
+		return err
+	}
 	id, err := a.create(ctx, spec)
 	if docker.IsNotFound(err) { // somebody removed the image
 		if err := a.ensurePauseImage(ctx); err != nil {
@@ -154,17 +157,19 @@ func (r *pipeline) containers(ctx context.Context) []outcome {
 		states[n] = r.state.image(s.container)
 	}
 	var wg sync.WaitGroup
+	var tried []int // those that are held must not be held for longer because they were looked at
 	for n, s := range r.plan.start {
 		out[n].container = s.container.Name
 		if until, held := r.state.held(s.container.Name, r.agent.now()); held {
 			out[n].waiting, out[n].wake = r.state.waiting[s.container.Name], until
 			continue
 		}
+		tried = append(tried, n)
 		wg.Go(func() { out[n] = r.container(ctx, s, states[n]) })
 	}
 	wg.Wait()
-	for _, o := range out {
-		r.state.note(o, r.agent.now())
+	for _, n := range tried {
+		r.state.note(out[n], r.agent.now())
 	}
 	return out
 }
@@ -212,6 +217,10 @@ func (r *pipeline) createContainer(ctx context.Context, s starting, image *image
 		return "", o
 	}
 	spec, err := r.spec(ctx, s)
+	if refused(err) {
+		o.waiting, o.wake = r.createFailed(ctx, s, image, err)
+		return "", o
+	}
 	if err != nil {
 		a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %v", err)
 		o.waiting, o.wake = waiting{"CreateContainerConfigError", err.Error()}, a.now().Add(configRetry)
@@ -266,7 +275,7 @@ func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, 
 	if s.targetID != "" {
 		spec.PID = "container:" + s.targetID
 	}
-	return spec, a.confine(&spec, r.pod, s.container)
+	return spec, a.confine(ctx, &spec, r.pod, s.container)
 }
 
 // createFailed finds out why, as far as it matters.

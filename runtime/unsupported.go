@@ -23,7 +23,6 @@ type unsupportedField struct {
 var unsupportedFields = []unsupportedField{
 	{path: "os.name", harmless: []string{"linux"}},
 	{path: "resourceClaims"},
-	{path: "runtimeClassName"},
 
 	{path: "securityContext.windowsOptions"},
 

@@ -17,6 +17,7 @@ var supportedFields = []string{
 	"dnsPolicy", "dnsConfig", "hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace",
 	"hostname", "hostnameOverride", "subdomain", "hostAliases", "readinessGates", "nodeName",
 	"securityContext.runAsUser", "securityContext.runAsGroup", "securityContext.supplementalGroups",
+	"runtimeClassName", // an event says when Docker has no such runtime
 	"hostUsers", "setHostnameAsFQDN", "imagePullSecrets", "securityContext.supplementalGroupsPolicy", "securityContext.seLinuxChangePolicy",
 	"securityContext.fsGroup", "securityContext.fsGroupChangePolicy", "securityContext.sysctls",
 	"securityContext.seccompProfile", "securityContext.appArmorProfile", "securityContext.runAsNonRoot", "securityContext.seLinuxOptions",

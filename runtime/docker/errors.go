@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"strings"
+	"syscall"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/client"
@@ -62,7 +63,14 @@ func IsConflict(err error) bool { return errdefs.IsConflict(err) }
 func IsUnavailable(err error) bool {
 	var netErr net.Error
 	return client.IsErrConnectionFailed(err) || errors.Is(err, ErrNoDocker) || errors.Is(err, ErrPermission) ||
-		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.As(err, &netErr)
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.As(err, &netErr) && !isErrno(netErr)
+}
+
+// isErrno tells an error of the kernel's, as those of files are, from one of the network:
+// it has the same methods.
+func isErrno(err error) bool {
+	_, is := err.(syscall.Errno)
+	return is
 }
 
 // PortTaken tells that a start failed because the host port is in use.

@@ -2,6 +2,8 @@ package docker
 
 import (
 	"context"
+	"maps"
+	"slices"
 )
 
 // Info describes the engine and the machine it runs on.
@@ -20,6 +22,8 @@ type Info struct {
 	CgroupDriver  string // cgroupfs or systemd
 	LiveRestore   bool   // containers survive a restart of the engine
 	Containers    int    // of everybody
+	// Runtimes are the names of the OCI runtimes that containers may ask for.
+	Runtimes []string
 }
 
 // Info asks the engine to describe itself.
@@ -36,5 +40,6 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 		CPUs: info.NCPU, Memory: info.MemTotal, RootDir: info.DockerRootDir, StorageDriver: info.Driver,
 		CgroupVersion: info.CgroupVersion, CgroupDriver: info.CgroupDriver,
 		LiveRestore: info.LiveRestoreEnabled, Containers: info.Containers,
+		Runtimes: slices.Sorted(maps.Keys(info.Runtimes)),
 	}, nil
 }

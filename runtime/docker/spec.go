@@ -56,6 +56,8 @@ type ContainerSpec struct {
 	SecurityOpts   []string // such as no-new-privileges
 	// UnmaskPaths shows what of /proc and /sys is else hidden or read-only.
 	UnmaskPaths bool
+	// Runtime is one of Info.Runtimes; empty: the engine's default.
+	Runtime string
 
 	Resources
 	// PidsLimit is the most processes and threads of the container; 0: no limit.
@@ -104,8 +106,8 @@ func (s *ContainerSpec) hostConfig() *container.HostConfig {
 		LogConfig:     container.LogConfig{Type: logDriver, Config: map[string]string{"max-size": logMaxSize, "max-file": logMaxFiles}},
 		Privileged:    s.Privileged, ReadonlyRootfs: s.ReadOnlyRootFS,
 		CapAdd: s.CapAdd, CapDrop: s.CapDrop, SecurityOpt: s.SecurityOpts, Tmpfs: s.Tmpfs,
-		OomScoreAdj: s.OOMScoreAdj,
-		Resources:   s.Resources.sdk(),
+		OomScoreAdj: s.OOMScoreAdj, Runtime: s.Runtime,
+		Resources: s.Resources.sdk(),
 	}
 	if s.PidsLimit > 0 {
 		h.PidsLimit = &s.PidsLimit

@@ -1,0 +1,108 @@
+package runtime
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	v1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func TestRuntimeClassLeadsToDockersRuntime(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		class := &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: "tight"}, Handler: "sandboxed"}
+		if _, err := r.client.NodeV1().RuntimeClasses().Create(t.Context(), class, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		for class, want := range map[string]string{"tight": "sandboxed", "sandboxed": "sandboxed", "kata": ""} {
+			r.pod(class, func(p *v1.Pod) { p.UID = types.UID("uid-" + class); p.Spec.RuntimeClassName = &class })
+			for _, container := range []string{"POD", "app"} {
+				if got := r.engine.get("k8s_" + container + "_" + class + "_ns_uid-" + class + "_0").spec.Runtime; got != want {
+					t.Errorf("class %s: %s has runtime %q, want %q", class, container, got, want)
+				}
+			}
+		}
+		r.wantEvent("kata", `UnsupportedField: spec.runtimeClassName is ignored: Docker has no runtime for "kata"`)
+	})
+}
+
+func TestGroupWithoutUserJoinsTheImagesUser(t *testing.T) {
+	group := int64(9)
+	for image, want := range map[string]string{"": "0:9", "1000": "1000:9", "app:app": "app:9"} {
+		inBubble(t, func(t *testing.T, r *rig) {
+			r.engine.mu.Lock()
+			r.engine.images["app:1"] = docker.Image{ID: "sha256:app:1", User: image}
+			r.engine.mu.Unlock()
+			r.pod("web", func(p *v1.Pod) { p.Spec.SecurityContext = &v1.PodSecurityContext{RunAsGroup: &group} })
+			if got := r.engine.get("k8s_app_web_ns_uid-web_0").spec.User; got != want {
+				t.Errorf("image user %q: runs as %q, want %q", image, got, want)
+			}
+		})
+	}
+}
+
+// An image that comes between the look and the create must not slip through.
+func TestNonRootWaitsForItsImage(t *testing.T) {
+	yes := true
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.pod("web", func(p *v1.Pod) {
+			p.Spec.Containers[0].Image, p.Spec.Containers[0].ImagePullPolicy = "far/away:1", v1.PullNever
+			p.Spec.SecurityContext = &v1.PodSecurityContext{RunAsNonRoot: &yes}
+		})
+		r.wantState("web", "app", "waiting ErrImageNeverPull 0")
+	})
+}
+
+func TestMissingSeccompProfileIsACreateError(t *testing.T) {
+	name := "audit.json"
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.pod("web", func(p *v1.Pod) {
+			p.Spec.SecurityContext = &v1.PodSecurityContext{SeccompProfile: &v1.SeccompProfile{Type: v1.SeccompProfileTypeLocalhost, LocalhostProfile: &name}}
+		})
+		r.wantState("web", "app", "waiting CreateContainerError 0")
+		r.wantEvent("web", `Failed: Error: cannot load seccomp profile "audit.json"`)
+		if err := os.MkdirAll(filepath.Join(r.opts.Root, seccompDir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(r.opts.Root, seccompDir, name), []byte("{}"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r.after(retryMax)
+		r.wantState("web", "app", "running 0")
+	})
+}
+
+func TestSysctlsAreNamedWithDots(t *testing.T) {
+	pod := testPod()
+	pod.Spec.SecurityContext = &v1.PodSecurityContext{Sysctls: []v1.Sysctl{{Name: "net/ipv4/tcp_syncookies", Value: "1"}}}
+	if got := sysctls(pod); got["net.ipv4.tcp_syncookies"] != "1" {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestHeldContainerIsTriedWhenItsTimeHasComeHoweverOftenItIsLookedAt(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		name := "late.json"
+		r.pod("web", func(p *v1.Pod) {
+			p.Spec.SecurityContext = &v1.PodSecurityContext{SeccompProfile: &v1.SeccompProfile{Type: v1.SeccompProfileTypeLocalhost, LocalhostProfile: &name}}
+		})
+		for range 8 {
+			r.agent.pokeAll()
+			r.after(retryFirst)
+		}
+		failures := 0
+		for _, e := range r.reasons("web") {
+			if strings.HasPrefix(e, "Failed: ") {
+				failures++
+			}
+		}
+		if failures < 3 { // at 0, 1 and 3 seconds
+			t.Errorf("tried %d times in 8 s", failures)
+		}
+	})
+}
