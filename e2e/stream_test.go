@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -79,4 +80,21 @@ func (s *stream) waitUntilEnded(t *testing.T) {
 	case <-time.After(patience):
 		t.Errorf("goes on after %v", patience)
 	}
+}
+
+// The follower of a container that ends and is restarted hears the next run too, and the end of the Pod.
+func TestFollowedLogOutlivesARestart(t *testing.T) {
+	ns := newNamespace(t, "follow")
+	ns.must(t, "run", "again", "--image=kube-lite-test/tool:latest", "--image-pull-policy=Never", "--", "print", "a run")
+	eventually(t, func() error {
+		if got := ns.run(t, "logs", "again"); got.stdout != "a run\n" {
+			return fmt.Errorf("logs printed %q %s", got.stdout, got.stderr)
+		}
+		return nil
+	})
+	s := ns.follow(t, "logs", "again", "--follow")
+	s.waitFor(t, "a run")
+	s.waitFor(t, "a run")
+	ns.must(t, "delete", "pod", "again", "--grace-period=1")
+	s.waitUntilEnded(t)
 }

@@ -52,6 +52,7 @@ type Agent struct {
 	node     *node
 	streamer *streamer
 	stats    *stats
+	news     news // of Pods and containers
 	stopping atomic.Bool
 
 	// What the node has to give, and what of it is taken.
@@ -101,7 +102,11 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	if a.refs, err = newReferences(informers, a.sourceChanged); err != nil {
 		return nil, fmt.Errorf("runtime: follow ConfigMaps and Secrets: %w", err)
 	}
-	a.mirror.changed = a.workers.poke
+	a.streamer.next = a.successor
+	a.mirror.changed = func(ref podRef) {
+		a.workers.poke(ref)
+		a.news.tell()
+	}
 	a.mirror.linked = func(up bool, err error) {
 		a.node.linked(up, err)
 		if up {
@@ -184,6 +189,7 @@ func (a *Agent) allPods() []*v1.Pod {
 func (a *Agent) pokePod(pod *v1.Pod) {
 	if pod.Spec.NodeName == a.opts.NodeName {
 		a.workers.poke(refOf(pod))
+		a.news.tell()
 	}
 }
 

@@ -49,7 +49,13 @@ func (s *streamer) serveLogs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer log.Close()
-	out, errs := s.sendLog(w, r, log, opts)
+	out, errs := s.sendLog(w, r, log, opts, func() (*docker.LogStream, error) {
+		if id, ok = s.next(r.Context(), refOf(pod), container, id); !ok || opts.Previous {
+			return nil, nil
+		}
+		all := &corev1.PodLogOptions{Follow: true, Timestamps: opts.Timestamps, Stream: opts.Stream}
+		return s.engine.Logs(r.Context(), id, dockerLogOptions(all, time.Now()))
+	})
 	if whole(opts) {
 		s.shown(id, out, errs)
 	}
@@ -61,10 +67,11 @@ func whole(o *corev1.PodLogOptions) bool {
 		o.SinceSeconds == nil && o.SinceTime == nil
 }
 
-// sendLog sends the log as it comes. If it breaks off so does the connection: the
-// end of the answer would look like the end of the log. It returns how many bytes of
-// each stream it sent.
-func (s *streamer) sendLog(w http.ResponseWriter, r *http.Request, log *docker.LogStream, opts *corev1.PodLogOptions) (stdout, stderr int64) {
+// sendLog sends the log as it comes and, to one who follows, that of the container's
+// next runs, which next waits for; nil means that there is none. If a log breaks off so
+// does the connection: the end of the answer would look like the end of the log. It
+// returns how many bytes of each stream it sent.
+func (s *streamer) sendLog(w http.ResponseWriter, r *http.Request, log *docker.LogStream, opts *corev1.PodLogOptions, next func() (*docker.LogStream, error)) (stdout, stderr int64) {
 	w.Header().Set("Content-Type", "text/plain")
 	w.WriteHeader(http.StatusOK)
 	_ = http.NewResponseController(w).Flush() // a follower learns at once that it follows
@@ -74,6 +81,14 @@ func (s *streamer) sendLog(w http.ResponseWriter, r *http.Request, log *docker.L
 	}
 	outCount, errCount := &countWriter{Writer: out}, &countWriter{Writer: out}
 	err := log.Copy(outCount, errCount)
+	for err == nil && opts.Follow {
+		var following *docker.LogStream
+		if following, err = next(); following == nil {
+			break
+		}
+		err = following.Copy(outCount, errCount)
+		following.Close()
+	}
 	if err == nil || errors.Is(err, errLimitReached) {
 		return outCount.n, errCount.n
 	}

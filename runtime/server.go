@@ -65,8 +65,10 @@ type streamer struct {
 	// running returns the Docker ID of a Pod's container and whether it runs; an empty
 	// uid means whichever Pod of that name exists, sandboxName means the sandbox.
 	running findFunc
-	log     *slog.Logger
-	mux     *http.ServeMux
+	// next waits for a container's next run; see Agent.successor.
+	next func(ctx context.Context, ref podRef, container, id string) (string, bool)
+	log  *slog.Logger
+	mux  *http.ServeMux
 
 	work sync.WaitGroup // sessions and their goroutines
 
@@ -85,7 +87,8 @@ func newStreamer(engine *docker.Engine, pod func(namespace, name string) (*corev
 	running findFunc, log *slog.Logger) *streamer {
 	s := &streamer{
 		engine: engine, pod: pod, running: running, log: log,
-		mux: http.NewServeMux(), cancels: map[*context.CancelCauseFunc]struct{}{}, held: map[string]*held{},
+		next: func(context.Context, podRef, string, string) (string, bool) { return "", false },
+		mux:  http.NewServeMux(), cancels: map[*context.CancelCauseFunc]struct{}{}, held: map[string]*held{},
 	}
 	s.mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", s.serveLogs)
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
