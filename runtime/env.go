@@ -16,6 +16,9 @@ import (
 type sources interface {
 	configMap(ctx context.Context, namespace, name string) (*v1.ConfigMap, error)
 	secret(ctx context.Context, namespace, name string) (*v1.Secret, error)
+	// envFile is a variable of a file in one of the Pod's volumes; ok is false if it is
+	// optional and not there.
+	envFile(pod *v1.Pod, ref *v1.FileKeySelector) (value string, ok bool, err error)
 }
 
 // environment computes a container's variables on top of those of the services, NAME=value in the order of their first
@@ -116,6 +119,8 @@ func variable(ctx context.Context, pod *v1.Pod, c *v1.Container, v v1.EnvVar, no
 		return fromConfigMap(ctx, pod.Namespace, s.ConfigMapKeyRef, from)
 	case s.SecretKeyRef != nil:
 		return fromSecret(ctx, pod.Namespace, s.SecretKeyRef, from)
+	case s.FileKeyRef != nil:
+		return from.envFile(pod, s.FileKeyRef)
 	}
 	return "", false, nil
 }

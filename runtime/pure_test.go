@@ -37,6 +37,10 @@ func (f fixedSources) secret(_ context.Context, _, name string) (*v1.Secret, err
 	return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, name)
 }
 
+func (f fixedSources) envFile(*v1.Pod, *v1.FileKeySelector) (string, bool, error) {
+	return "", false, nil
+}
+
 func testPod() *v1.Pod {
 	return &v1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "web", UID: "uid", Labels: map[string]string{"app": "web"}},

@@ -56,11 +56,9 @@ var unsupportedFields = []unsupportedField{
 
 // unsupportedContainerFields are those of every container and init container.
 var unsupportedContainerFields = []unsupportedField{
-	{path: "env[].valueFrom.fileKeyRef"},
 	{path: "resources.claims"},
 	{path: "securityContext.windowsOptions"},
 	{path: "volumeDevices"},
-	{path: "volumeMounts[].recursiveReadOnly", harmless: []string{"Disabled", "IfPossible"}},
 }
 
 // warnUnsupported names the fields that are ignored, each once per Pod.

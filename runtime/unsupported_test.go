@@ -35,7 +35,7 @@ var supportedFields = []string{
 var supportedContainerFields = []string{
 	"terminationMessagePath", "name", "image", "command", "args", "workingDir", "ports", "envFrom", "imagePullPolicy", "stdin", "stdinOnce", "tty",
 	"env[].name", "env[].value", "env[].valueFrom.fieldRef", "env[].valueFrom.resourceFieldRef",
-	"env[].valueFrom.configMapKeyRef", "env[].valueFrom.secretKeyRef",
+	"env[].valueFrom.configMapKeyRef", "env[].valueFrom.secretKeyRef", "env[].valueFrom.fileKeyRef", "volumeMounts[].recursiveReadOnly",
 	"resources.limits", "resources.requests", "resizePolicy", "restartPolicy",
 	"volumeMounts[].name", "volumeMounts[].readOnly", "volumeMounts[].mountPath", "volumeMounts[].subPath",
 	"volumeMounts[].subPathExpr", "volumeMounts[].mountPropagation", "lifecycle", "livenessProbe", "readinessProbe",

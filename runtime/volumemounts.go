@@ -57,8 +57,13 @@ func (a *Agent) mount(pod *v1.Pod, m v1.VolumeMount, env []string) (mount docker
 			return mount, false, fmt.Errorf("failed to prepare subPath for volumeMount %q of container: %w", m.Name, err)
 		}
 	}
+	recursive := ""
+	if m.RecursiveReadOnly != nil {
+		recursive = string(*m.RecursiveReadOnly)
+	}
 	return docker.Mount{
-		Source: source, Target: absolute(m.MountPath), Propagation: propagation(m.MountPropagation),
+		Recursive: recursive,
+		Source:    source, Target: absolute(m.MountPath), Propagation: propagation(m.MountPropagation),
 		ReadOnly: m.ReadOnly || isProjection(*volume),
 	}, true, nil
 }

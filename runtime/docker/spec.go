@@ -72,6 +72,10 @@ type Mount struct {
 	Source, Target string
 	ReadOnly       bool
 	Propagation    string // "", rprivate, rslave or rshared
+	// Recursive says whether what is mounted below is read-only too: no (the default),
+	// IfPossible, which leaves it to the engine, or Enabled, which engines that speak an
+	// API older than 1.44 refuse.
+	Recursive string
 }
 
 // Port publishes a container's port on the host.
@@ -125,8 +129,16 @@ func (s *ContainerSpec) hostConfig() *container.HostConfig {
 // missing instead of making a directory of that name.
 func (m Mount) sdk() mount.Mount {
 	out := mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}
-	if m.Propagation != "" {
-		out.BindOptions = &mount.BindOptions{Propagation: mount.Propagation(m.Propagation)}
+	options := mount.BindOptions{Propagation: mount.Propagation(m.Propagation)}
+	if m.ReadOnly {
+		options.ReadOnlyForceRecursive = m.Recursive == "Enabled"
+		if options.ReadOnlyForceRecursive {
+			options.Propagation = mount.PropagationRPrivate // Docker does it with no other
+		}
+		options.ReadOnlyNonRecursive = m.Recursive == "" || m.Recursive == "Disabled"
+	}
+	if options != (mount.BindOptions{}) {
+		out.BindOptions = &options
 	}
 	return out
 }
