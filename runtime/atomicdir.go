@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -60,7 +61,12 @@ func writeFiles(dir string, files fileSet, group *int64) error {
 			}
 		}
 		if err := os.WriteFile(full, []byte(f.data), 0o600); err != nil {
-			return err
+			// The directory has another name each time: an event with it would not be
+			// counted but repeated.
+			if at := (*fs.PathError)(nil); errors.As(err, &at) {
+				err = at.Err
+			}
+			return fmt.Errorf("write %s: %w", path, err)
 		}
 		if err := setOwner(full, fs.FileMode(f.mode)&fs.ModePerm, group); err != nil {
 			return err
