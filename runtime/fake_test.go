@@ -1,6 +1,8 @@
 package runtime
 
 import (
+	"archive/tar"
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -8,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -367,6 +370,22 @@ func (f *fakeEngine) Pull(ctx context.Context, ref string, opts docker.PullOptio
 func (f *fakeEngine) Load(_ context.Context, archive io.Reader) error {
 	_, err := io.Copy(io.Discard, archive)
 	return err
+}
+
+// ImageFiles gives an archive of one file, whose content is the reference.
+func (f *fakeEngine) ImageFiles(ctx context.Context, spec docker.ContainerSpec, read func(io.Reader) error) error {
+	if _, err := f.Image(ctx, spec.Image); err != nil {
+		return err
+	}
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	if err := w.WriteHeader(&tar.Header{Name: "ref", Mode: 0o640, Size: int64(len(spec.Image)), Uid: os.Getuid(), Gid: os.Getgid()}); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(w, spec.Image); err != nil {
+		return err
+	}
+	return errors.Join(w.Close(), read(&archive))
 }
 
 // What follows is for tests: it does to Docker what others may do.

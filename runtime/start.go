@@ -26,6 +26,8 @@ type pipeline struct {
 	running   chan struct{} // closed when the sandbox runs, or did not come to run
 	podIP     string        // valid after running is closed
 	failed    error         // why the sandbox does not run; valid after running is closed
+
+	unpacking sync.Mutex // held by who copies an image into a volume
 }
 
 // outcome is what became of one container.
@@ -155,6 +157,9 @@ func (r *pipeline) containers(ctx context.Context) []outcome {
 	states := make([]*imageState, len(r.plan.start))
 	for n, s := range r.plan.start {
 		states[n] = r.state.image(s.container)
+		for _, v := range imageVolumes(r.pod, s.container) {
+			r.state.volumeImage(s.container, v)
+		}
 	}
 	var wg sync.WaitGroup
 	var tried []int // those that are held must not be held for longer because they were looked at
@@ -214,6 +219,9 @@ func (r *pipeline) createContainer(ctx context.Context, s starting, image *image
 	ready, why, wake := a.ensureImage(ctx, r.pod, s.container, image)
 	if !ready {
 		o.waiting, o.wake = why, wake
+		return "", o
+	}
+	if ready, o.waiting, o.wake = r.ensureImageVolumes(ctx, s.container); !ready {
 		return "", o
 	}
 	spec, err := r.spec(ctx, s)

@@ -41,7 +41,6 @@ var unsupportedFields = []unsupportedField{
 	{path: "volumes[].gcePersistentDisk"},
 	{path: "volumes[].gitRepo"},
 	{path: "volumes[].glusterfs"},
-	{path: "volumes[].image"},
 	{path: "volumes[].iscsi"},
 	{path: "volumes[].nfs"},
 	{path: "volumes[].persistentVolumeClaim"},

@@ -21,7 +21,7 @@ var supportedFields = []string{
 	"hostUsers", "setHostnameAsFQDN", "imagePullSecrets", "securityContext.supplementalGroupsPolicy", "securityContext.seLinuxChangePolicy",
 	"securityContext.fsGroup", "securityContext.fsGroupChangePolicy", "securityContext.sysctls",
 	"securityContext.seccompProfile", "securityContext.appArmorProfile", "securityContext.runAsNonRoot", "securityContext.seLinuxOptions",
-	"volumes[].name", "volumes[].emptyDir", "volumes[].hostPath", "volumes[].configMap", "volumes[].secret",
+	"volumes[].name", "volumes[].image", "volumes[].emptyDir", "volumes[].hostPath", "volumes[].configMap", "volumes[].secret",
 	"volumes[].downwardAPI", "volumes[].projected.defaultMode", "volumes[].projected.sources[].configMap",
 	"volumes[].projected.sources[].secret", "volumes[].projected.sources[].downwardAPI",
 	// The same thing under an older name.

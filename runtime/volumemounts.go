@@ -64,7 +64,7 @@ func (a *Agent) mount(pod *v1.Pod, m v1.VolumeMount, env []string) (mount docker
 	return docker.Mount{
 		Recursive: recursive,
 		Source:    source, Target: absolute(m.MountPath), Propagation: propagation(m.MountPropagation),
-		ReadOnly: m.ReadOnly || isProjection(*volume),
+		ReadOnly: m.ReadOnly || volume.Image != nil || isProjection(*volume),
 	}, true, nil
 }
 

@@ -99,6 +99,8 @@ func (a *Agent) volumePath(uid types.UID, v v1.Volume) string {
 	switch {
 	case v.HostPath != nil:
 		return v.HostPath.Path
+	case v.Image != nil:
+		plugin = "kubernetes.io~image"
 	case v.ConfigMap != nil:
 		plugin = "kubernetes.io~configmap"
 	case v.Secret != nil:
@@ -130,5 +132,5 @@ func fsGroup(pod *v1.Pod) *int64 {
 
 // supportedVolume tells whether a volume of that kind is made.
 func supportedVolume(v v1.Volume) bool {
-	return v.EmptyDir != nil || v.HostPath != nil || isProjection(v)
+	return v.EmptyDir != nil || v.HostPath != nil || v.Image != nil || isProjection(v)
 }

@@ -1,0 +1,100 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	v1 "k8s.io/api/core/v1"
+)
+
+// An image volume shows an image's files, read-only. Engines older than 28 cannot mount an
+// image, so its files are copied into the Pod's directory, the same way on every engine. The
+// copy is made once: a container that is started again sees the files that the others see.
+// https://kubernetes.io/docs/concepts/storage/volumes/#image
+
+// imageVolumeContainer begins the name of the container that an image's files are read from.
+// Its labels make it the Pod's, and no such container is declared: if the daemon crashes
+// meanwhile it is removed as surplus.
+const imageVolumeContainer = "image-volume-"
+
+// imageVolumes are the volumes of a container that show images.
+func imageVolumes(pod *v1.Pod, c *v1.Container) (out []v1.Volume) {
+	for _, m := range c.VolumeMounts {
+		if v := findVolume(pod, m.Name); v != nil && v.Image != nil {
+			out = append(out, *v)
+		}
+	}
+	return out
+}
+
+// volumeImage is the state of a volume's image for one of the containers that mount it.
+func (s *podState) volumeImage(c *v1.Container, v v1.Volume) *imageState {
+	return s.image(&v1.Container{Name: c.Name + "/" + v.Name, Image: v.Image.Reference})
+}
+
+// ensureImageVolumes says whether all of a container's images are there, as ensureImage
+// does of its own: a container waits for both for the same reasons.
+func (r *pipeline) ensureImageVolumes(ctx context.Context, c *v1.Container) (ready bool, w waiting, wake time.Time) {
+	for _, v := range imageVolumes(r.pod, c) {
+		if ready, w, wake = r.ensureImageVolume(ctx, c, v); !ready {
+			return ready, w, wake
+		}
+	}
+	return true, waiting{}, time.Time{}
+}
+
+func (r *pipeline) ensureImageVolume(ctx context.Context, c *v1.Container, v v1.Volume) (bool, waiting, time.Time) {
+	a, state := r.agent, r.state.images[c.Name+"/"+v.Name]
+	path := a.volumePath(r.pod.UID, v)
+	r.unpacking.Lock()
+	defer r.unpacking.Unlock()
+	if _, err := os.Stat(path); err == nil {
+		return true, waiting{}, time.Time{}
+	}
+	as := c.DeepCopy()
+	as.Image, as.ImagePullPolicy = v.Image.Reference, v.Image.PullPolicy
+	if ready, w, wake := a.ensureImage(ctx, r.pod, as, state); !ready {
+		return ready, w, wake
+	}
+	err := a.copyImage(ctx, r.pod, v, path)
+	switch {
+	case err == nil:
+		a.event(r.pod, as, v1.EventTypeNormal, "Pulled", "%s", state.announce)
+		return true, waiting{}, time.Time{}
+	case docker.IsNotFound(err):
+		w, wake := a.missingImage(ctx, r.pod, as, state)
+		return false, w, wake
+	}
+	a.event(r.pod, nil, v1.EventTypeWarning, "FailedMount", "%v", &mountError{v.Name, err})
+	return false, waiting{reason: "ContainerCreating"}, a.now().Add(configRetry)
+}
+
+// copyImage writes the image's files beside path and moves them there when they are whole.
+func (a *Agent) copyImage(ctx context.Context, pod *v1.Pod, v v1.Volume, path string) error {
+	part := path + ".part"
+	if err := os.RemoveAll(part); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(part, 0o755); err != nil {
+		return err
+	}
+	ref := refOf(pod)
+	spec := docker.ContainerSpec{
+		Name: containerName(ref, imageVolumeContainer+v.Name, 0), Image: v.Image.Reference,
+		Labels: a.labels(pod, imageVolumeContainer+v.Name, 0),
+	}
+	spec.Labels[labelType] = typeContainer
+	if err := a.engine.ImageFiles(ctx, spec, func(archive io.Reader) error { return untar(archive, part) }); err != nil {
+		return errors.Join(err, os.RemoveAll(part))
+	}
+	if err := os.Rename(part, path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("keep the files of image %s: %w", v.Image.Reference, err)
+	}
+	return nil
+}

@@ -1,0 +1,71 @@
+package runtime
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+func withImageVolume(ref string, policy v1.PullPolicy) func(*v1.Pod) {
+	return func(p *v1.Pod) {
+		p.Spec.Volumes = []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{Image: &v1.ImageVolumeSource{Reference: ref, PullPolicy: policy}}}}
+		for n := range p.Spec.Containers {
+			p.Spec.Containers[n].VolumeMounts = []v1.VolumeMount{{Name: "v", MountPath: "/v"}}
+		}
+	}
+}
+
+func TestImageVolumeIsPulledAndShownReadOnly(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.engine.pull = func(context.Context, string) error { time.Sleep(3 * time.Second); return nil }
+		r.pod("web", withImageVolume("models/small:1", v1.PullIfNotPresent))
+		r.wantState("web", "app", "waiting ContainerCreating 0")
+		r.wantEvent("web", `Pulling: Pulling image "models/small:1"`)
+		r.after(3 * time.Second)
+		r.wantState("web", "app", "running 0")
+		mount := r.engine.get("k8s_app_web_ns_uid-web_0").spec.Mounts[0]
+		content, err := os.ReadFile(filepath.Join(mount.Source, "ref"))
+		if string(content) != "models/small:1" || mount.Target != "/v" || !mount.ReadOnly {
+			t.Errorf("%q, %v in %+v", content, err, mount)
+		}
+	})
+}
+
+func TestImageVolumeThatCannotBePulledKeepsTheContainerWaiting(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.pod("web", withImageVolume("models/small:1", v1.PullNever))
+		r.wantState("web", "app", "waiting ErrImageNeverPull 0")
+		r.engine.build("models/small:1")
+		r.after(localLook + time.Second)
+		r.wantState("web", "app", "running 0")
+	})
+}
+
+func TestArchiveStaysInItsDirectory(t *testing.T) {
+	outside, dir := t.TempDir(), t.TempDir()
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	for _, h := range []tar.Header{
+		{Typeflag: tar.TypeSymlink, Name: "link", Linkname: outside, Uid: os.Getuid(), Gid: os.Getgid()},
+		{Typeflag: tar.TypeReg, Name: "link/file", Mode: 0o644, Uid: os.Getuid(), Gid: os.Getgid()},
+	} {
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := untar(&archive, dir); err == nil {
+		t.Error("a file was written through a link that leads out")
+	}
+	if left, _ := os.ReadDir(outside); len(left) > 0 {
+		t.Errorf("outside: %v", left)
+	}
+}

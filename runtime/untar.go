@@ -1,0 +1,82 @@
+package runtime
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// untar writes the files of an archive below dir, with their owners and modes. Nothing is
+// written elsewhere, whatever names and links the archive holds. Devices are left out.
+func untar(archive io.Reader, dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	reader := tar.NewReader(archive)
+	for {
+		header, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		name := strings.TrimPrefix(filepath.Clean("/"+header.Name), "/")
+		if name == "" {
+			continue
+		}
+		if err := untarOne(root, name, header, reader); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+	}
+}
+
+// untarOne writes one file. Its owner comes before its mode: a change of owner drops the
+// bits that would let others run it as the owner.
+func untarOne(root *os.Root, name string, h *tar.Header, content io.Reader) error {
+	mode := h.FileInfo().Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)
+	switch h.Typeflag {
+	case tar.TypeDir:
+		if err := root.MkdirAll(name, 0o755); err != nil {
+			return err
+		}
+	case tar.TypeReg:
+		if err := untarFile(root, name, content); err != nil {
+			return err
+		}
+	case tar.TypeSymlink:
+		if err := root.Symlink(h.Linkname, name); err != nil {
+			return err
+		}
+		return root.Lchown(name, h.Uid, h.Gid)
+	case tar.TypeLink:
+		return root.Link(strings.TrimPrefix(filepath.Clean("/"+h.Linkname), "/"), name)
+	default:
+		return nil
+	}
+	if err := root.Lchown(name, h.Uid, h.Gid); err != nil {
+		return err
+	}
+	return root.Chmod(name, mode)
+}
+
+func untarFile(root *os.Root, name string, content io.Reader) error {
+	if parent := filepath.Dir(name); parent != "." {
+		if err := root.MkdirAll(parent, 0o755); err != nil {
+			return err
+		}
+	}
+	file, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(file, content)
+	return errors.Join(err, file.Close())
+}
