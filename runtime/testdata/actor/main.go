@@ -45,6 +45,32 @@ func act(verb, what, text string) error {
 			}
 			return err
 		})
+	case "lacks": // does not contain the text
+		content, err := os.ReadFile(what)
+		if err == nil && strings.Contains(string(content), text) {
+			err = fmt.Errorf("has %q", text)
+		}
+		return err
+	case "denied": // a file cannot be written
+		if err := os.WriteFile(what, []byte("x"), 0o644); err == nil {
+			return errors.New("could be written")
+		}
+	case "nodir": // a directory cannot be made, for want of permission
+		if err := os.Mkdir(what, 0o755); !errors.Is(err, syscall.EPERM) {
+			return fmt.Errorf("got %v", err)
+		}
+	case "link": // leads there
+		if got, err := os.Readlink(what); got != text {
+			return fmt.Errorf("is %q, %v", got, err)
+		}
+	case "mode": // permissions, octal, and the group
+		info, err := os.Stat(what)
+		if err != nil {
+			return err
+		}
+		if got := fmt.Sprintf("%04o:%d", info.Sys().(*syscall.Stat_t).Mode&0o7777, info.Sys().(*syscall.Stat_t).Gid); got != text {
+			return fmt.Errorf("is %s", got)
+		}
 	case "fill": // so many bytes
 		size, err := strconv.Atoi(text)
 		if err != nil {
