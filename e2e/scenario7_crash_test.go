@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestScenario7KilledDaemonUnderTraffic(t *testing.T) {
@@ -67,7 +68,7 @@ func TestScenario7KilledDaemonUnderTraffic(t *testing.T) {
 	})
 }
 
-func TestScenario7PodsComeBackWhenDockerRestarts(t *testing.T) {
+func TestScenario7PodsComeBackWithDocker(t *testing.T) {
 	engine := startEngine(t)
 	engine.load(t, "gihyodocker/nginx:latest", "gihyodocker/echo:latest")
 	i := startInstanceOn(t, engine.host())
@@ -83,29 +84,48 @@ func TestScenario7PodsComeBackWhenDockerRestarts(t *testing.T) {
 		t.Fatalf("the engine's socket is still there: %v", err)
 	}
 	engine.start(t)
+	ns.wantBack(t, before, objects, "2")
+	waitForAnswer(t, url, greeting)
 
-	// By themselves: nobody tells the daemon or touches the pods.
+	engine.stop(t)
 	eventually(t, func() error {
-		running, err := i.docker("ps", "--quiet", "--filter", i.label())
+		if got := ns.must(t, "get", "nodes", "--no-headers"); !strings.Contains(got, "NotReady") {
+			return fmt.Errorf("without Docker the node is %q", got)
+		}
+		return nil
+	})
+	time.Sleep(outage) // what is tested is what comes of it, not that it is over
+	engine.start(t)
+	ns.wantBack(t, before, objects, "4")
+	waitForAnswer(t, url, greeting)
+}
+
+// outage is how long Docker is away.
+const outage = time.Minute
+
+// wantBack waits until the Deployment's pods run again, by themselves: nobody tells the daemon or touches the pods.
+func (n namespace) wantBack(t *testing.T, pods []string, objects map[string]string, restarts string) {
+	t.Helper()
+	eventually(t, func() error {
+		running, err := n.in.docker("ps", "--quiet", "--filter", n.in.label())
 		if got := len(strings.Fields(running)); err != nil || got != 9 {
 			return fmt.Errorf("the engine runs %d containers, want 9, of 3 pods: %v", got, err)
 		}
 		return nil
 	})
-	if after := ns.waitForPods(t, 3, deploymentPattern); !slices.Equal(after, before) {
-		t.Errorf("pods are %v, were %v", after, before)
+	if after := n.waitForPods(t, 3, deploymentPattern); !slices.Equal(after, pods) {
+		t.Errorf("pods are %v, were %v", after, pods)
 	}
-	for object, uid := range i.objects(t) {
+	for object, uid := range n.in.objects(t) {
 		if had := objects[object]; had != "" && had != uid {
 			t.Errorf("%s has the UID %s, had %s", object, uid, had)
 		}
 	}
-	for _, pod := range ns.pods(t) {
-		if pod[3] != "2" {
-			t.Errorf("%s has %s restarts, want one for each of its 2 containers", pod[0], pod[3])
+	for _, pod := range n.pods(t) {
+		if pod[3] != restarts {
+			t.Errorf("%s has %s restarts, want %s: one for each of its 2 containers each time", pod[0], pod[3], restarts)
 		}
 	}
-	waitForAnswer(t, url, greeting)
 }
 
 // kill ends the daemon as a power cut would, and waits until it is gone.
