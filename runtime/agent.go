@@ -135,6 +135,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { return a.node.run(ctx) })
 	group.Go(func() error { return a.watchDisk(ctx) })
 	group.Go(func() error { return a.streamer.run(ctx) })
+	group.Go(func() error { a.engine.WatchImages(ctx, a.pokeWhoWaitsForImages); return nil })
 	group.Go(func() error { return a.drivePods(ctx) })
 	return group.Wait()
 }

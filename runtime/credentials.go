@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"strings"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	v1 "k8s.io/api/core/v1"
@@ -12,19 +13,26 @@ import (
 )
 
 // credentials are those that the Pod's imagePullSecrets hold for an image's registry, in
-// the order in which a kubelet tries them; none means to ask anonymously. A secret that
+// the order in which a kubelet tries them; none means to ask as the docker command does. A secret that
 // cannot be read is told in an event, and the pull is tried without it.
 // https://kubernetes.io/docs/concepts/containers/images/#specifying-imagepullsecrets-on-a-pod
 func (a *Agent) credentials(ctx context.Context, pod *v1.Pod, image string) (out []docker.Credentials) {
 	var found []v1.Secret
+	var missing []string
 	for _, ref := range pod.Spec.ImagePullSecrets {
+		if ref.Name == "" { // the API allows it, and it means nothing
+			continue
+		}
 		secret, err := a.secret(ctx, pod.Namespace, ref.Name)
 		if err != nil {
-			a.event(pod, nil, v1.EventTypeWarning, "FailedToRetrieveImagePullSecret",
-				"Unable to retrieve some image pull secrets (%s); attempting to pull the image may not succeed.", ref.Name)
+			missing = append(missing, ref.Name)
 			continue
 		}
 		found = append(found, *secret)
+	}
+	if len(missing) > 0 {
+		a.event(pod, nil, v1.EventTypeWarning, "FailedToRetrieveImagePullSecret",
+			"Unable to retrieve some image pull secrets (%s); attempting to pull the image may not succeed.", strings.Join(missing, ", "))
 	}
 	keyring, err := credentialsecrets.MakeDockerKeyring(found, &credentialprovider.BasicDockerKeyring{})
 	if err != nil {

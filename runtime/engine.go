@@ -37,6 +37,7 @@ type imageEngine interface {
 	Image(ctx context.Context, ref string) (docker.Image, error)
 	Pull(ctx context.Context, ref string, opts docker.PullOptions) error
 	Load(ctx context.Context, archive io.Reader) error
+	WatchImages(ctx context.Context, came func())
 	ImageFiles(ctx context.Context, spec docker.ContainerSpec, read func(io.Reader) error) error
 }
 

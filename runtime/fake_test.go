@@ -27,6 +27,7 @@ type fakeEngine struct {
 	containers map[string]*fakeContainer
 	images     map[string]docker.Image // by reference
 	watchers   map[*fakeWatch]struct{}
+	imageCame  func()
 	down       bool
 	closing    bool // answers, but takes no new connection
 	made       int
@@ -372,6 +373,13 @@ func (f *fakeEngine) Load(_ context.Context, archive io.Reader) error {
 	return err
 }
 
+func (f *fakeEngine) WatchImages(ctx context.Context, came func()) {
+	f.mu.Lock()
+	f.imageCame = came
+	f.mu.Unlock()
+	<-ctx.Done()
+}
+
 // ImageFiles gives an archive of one file, whose content is the reference.
 func (f *fakeEngine) ImageFiles(ctx context.Context, spec docker.ContainerSpec, read func(io.Reader) error) error {
 	if _, err := f.Image(ctx, spec.Image); err != nil {
@@ -414,8 +422,12 @@ func (f *fakeEngine) pulled() []string {
 // build puts an image into the store.
 func (f *fakeEngine) build(ref string) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.images[ref] = docker.Image{ID: "sha256:" + ref, Tags: []string{ref}, Size: 1000}
+	came := f.imageCame
+	f.mu.Unlock()
+	if came != nil {
+		came()
+	}
 }
 
 // exit ends a container's process.

@@ -19,8 +19,8 @@ import (
 // https://kubernetes.io/docs/concepts/storage/volumes/#image
 
 // imageVolumeContainer begins the name of the container that an image's files are read from.
-// Its labels make it the Pod's, and no such container is declared: if the daemon crashes
-// meanwhile it is removed as surplus.
+// Its labels make it the Pod's, though of no sandbox: if the daemon crashes meanwhile it is
+// discarded like one that was made for a sandbox which is gone.
 const imageVolumeContainer = "image-volume-"
 
 // imageVolumes are the volumes of a container that show images.

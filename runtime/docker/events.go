@@ -40,13 +40,18 @@ type Watcher interface {
 // Watch streams the events of containers that carry the labels until ctx ends. A
 // stream that breaks, as it does when the engine restarts, is opened again.
 func (e *Engine) Watch(ctx context.Context, labels map[string]string, w Watcher) {
+	keepOpen(ctx, func() (bool, error) { return e.watchOnce(ctx, labels, w) }, w.Disconnected)
+}
+
+// keepOpen opens a stream again whenever it broke, until ctx ends.
+func keepOpen(ctx context.Context, read func() (connected bool, err error), broke func(error)) {
 	delay := reconnectFirst
 	for ctx.Err() == nil {
-		connected, err := e.watchOnce(ctx, labels, w)
+		connected, err := read()
 		if ctx.Err() != nil {
 			return
 		}
-		w.Disconnected(err)
+		broke(err)
 		if connected {
 			delay = reconnectFirst
 		}

@@ -27,8 +27,10 @@ type Progress struct {
 	Current, Total int64  // bytes, when known
 }
 
-// PullOptions say how to pull; the zero value is an anonymous, silent pull.
+// PullOptions say how to pull; the zero value is a silent pull as the docker command does it.
 type PullOptions struct {
+	// Credentials, if they are zero, are those of the docker command's own configuration,
+	// or else none.
 	Credentials Credentials
 	// FirstAnswer is how long the registry may take to answer at all; 0: forever.
 	FirstAnswer time.Duration
@@ -66,6 +68,9 @@ func (e *Engine) Pull(ctx context.Context, ref string, opts PullOptions) error {
 				progress(p)
 			}
 		}
+	}
+	if opts.Credentials == (Credentials{}) {
+		opts.Credentials = e.ownCredentials(ref)
 	}
 	auth, err := opts.Credentials.encode()
 	if err != nil {
