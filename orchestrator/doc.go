@@ -1,7 +1,8 @@
 // Package orchestrator is the reconcile loop of kube-lite: it makes the objects
 // in the API agree with what users declared. A Deployment becomes ReplicaSets,
 // a ReplicaSet becomes Pods, the scheduler binds Pods to the node, ready Pods
-// become EndpointSlices and Endpoints, what lost its owner is collected, and a
+// become EndpointSlices and Endpoints, every namespace gets its ServiceAccount,
+// Secrets that ask for a ServiceAccount's token get it, what lost its owner is collected, and a
 // deleted namespace is emptied.
 //
 // Each controller is one file and the same loop: a key from a queue, a

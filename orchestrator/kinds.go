@@ -132,6 +132,7 @@ func (w *world) typedInformers() map[schema.GroupVersionResource]cache.SharedInd
 		v1.WithResource("endpoints"):              core.Endpoints().Informer(),
 		v1.WithResource("namespaces"):             core.Namespaces().Informer(),
 		v1.WithResource("configmaps"):             core.ConfigMaps().Informer(),
+		v1.WithResource("secrets"):                core.Secrets().Informer(),
 		v1.WithResource("serviceaccounts"):        core.ServiceAccounts().Informer(),
 		apps1.WithResource("replicasets"):         apps.ReplicaSets().Informer(),
 		apps1.WithResource("deployments"):         apps.Deployments().Informer(),

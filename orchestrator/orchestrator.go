@@ -108,6 +108,7 @@ func (o *Orchestrator) build(w *world) error {
 		newScheduler,
 		newNamespaces,
 		newServiceAccounts,
+		newTokenSecrets,
 		newPodCollector,
 		newCollector,
 	} {
