@@ -68,11 +68,22 @@ func writeFiles(dir string, files fileSet, group *int64) error {
 			}
 			return fmt.Errorf("write %s: %w", path, err)
 		}
+		if err := chownTo(full, f.owner); err != nil {
+			return err
+		}
 		if err := setOwner(full, fs.FileMode(f.mode)&fs.ModePerm, group); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// chownTo gives a file to a user; what we write is root's already.
+func chownTo(path string, user int64) error {
+	if user == 0 {
+		return nil
+	}
+	return os.Chown(path, int(user), -1)
 }
 
 // setOwner gives a file its mode; a group that owns it can read it at least.

@@ -7,10 +7,16 @@ import (
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
+	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
+	"k8s.io/kubernetes/pkg/securitycontext"
 )
 
 // defaultFileMode is the mode of projected files that declare none.
 const defaultFileMode = 0o644
+
+// tokenFileMode is the mode of a token whose reader is known.
+// https://kubernetes.io/docs/concepts/storage/projected-volumes/#serviceaccounttoken
+const tokenFileMode = 0o600
 
 // isProjection tells that a volume's files come from API objects.
 func isProjection(v v1.Volume) bool {
@@ -50,8 +56,9 @@ func (a *Agent) followSources(pod *v1.Pod, s *podState) {
 
 // file is one projected file.
 type file struct {
-	data string
-	mode int32
+	data  string
+	mode  int32
+	owner int64 // user ID; the group is the volume's
 }
 
 // fileSet are the files of a volume by their path in it.
@@ -103,7 +110,7 @@ func (p *projection) source(s v1.VolumeProjection, mode *int32) error {
 		if err != nil {
 			return err
 		}
-		p.add(s.ServiceAccountToken.Path, token, nil, mode)
+		p.addToken(s.ServiceAccountToken.Path, token, mode)
 	}
 	return nil // the others are named in an event
 }
@@ -184,5 +191,33 @@ func (p *projection) add(path, data string, own, volume *int32) {
 	if m := either(own, volume); m != nil {
 		mode = *m
 	}
-	p.files[path] = file{data, mode}
+	p.files[path] = file{data: data, mode: mode}
+}
+
+// addToken adds a token. Where it is known who will read it, nobody else can: the one
+// user that all containers declare, or the Pod's fsGroup.
+func (p *projection) addToken(path, token string, volume *int32) {
+	p.add(path, token, nil, volume)
+	f, user := p.files[path], oneUser(p.pod)
+	if user != nil {
+		f.owner = *user
+	}
+	if user != nil || fsGroup(p.pod) != nil {
+		f.mode = tokenFileMode
+	}
+	p.files[path] = f
+}
+
+// oneUser is the user that every container of the Pod declares, or nil.
+func oneUser(pod *v1.Pod) (one *int64) {
+	podutil.VisitContainers(&pod.Spec, podutil.AllContainers, func(c *v1.Container, _ podutil.ContainerType) bool {
+		user := securitycontext.DetermineEffectiveSecurityContext(pod, c).RunAsUser
+		if user == nil || one != nil && *one != *user {
+			one = nil
+			return false
+		}
+		one = user
+		return true
+	})
+	return one
 }

@@ -236,7 +236,7 @@ func TestResolvConfFollowsTheDNSPolicy(t *testing.T) {
 func TestProjectedFilesChangeAllAtOnce(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "volume")
 	read := func(name string) string { b, _ := os.ReadFile(filepath.Join(dir, name)); return string(b) }
-	if err := writeAtomically(dir, fileSet{"a": {"1", 0o600}, "sub/b": {"2", 0o644}, "old": {"x", 0o644}}, nil); err != nil {
+	if err := writeAtomically(dir, fileSet{"a": {data: "1", mode: 0o600}, "sub/b": {data: "2", mode: 0o644}, "old": {data: "x", mode: 0o644}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if read("a") != "1" || read("sub/b") != "2" {
@@ -250,7 +250,7 @@ func TestProjectedFilesChangeAllAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := writeAtomically(dir, fileSet{"a": {"3", 0o600}, "sub/b": {"4", 0o644}}, nil); err != nil {
+	if err := writeAtomically(dir, fileSet{"a": {data: "3", mode: 0o600}, "sub/b": {data: "4", mode: 0o644}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if read("a") != "3" || read("sub/b") != "4" {

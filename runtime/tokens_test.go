@@ -84,3 +84,34 @@ func TestPodWaitsForItsToken(t *testing.T) {
 		r.wantState("web", "app", "running 0")
 	})
 }
+
+func TestTokenIsForItsReaderOnly(t *testing.T) {
+	user, other, group := int64(1000), int64(1001), int64(2000)
+	pod := func(change func(*v1.PodSpec)) *v1.Pod {
+		p := &v1.Pod{Spec: v1.PodSpec{SecurityContext: &v1.PodSecurityContext{}, Containers: []v1.Container{app("a"), app("b")}}}
+		change(&p.Spec)
+		return p
+	}
+	for _, c := range []struct {
+		what string
+		pod  *v1.Pod
+		want file
+	}{
+		{"nobody known", pod(func(*v1.PodSpec) {}), file{"x", 0o644, 0}},
+		{"one user", pod(func(s *v1.PodSpec) { s.SecurityContext.RunAsUser = &user }), file{"x", 0o600, 1000}},
+		{"a group", pod(func(s *v1.PodSpec) { s.SecurityContext.FSGroup = &group }), file{"x", 0o600, 0}},
+		{"two users", pod(func(s *v1.PodSpec) {
+			s.SecurityContext.RunAsUser = &user
+			s.Containers[1].SecurityContext = &v1.SecurityContext{RunAsUser: &other}
+		}), file{"x", 0o644, 0}},
+		{"a user of one container only", pod(func(s *v1.PodSpec) {
+			s.Containers[0].SecurityContext = &v1.SecurityContext{RunAsUser: &user}
+		}), file{"x", 0o644, 0}},
+	} {
+		p := &projection{pod: c.pod, files: fileSet{}}
+		p.addToken("token", "x", nil)
+		if got := p.files["token"]; got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.what, got, c.want)
+		}
+	}
+}
