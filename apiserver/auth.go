@@ -31,7 +31,8 @@ func newAuthenticator(pki *PKI, byToken authenticator.Token) authenticator.Reque
 		Roots:     roots,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}, requestx509.CommonNameUserConversion)
-	return union.New(
+	// A token that is wrong is an error, also where nobody in particular may ask.
+	return union.NewFailOnError(
 		group.NewAuthenticatedGroupAdder(union.New(
 			byCertificate, bearertoken.New(byToken), websocket.NewProtocolAuthenticator(byToken))),
 		anonymous.NewAuthenticator(anonymousPaths),

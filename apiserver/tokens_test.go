@@ -146,3 +146,14 @@ func TestKeyOfTokensIsTheOwnersOnly(t *testing.T) {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 }
+
+// Who shows a token wants to be known by it: a wrong one is not the same as none.
+func TestWrongTokenIsRefusedWhereAnybodyMayAsk(t *testing.T) {
+	s := serve(t, t.TempDir())
+	for token, welcome := range map[string]bool{"": true, "wrong": false} {
+		_, err := s.withToken(t, token).Discovery().RESTClient().Get().AbsPath("/version").DoRaw(t.Context())
+		if welcome != (err == nil) || !welcome && !apierrors.IsUnauthorized(err) {
+			t.Errorf("with the token %q: %v", token, err)
+		}
+	}
+}
