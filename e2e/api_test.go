@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -70,6 +73,63 @@ func TestAProgramInAPodUsesTheAPI(t *testing.T) {
 	if got := ns.must(t, "create", "token", "default"); strings.Count(got, ".") != 2 {
 		t.Errorf("create token printed %q", got)
 	}
+}
+
+// The token is the user's whom the Pod declares, and nobody else's.
+func TestAPodThatIsNotRootReadsItsToken(t *testing.T) {
+	ns := newNamespace(t, "tokens")
+	ns.apply(t, `apiVersion: v1
+kind: Pod
+metadata: {name: reader}
+spec:
+  restartPolicy: Never
+  securityContext: {runAsUser: 1000, runAsGroup: 1000}
+  containers: [{name: main, image: "kube-lite-test/client:latest", imagePullPolicy: Never}]
+`)
+	ns.waitForValue(t, "pod/reader", "{.status.phase}", "Succeeded")
+	if got := ns.must(t, "logs", "reader"); !strings.HasPrefix(got, "user system:serviceaccount:tokens:default\n") {
+		t.Errorf("it says %q", got)
+	}
+}
+
+func TestASecretWithATokenIsFilled(t *testing.T) {
+	ns := newNamespace(t, "tokensecret")
+	ns.apply(t, `apiVersion: v1
+kind: ServiceAccount
+metadata: {name: robot}
+---
+apiVersion: v1
+kind: Secret
+type: kubernetes.io/service-account-token
+metadata: {name: robot-token, annotations: {kubernetes.io/service-account.name: robot}}
+`)
+	ns.waitForValue(t, "secret/robot-token", "{.data.namespace}", "dG9rZW5zZWNyZXQ=")
+	encoded := ns.value(t, "secret/robot-token", "{.data.token}")
+	token, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whoami := func() result {
+		return ns.run(t, "create", "--raw", "/apis/authentication.k8s.io/v1/tokenreviews", "-f", tokenReview(t, string(token)))
+	}
+	if got := whoami(); !strings.Contains(got.stdout, "system:serviceaccount:tokensecret:robot") {
+		t.Errorf("the token's review says %s%s", got.stdout, got.stderr)
+	}
+	ns.must(t, "delete", "secret", "robot-token")
+	if got := whoami(); strings.Contains(got.stdout, `"authenticated":true`) {
+		t.Errorf("the token of a Secret that is gone is good: %s", got.stdout)
+	}
+}
+
+// tokenReview is a file that asks whose a token is.
+func tokenReview(t *testing.T, token string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "review.json")
+	text := fmt.Sprintf(`{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": %q}}`, token)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // What a Pod uses is what its program took.
