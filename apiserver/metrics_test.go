@@ -1,6 +1,8 @@
 package apiserver
 
 import (
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -72,9 +74,19 @@ func TestMetricsAreServedLikeAnyOtherGroup(t *testing.T) {
 	if err != nil || len(resources.APIResources) != 2 || resources.APIResources[1].Kind != "PodMetrics" {
 		t.Errorf("%+v, %v", resources, err)
 	}
-	// The node agent of this test answers nobody.
-	_, err = client.Discovery().RESTClient().Get().AbsPath("/apis/metrics.k8s.io/v1beta1/nodes").DoRaw(t.Context())
-	if !apierrors.IsServiceUnavailable(err) {
-		t.Errorf("without a node agent: %v", err)
+	if _, err := client.Discovery().RESTClient().Get().AbsPath("/apis/metrics.k8s.io/v1beta1/pods").DoRaw(t.Context()); err != nil {
+		t.Errorf("list of a node without Pods: %v", err)
+	}
+}
+
+// silence is a connection that cannot be had.
+type silence struct{}
+
+func (silence) RoundTrip(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }
+
+func TestMetricsSayWhenTheNodeAgentIsAway(t *testing.T) {
+	figures := &nodeFigures{client: http.Client{Transport: silence{}}}
+	if _, err := figures.summary(t.Context()); !apierrors.IsServiceUnavailable(err) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -50,7 +50,7 @@ func serve(t *testing.T, dir string) *testServer {
 	addr := netip.MustParseAddrPort(listener.Addr().String())
 	server, err := New(Config{
 		Store: db, PKI: pki, ServiceCIDR: testCIDR,
-		DialNode: func(context.Context) (net.Conn, error) { return nil, io.ErrUnexpectedEOF },
+		DialNode: nodeAgent(t),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -83,6 +83,17 @@ func serve(t *testing.T, dir string) *testServer {
 		t.Fatal(err)
 	}
 	return &testServer{server, addr, pki, stop}
+}
+
+// nodeAgent stands for the node agent: whatever it is asked, it has nothing to tell.
+func nodeAgent(t *testing.T) func(context.Context) (net.Conn, error) {
+	t.Helper()
+	listener := NewMemoryListener()
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	t.Cleanup(func() { server.Close(); <-done })
+	return listener.Dial
 }
 
 // admin is a client as a user has it: over TLS, with the kubeconfig.
@@ -227,7 +238,7 @@ func TestEveryServedKindCanBeListed(t *testing.T) {
 	for _, group := range []string{
 		"v1", "apps", "batch", "networking.k8s.io", "rbac.authorization.k8s.io", "storage.k8s.io", "policy",
 		"autoscaling", "discovery.k8s.io", "events.k8s.io", "coordination.k8s.io", "scheduling.k8s.io",
-		"authentication.k8s.io", "authorization.k8s.io", "node.k8s.io",
+		"authentication.k8s.io", "authorization.k8s.io", "node.k8s.io", "metrics.k8s.io",
 	} {
 		if !groups[group] {
 			t.Errorf("API group %q is not served", group)
