@@ -38,6 +38,7 @@ type dockerRig struct {
 	image  string
 	agent  *Agent
 	end    context.CancelFunc
+	step   func(act string) // called after each act of the agents that are started from then on
 	ended  chan error
 }
 
@@ -103,6 +104,9 @@ func (r *dockerRig) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	if r.step != nil {
+		agent.step = r.step
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	factory.Start(ctx.Done())
 	r.agent, r.end, r.ended = agent, cancel, make(chan error, 1)
@@ -140,6 +144,9 @@ func (r *dockerRig) cleanup() {
 				r.t.Error(err)
 			}
 		}
+	}
+	if err := unmountBelow(r.opts.Root); err != nil {
+		r.t.Error(err)
 	}
 	if err := r.engine.RemoveNetwork(ctx, docker.NetworkName(r.opts.Instance)); err != nil {
 		r.t.Error(err)

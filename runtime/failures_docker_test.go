@@ -120,12 +120,16 @@ func (r *dockerRig) killedAfter(n int, story func()) bool {
 	r.t.Helper()
 	var steps atomic.Int32
 	killed := make(chan struct{})
-	r.agent.step = func(string) {
-		if int(steps.Add(1)) == n {
+	var telling atomic.Bool // before, the agent is only just coming up
+	r.stop()
+	r.step = func(string) {
+		if telling.Load() && int(steps.Add(1)) == n {
 			r.end()
 			close(killed)
 		}
 	}
+	r.start()
+	telling.Store(true)
 	story()
 	reached := false
 	select {
@@ -134,6 +138,7 @@ func (r *dockerRig) killedAfter(n int, story func()) bool {
 	case <-time.After(3 * time.Second):
 	}
 	r.stop()
+	r.step = nil
 	r.start()
 	return reached
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -217,8 +218,9 @@ func TestSidecarsOfAFinishedPodEnd(t *testing.T) {
 
 func TestSidecarHoldsTheOthersUpUntilItHasStarted(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		code := 1
-		r.engine.exec = answers{"up": func() (int, string) { return code, "" }}.exec
+		var code atomic.Int32
+		code.Store(1)
+		r.engine.exec = answers{"up": func() (int, string) { return int(code.Load()), "" }}.exec
 		r.pod("web", func(p *v1.Pod) {
 			p.Spec.InitContainers = []v1.Container{sidecar("proxy"), app("init")}
 			p.Spec.InitContainers[0].StartupProbe = commandProbe("up")
@@ -226,7 +228,7 @@ func TestSidecarHoldsTheOthersUpUntilItHasStarted(t *testing.T) {
 		r.after(5 * time.Second)
 		r.wantState("web", "proxy", "running 0")
 		r.wantState("web", "init", "waiting PodInitializing 0")
-		code = 0
+		code.Store(0)
 		r.after(10 * time.Second)
 		r.engine.exit("k8s_init_web_ns_uid-web_0", 0)
 		r.after(time.Second)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,8 +64,9 @@ func TestProbesOwnGracePeriodIsUsed(t *testing.T) {
 
 func TestReadinessProbeDecidesWhetherThePodIsReady(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		code := 1
-		r.engine.exec = answers{"ready": func() (int, string) { return code, "not yet" }}.exec
+		var code atomic.Int32
+		code.Store(1)
+		r.engine.exec = answers{"ready": func() (int, string) { return int(code.Load()), "not yet" }}.exec
 		r.pod("web", func(p *v1.Pod) { p.Spec.Containers[0].ReadinessProbe = commandProbe("ready") })
 		want := func(ready bool) {
 			t.Helper()
@@ -76,10 +78,10 @@ func TestReadinessProbeDecidesWhetherThePodIsReady(t *testing.T) {
 		r.after(12 * time.Second)
 		want(false)
 		r.wantEvent("web", "Unhealthy: Readiness probe failed: not yet")
-		code = 0
+		code.Store(0)
 		r.after(10 * time.Second)
 		want(true)
-		code = 1
+		code.Store(1)
 		r.after(20 * time.Second) // two failures
 		want(true)
 		r.after(10 * time.Second)
@@ -110,11 +112,11 @@ func TestPodThatComesUpSoonIsReadySoon(t *testing.T) {
 
 func TestNothingIsAskedBeforeTheStartupProbeSucceeded(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		starting := 1
-		asked := 0
+		var starting, asked atomic.Int32
+		starting.Store(1)
 		r.engine.exec = answers{
-			"start": func() (int, string) { return starting, "" },
-			"live":  func() (int, string) { asked++; return 0, "" },
+			"start": func() (int, string) { return int(starting.Load()), "" },
+			"live":  func() (int, string) { asked.Add(1); return 0, "" },
 		}.exec
 		r.pod("web", func(p *v1.Pod) {
 			c := &p.Spec.Containers[0]
@@ -122,13 +124,13 @@ func TestNothingIsAskedBeforeTheStartupProbeSucceeded(t *testing.T) {
 			c.StartupProbe.FailureThreshold = 10
 		})
 		r.after(45 * time.Second)
-		if s := r.get("web").Status.ContainerStatuses[0]; asked > 0 || *s.Started || s.Ready {
-			t.Errorf("asked %d times, started %v, ready %v", asked, *s.Started, s.Ready)
+		if s := r.get("web").Status.ContainerStatuses[0]; asked.Load() > 0 || *s.Started || s.Ready {
+			t.Errorf("asked %d times, started %v, ready %v", asked.Load(), *s.Started, s.Ready)
 		}
-		starting = 0
+		starting.Store(0)
 		r.after(10 * time.Second)
-		if s := r.get("web").Status.ContainerStatuses[0]; asked == 0 || !*s.Started || !s.Ready {
-			t.Errorf("asked %d times, started %v, ready %v", asked, *s.Started, s.Ready)
+		if s := r.get("web").Status.ContainerStatuses[0]; asked.Load() == 0 || !*s.Started || !s.Ready {
+			t.Errorf("asked %d times, started %v, ready %v", asked.Load(), *s.Started, s.Ready)
 		}
 	})
 }

@@ -75,6 +75,10 @@ func (a *Agent) sandboxFailed(pod *v1.Pod, s *podState, err error) time.Time {
 		a.log.Warn("Docker does not answer", "pod", s.ref, "error", err)
 		return a.now().Add(unavailableRetry)
 	}
+	if docker.IsConflict(err) { // it exists, and the mirror does not know
+		a.mirror.Connected()
+		return a.now().Add(retryFirst)
+	}
 	if mount := (*mountError)(nil); errors.As(err, &mount) {
 		a.event(pod, nil, v1.EventTypeWarning, "FailedMount", "%v", mount)
 		return a.now().Add(configRetry)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,18 +17,18 @@ import (
 )
 
 // issue answers TokenRequests with numbered tokens, unless failing says otherwise.
-func (r *rig) issue(failing *bool, asked *int) {
+func (r *rig) issue(failing *atomic.Bool, asked *atomic.Int32) {
 	r.client.PrependReactor("create", "serviceaccounts", func(a ktesting.Action) (bool, runtime.Object, error) {
 		if a.GetSubresource() != "token" {
 			return false, nil, nil
 		}
-		if *failing {
+		if failing.Load() {
 			return true, nil, errors.New("not now")
 		}
-		*asked++
+		number := asked.Add(1)
 		request := a.(ktesting.CreateAction).GetObject().(*authenticationv1.TokenRequest).DeepCopy()
 		life := time.Duration(*request.Spec.ExpirationSeconds) * time.Second
-		request.Status = authenticationv1.TokenRequestStatus{Token: fmt.Sprintf("token %d", *asked), ExpirationTimestamp: metav1.NewTime(time.Now().Add(life))}
+		request.Status = authenticationv1.TokenRequestStatus{Token: fmt.Sprintf("token %d", number), ExpirationTimestamp: metav1.NewTime(time.Now().Add(life))}
 		return true, request, nil
 	})
 }
@@ -53,33 +54,36 @@ func (r *rig) wantToken(pod, want string) {
 
 func TestTokenIsRenewedBeforeItEnds(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		failing, asked := false, 0
+		var failing atomic.Bool
+		var asked atomic.Int32
 		r.issue(&failing, &asked)
 		r.pod("web", withToken)
 		r.wantState("web", "app", "running 0")
 		r.wantToken("web", "token 1")
 		r.after(47 * time.Minute)
 		r.wantToken("web", "token 1")
-		failing = true
+		failing.Store(true)
 		r.after(5 * time.Minute)
 		r.wantToken("web", "token 1") // still good
-		failing = false
+		failing.Store(false)
 		r.after(tokenRetry + time.Second)
 		r.wantToken("web", "token 2")
-		if asked != 2 {
-			t.Errorf("%d tokens were asked for", asked)
+		if asked.Load() != 2 {
+			t.Errorf("%d tokens were asked for", asked.Load())
 		}
 	})
 }
 
 func TestPodWaitsForItsToken(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		failing, asked := true, 0
+		var failing atomic.Bool
+		var asked atomic.Int32
+		failing.Store(true)
 		r.issue(&failing, &asked)
 		r.pod("web", withToken)
 		r.wantState("web", "app", "waiting ContainerCreating 0")
 		r.wantEvent("web", `FailedMount: MountVolume.SetUp failed for volume "api" : failed to fetch token`)
-		failing = false
+		failing.Store(false)
 		r.after(configRetry + time.Second)
 		r.wantState("web", "app", "running 0")
 	})
