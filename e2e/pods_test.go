@@ -261,7 +261,7 @@ func TestAttachAndRun(t *testing.T) {
 
 func TestWhatIsNotSupportedIsSaidInAnEvent(t *testing.T) {
 	ns := newNamespace(t, "unsupported")
-	ns.apply(t, podOf("asks", "setHostnameAsFQDN: true", `args: [sleep], securityContext: {seLinuxOptions: {level: "s0"}}`))
+	ns.apply(t, podOf("asks", "volumes: [{name: far, nfs: {server: example.org, path: /}}, {name: cloud, csi: {driver: example.org}}]", "args: [sleep]"))
 	ns.waitForPods(t, 1, "asks")
 	shown := func(t *testing.T) []string {
 		t.Helper()
@@ -279,7 +279,7 @@ func TestWhatIsNotSupportedIsSaidInAnEvent(t *testing.T) {
 		}
 		return warnings
 	}
-	for _, field := range []string{"setHostnameAsFQDN", "seLinuxOptions"} {
+	for _, field := range []string{"spec.volumes[0].nfs", "spec.volumes[1].csi"} {
 		eventually(t, func() error {
 			if got := shown(t); !slices.ContainsFunc(got, func(message string) bool { return strings.Contains(message, field) }) {
 				return fmt.Errorf("no Warning names %s: %q", field, got)

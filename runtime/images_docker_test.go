@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker/cli/cli/config"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
@@ -85,7 +86,9 @@ func (r *dockerRig) pulls(pod, image string, secrets ...v1.LocalObjectReference)
 }
 
 func TestImagesOfALockedRegistryArePulledOnDocker(t *testing.T) {
-	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	before := config.Dir()
+	config.SetDir(t.TempDir()) // the package reads DOCKER_CONFIG once per process
+	t.Cleanup(func() { config.SetDir(before) })
 	r := newDockerRig(t)
 	ended := func(pod string) {
 		t.Helper()
@@ -121,8 +124,8 @@ func TestImagesOfALockedRegistryArePulledOnDocker(t *testing.T) {
 	}
 	t.Run("with the login of the docker command", func(t *testing.T) {
 		other, _ := lockedRegistry(t, "mine")
-		config := fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, other, base64.StdEncoding.EncodeToString([]byte("ann:hush")))
-		if err := os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), []byte(config), 0o600); err != nil {
+		login := fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, other, base64.StdEncoding.EncodeToString([]byte("ann:hush")))
+		if err := os.WriteFile(filepath.Join(config.Dir(), "config.json"), []byte(login), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		r.pulls("logged-in", other+"/mine:1")
