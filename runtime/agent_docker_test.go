@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -148,7 +149,10 @@ func (r *dockerRig) cleanup() {
 	if err := unmountBelow(r.opts.Root); err != nil {
 		r.t.Error(err)
 	}
-	if err := r.engine.RemoveNetwork(ctx, docker.NetworkName(r.opts.Instance)); err != nil {
+	switch err := r.engine.RemoveNetwork(ctx, docker.NetworkName(r.opts.Instance)); {
+	case errors.Is(err, docker.ErrEndpointMiscounted):
+		r.t.Log(err) // the engine's doing, and its to mend
+	case err != nil:
 		r.t.Error(err)
 	}
 	if err := r.engine.RemoveImage(ctx, r.image, true); err != nil {

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -66,6 +67,12 @@ func (e *Engine) Network(ctx context.Context, name string) (spec NetworkSpec, ok
 	return spec, true, nil
 }
 
+// ErrEndpointMiscounted tells that an engine refuses to remove a network for endpoints that no
+// container has. Engines lose count when one container starts in a network while another
+// leaves it (moby/moby issue 42119), and count anew only at their own start. The network is of
+// use still: whoever ensures it gets it.
+var ErrEndpointMiscounted = errors.New("no container uses it: restart Docker, which forgets such endpoints")
+
 // An engine gives the endpoint of a container that was removed free a moment later.
 const (
 	endpointTries = 10
@@ -73,7 +80,7 @@ const (
 )
 
 // RemoveNetwork removes a network; one that is gone is no error. One that a container
-// uses is not removed.
+// uses is not removed. The error is ErrEndpointMiscounted where only the engine's count says so.
 func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
 	ctx, cancel := bounded(ctx, RemoveTimeout)
 	defer cancel()
@@ -87,7 +94,7 @@ func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
 		case e.hasMembers(ctx, name):
 			return failure(err, "remove network %s", name)
 		case try == endpointTries:
-			return failure(err, "remove network %s (no container uses it: restart Docker, which forgets such endpoints)", name)
+			return fmt.Errorf("remove network %s: %w", name, ErrEndpointMiscounted)
 		}
 		select {
 		case <-ctx.Done():
