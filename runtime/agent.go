@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/streaming"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
@@ -50,7 +51,7 @@ type Agent struct {
 	crashes  *crashes
 	statuses *statuses
 	node     *node
-	streamer *streamer
+	streams  *streaming.Server
 	stats    *stats
 	news     news // of Pods and containers
 	stopping atomic.Bool
@@ -98,11 +99,10 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.node = newNode(a)
 	a.stats = &stats{agent: a}
 	a.oomScores.learn(a.log, a.node.facts.memory)
-	a.streamer = newStreamer(streams, a.podNamed, a.runningContainer, a.log)
+	a.streams = streaming.New(streams, lookup{a}, a.log)
 	if a.refs, err = newReferences(informers, a.sourceChanged); err != nil {
 		return nil, fmt.Errorf("runtime: follow ConfigMaps and Secrets: %w", err)
 	}
-	a.streamer.next = a.successor
 	a.mirror.changed = func(ref podRef) {
 		a.workers.poke(ref)
 		a.news.tell()
@@ -134,7 +134,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { return a.statuses.run(ctx) })
 	group.Go(func() error { return a.node.run(ctx) })
 	group.Go(func() error { return a.watchDisk(ctx) })
-	group.Go(func() error { return a.streamer.run(ctx) })
+	group.Go(func() error { return a.streams.Run(ctx) })
 	group.Go(func() error { a.engine.WatchImages(ctx, a.pokeWhoWaitsForImages); return nil })
 	group.Go(func() error { return a.drivePods(ctx) })
 	return group.Wait()

@@ -7,7 +7,7 @@
 // informers, knows no other room, and never schedules a Pod or creates one.
 //
 // An Agent is made with New and runs with Run; Handler serves logs, exec, attach and
-// port-forward. One loop drives everything:
+// port-forward (package streaming) and figures of use. One loop drives everything:
 //
 //	API informers ┐                       ┌ docker.Engine: create, start, stop, remove
 //	Docker events ┼→ queue → syncPod(uid) ┤
@@ -22,7 +22,9 @@
 // Where things are: plan.go decides what is missing, as a pure function; sync.go,
 // start.go, end.go and stopping.go do it; probes.go and
 // hooks.go ask and tell running containers; status.go and conditions.go compute what is reported, and
-// writer.go writes it; pull.go and image.go get images; spec.go, env.go and volumes.go
+// writer.go writes it; lookup.go and
+// successor.go tell the streams of users which container is meant, stats.go samples what
+// is used; pull.go and image.go get images; spec.go, env.go and volumes.go
 // translate a declaration; unsupported.go is the table of what is not done yet. After
 // each act Agent.step is called: tests end the agent there (kill_test.go).
 package runtime

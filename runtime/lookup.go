@@ -1,10 +1,49 @@
 package runtime
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
+
+// Handler is the part of a kubelet's HTTP API that an API server calls for the
+// subresources of Pods (see package streaming) and for the figures of the node (see
+// stats.register). It asks for no credentials: serve it only where none but the API
+// server can reach it.
+func (a *Agent) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", a.streams)
+	a.stats.register(mux)
+	return mux
+}
+
+// lookup tells the streams of the Agent's Pods. It implements streaming.Pods.
+type lookup struct{ agent *Agent }
+
+func (l lookup) Pod(namespace, name string) (*v1.Pod, bool) {
+	pod, err := l.agent.pods.Pods(namespace).Get(name)
+	return pod, err == nil
+}
+
+func (l lookup) Running(namespace, pod string, uid types.UID, container string) (string, bool) {
+	id, err := l.agent.containerID(namespace, pod, uid, container)
+	if err != nil {
+		return "", false
+	}
+	found, ok := l.agent.mirror.get(id)
+	return id, ok && found.Running()
+}
+
+func (l lookup) Sandbox(namespace, pod string, uid types.UID) (string, bool) {
+	return l.Running(namespace, pod, uid, sandboxName)
+}
+
+func (l lookup) Next(ctx context.Context, pod *v1.Pod, container, id string) (string, bool) {
+	return l.agent.successor(ctx, refOf(pod), container, id)
+}
 
 // containerID finds the Docker container that stands for a Pod's container: the one of
 // the latest attempt. An empty uid means whichever Pod of that name exists now. The

@@ -1,4 +1,4 @@
-package runtime
+package streaming
 
 import (
 	"io"
@@ -17,7 +17,7 @@ import (
 const logsPath = "/containerLogs/default/web/"
 
 func TestLogsOfAnEndedContainer(t *testing.T) {
-	r := newStreamRig(t)
+	r := newRig(t)
 	for name, args := range map[string][]string{
 		"lines":   {"lines", "30000"},
 		"both":    {"say", "grüße 世界 🚢", "to stderr"},
@@ -102,7 +102,7 @@ func TestLogsOfAnEndedContainer(t *testing.T) {
 }
 
 func TestFollowedLogEndsWithTheContainer(t *testing.T) {
-	r := newStreamRig(t)
+	r := newRig(t)
 	id := r.start(t, "cat", docker.ContainerSpec{Stdin: true, StdinOnce: true}, "cat")
 	in, keyboard := io.Pipe()
 	attached := make(chan error, 1)
@@ -136,7 +136,7 @@ func TestFollowedLogEndsWithTheContainer(t *testing.T) {
 }
 
 func TestFollowedLogBreaksOffWithTheAgent(t *testing.T) {
-	r := newStreamRig(t)
+	r := newRig(t)
 	r.start(t, "app", docker.ContainerSpec{}, "sleep")
 	resp, leave := r.open(t, logsPath+"app?follow=true")
 	defer leave()
@@ -147,19 +147,19 @@ func TestFollowedLogBreaksOffWithTheAgent(t *testing.T) {
 }
 
 func TestFollowedLogEndsWithTheClient(t *testing.T) {
-	r := newStreamRig(t)
+	r := newRig(t)
 	r.start(t, "app", docker.ContainerSpec{}, "sleep")
 	_, leave := r.open(t, logsPath+"app?follow=true")
 	leave()
 	within(t, "the session to end", func() bool {
-		r.streamer.mu.Lock()
-		defer r.streamer.mu.Unlock()
-		return len(r.streamer.cancels) == 0
+		r.server.mu.Lock()
+		defer r.server.mu.Unlock()
+		return len(r.server.cancels) == 0
 	})
 }
 
 func TestLogRequestsThatAreRefused(t *testing.T) {
-	r := newStreamRig(t)
+	r := newRig(t)
 	r.setStatus("creating", "", corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}})
 	r.finish(t, "app", r.start(t, "app", docker.ContainerSpec{}, "exit", "0"))
 	r.setStatus("gone", "0123456789ab", corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ContainerID: "docker://0123456789ab"}})

@@ -1,4 +1,4 @@
-package runtime
+package streaming
 
 import (
 	"bufio"
@@ -19,7 +19,7 @@ import (
 // servePortForward connects the client to ports on a Pod's localhost, any number of
 // connections over one request. It speaks SPDY, SPDY in a WebSocket (today's
 // kubectl) and the older WebSocket protocol with one channel pair per port.
-func (s *streamer) servePortForward(w http.ResponseWriter, r *http.Request) {
+func (s *Server) servePortForward(w http.ResponseWriter, r *http.Request) {
 	tunnel := wsstream.IsWebSocketRequestWithTunnelingProtocol(r)
 	opts := &portforward.V4Options{}
 	if !tunnel {
@@ -30,7 +30,7 @@ func (s *streamer) servePortForward(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	namespace, name, uid := r.PathValue("namespace"), r.PathValue("pod"), types.UID(r.PathValue("uid"))
-	pod, ok := s.pod(namespace, name)
+	pod, ok := s.pods.Pod(namespace, name)
 	if !ok {
 		http.Error(w, "pod does not exist", http.StatusNotFound)
 		return
@@ -39,7 +39,7 @@ func (s *streamer) servePortForward(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "pod not found", http.StatusNotFound)
 		return
 	}
-	sandbox, ok := s.running(namespace, name, pod.UID, sandboxName)
+	sandbox, ok := s.pods.Sandbox(namespace, name, pod.UID)
 	if !ok {
 		http.Error(w, "pod not found (\""+name+"_"+namespace+"\")", http.StatusInternalServerError)
 		return
@@ -57,7 +57,7 @@ func (s *streamer) servePortForward(w http.ResponseWriter, r *http.Request) {
 
 // forwarder makes one request's connections.
 type forwarder struct {
-	*streamer
+	*Server
 	ctx     context.Context // the request's: the streaming package does not pass it on
 	sandbox string          // Docker's ID
 }
@@ -92,7 +92,7 @@ func (f *forwarder) PortForward(_ context.Context, _, _ string, port int32, stre
 
 // tunnel accepts a WebSocket that carries SPDY and returns what looks like the
 // request of a client that speaks SPDY itself. See KEP-4006.
-func (s *streamer) tunnel(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, *http.Request, bool) {
+func (s *Server) tunnel(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, *http.Request, bool) {
 	upgrader := websocket.Upgrader{
 		CheckOrigin:  func(*http.Request) bool { return true }, // the API server has decided
 		Subprotocols: []string{"SPDY/3.1+" + portforward.ProtocolV1Name},

@@ -1,4 +1,4 @@
-package runtime
+package streaming
 
 import (
 	"errors"
@@ -19,14 +19,14 @@ import (
 
 // serveLogs answers with a container's log. What is wrong with the request, or with
 // the container, is said in a kubelet's words with its status codes.
-func (s *streamer) serveLogs(w http.ResponseWriter, r *http.Request) {
+func (s *Server) serveLogs(w http.ResponseWriter, r *http.Request) {
 	opts, status, err := logOptions(r.URL.Query())
 	if err != nil {
 		http.Error(w, err.Error(), status)
 		return
 	}
 	name, container := r.PathValue("pod"), r.PathValue("container")
-	pod, ok := s.pod(r.PathValue("namespace"), name)
+	pod, ok := s.pods.Pod(r.PathValue("namespace"), name)
 	if !ok {
 		http.Error(w, fmt.Sprintf("pod %q does not exist", name), http.StatusNotFound)
 		return
@@ -50,7 +50,7 @@ func (s *streamer) serveLogs(w http.ResponseWriter, r *http.Request) {
 	}
 	defer log.Close()
 	out, errs := s.sendLog(w, r, log, opts, func() (*docker.LogStream, error) {
-		if id, ok = s.next(r.Context(), refOf(pod), container, id); !ok || opts.Previous {
+		if id, ok = s.pods.Next(r.Context(), pod, container, id); !ok || opts.Previous {
 			return nil, nil
 		}
 		all := &corev1.PodLogOptions{Follow: true, Timestamps: opts.Timestamps, Stream: opts.Stream}
@@ -71,7 +71,7 @@ func whole(o *corev1.PodLogOptions) bool {
 // next runs, which next waits for; nil means that there is none. If a log breaks off so
 // does the connection: the end of the answer would look like the end of the log. It
 // returns how many bytes of each stream it sent.
-func (s *streamer) sendLog(w http.ResponseWriter, r *http.Request, log *docker.LogStream, opts *corev1.PodLogOptions, next func() (*docker.LogStream, error)) (stdout, stderr int64) {
+func (s *Server) sendLog(w http.ResponseWriter, r *http.Request, log *docker.LogStream, opts *corev1.PodLogOptions, next func() (*docker.LogStream, error)) (stdout, stderr int64) {
 	w.Header().Set("Content-Type", "text/plain")
 	w.WriteHeader(http.StatusOK)
 	_ = http.NewResponseController(w).Flush() // a follower learns at once that it follows

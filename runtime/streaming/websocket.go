@@ -1,4 +1,4 @@
-package runtime
+package streaming
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 // protocol, in which the client can close its input: today's kubectl speaks no
 // other. The streaming package that serves all else has no fifth version; a kubelet
 // translates it to SPDY and back. See KEP-4006.
-func (s *streamer) serveV5(w http.ResponseWriter, r *http.Request, opts *remotecommand.Options,
+func (s *Server) serveV5(w http.ResponseWriter, r *http.Request, opts *remotecommand.Options,
 	run func(in io.Reader, out, err io.WriteCloser, resize <-chan remotecommand.TerminalSize) error) {
 	conn := wsstream.NewConn(map[string]wsstream.ChannelProtocolConfig{
 		remotecommand.StreamProtocolV5Name: {Binary: true, Channels: v5Channels(opts)},

@@ -1,4 +1,4 @@
-package runtime
+package streaming
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 )
 
 // serveExec runs the query's command in a container.
-func (s *streamer) serveExec(w http.ResponseWriter, r *http.Request) {
-	c, ok := s.openSession(w, r, "container not found (%q)", s.running)
+func (s *Server) serveExec(w http.ResponseWriter, r *http.Request) {
+	c, ok := s.openSession(w, r, "container not found (%q)", s.pods.Running)
 	if !ok {
 		return
 	}
@@ -35,7 +35,7 @@ func (s *streamer) serveExec(w http.ResponseWriter, r *http.Request) {
 }
 
 // serveAttach connects to the main process of a container.
-func (s *streamer) serveAttach(w http.ResponseWriter, r *http.Request) {
+func (s *Server) serveAttach(w http.ResponseWriter, r *http.Request) {
 	c, ok := s.openSession(w, r, "container %q not found in pod", s.attachable)
 	if !ok {
 		return
@@ -56,33 +56,32 @@ func (s *streamer) serveAttach(w http.ResponseWriter, r *http.Request) {
 // package's Executor and Attacher; their names of the Pod and container are those
 // that it was made for.
 type commandSession struct {
-	*streamer
+	*Server
 	opts                remotecommand.Options
 	pod, uid, container string
 	id                  string // Docker's
 }
 
-// findFunc returns the Docker ID of a Pod's container, and whether it will do.
-type findFunc func(namespace, pod string, uid types.UID, container string) (string, bool)
-
 // attachable finds a container that runs, or whose output waits for its client.
-func (s *streamer) attachable(namespace, pod string, uid types.UID, container string) (string, bool) {
-	id, ok := s.running(namespace, pod, uid, container)
+func (s *Server) attachable(namespace, pod string, uid types.UID, container string) (string, bool) {
+	id, ok := s.pods.Running(namespace, pod, uid, container)
 	return id, ok || s.holds(id)
 }
 
-// openSession reads a request and finds its container, or answers with the reason.
-func (s *streamer) openSession(w http.ResponseWriter, r *http.Request, notFound string, find findFunc) (*commandSession, bool) {
+// openSession reads a request and finds its container, or answers with the reason. Find
+// returns the container's Docker ID and whether it will do.
+func (s *Server) openSession(w http.ResponseWriter, r *http.Request, notFound string,
+	find func(namespace, pod string, uid types.UID, container string) (string, bool)) (*commandSession, bool) {
 	opts, err := remotecommand.NewOptions(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return nil, false
 	}
 	c := &commandSession{
-		streamer: s, opts: *opts,
+		Server: s, opts: *opts,
 		pod: r.PathValue("pod"), uid: r.PathValue("uid"), container: r.PathValue("container"),
 	}
-	if _, ok := s.pod(r.PathValue("namespace"), c.pod); !ok {
+	if _, ok := s.pods.Pod(r.PathValue("namespace"), c.pod); !ok {
 		http.Error(w, "pod does not exist", http.StatusNotFound)
 		return nil, false
 	}

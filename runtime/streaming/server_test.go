@@ -1,4 +1,4 @@
-package runtime
+package streaming
 
 import (
 	"archive/tar"
@@ -28,23 +28,26 @@ import (
 // busy with other tests.
 const streamDeadline = 30 * time.Second
 
-// streamRig is a streamer before a real Docker Engine, behind a real HTTP server,
+// sandboxName is the container of a rig's Pod that is its sandbox.
+const sandboxName = "POD"
+
+// rig is a Server before a real Docker Engine, behind a real HTTP server,
 // for one Pod "web" in namespace "default". Each container that it starts is one of
 // that Pod's.
-type streamRig struct {
-	engine   *docker.Engine
-	streamer *streamer
-	url      string
-	image    string
-	stop     context.CancelFunc // ends the streamer's run
-	stopped  chan struct{}
+type rig struct {
+	engine  *docker.Engine
+	server  *Server
+	url     string
+	image   string
+	stop    context.CancelFunc // ends the server's run
+	stopped chan struct{}
 
 	mu  sync.Mutex // guards what follows
 	pod *corev1.Pod
 	ids map[string]string // of running containers, by name in the Pod
 }
 
-func newStreamRig(t *testing.T) *streamRig {
+func newRig(t *testing.T) *rig {
 	t.Helper()
 	engine, err := docker.Connect(t.Context(), "", nil)
 	if err != nil {
@@ -52,27 +55,27 @@ func newStreamRig(t *testing.T) *streamRig {
 	}
 	t.Cleanup(func() { engine.Close() })
 	unique := fmt.Sprintf("streams-%d-%d", os.Getpid(), time.Now().UnixNano())
-	r := &streamRig{
+	r := &rig{
 		engine: engine, image: "kube-lite-test/" + unique + ":talker", stopped: make(chan struct{}),
 		ids: map[string]string{},
 		pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web", UID: types.UID(unique)}},
 	}
 	r.importTalker(t)
-	r.streamer = newStreamer(engine, r.podNamed, r.running, slog.New(slog.DiscardHandler))
+	r.server = New(engine, r, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel
-	go func() { defer close(r.stopped); _ = r.streamer.run(ctx) }()
-	server := httptest.NewServer(r.streamer)
+	go func() { defer close(r.stopped); _ = r.server.Run(ctx) }()
+	server := httptest.NewServer(r.server)
 	r.url = server.URL
 	t.Cleanup(func() { r.checkEnd(t); server.Close() })
 	return r
 }
 
-// end stops the streamer, whose run must then end all sessions and wait for them.
-func (r *streamRig) end(t *testing.T) {
+// end stops the server, whose run must then end all sessions and wait for them.
+func (r *rig) end(t *testing.T) {
 	t.Helper()
 	r.stop()
-	within(t, "the streamer's run to end", func() bool {
+	within(t, "the server's run to end", func() bool {
 		select {
 		case <-r.stopped:
 			return true
@@ -82,25 +85,25 @@ func (r *streamRig) end(t *testing.T) {
 	})
 }
 
-// checkEnd ends the streamer and makes sure that no goroutine of ours is left.
-func (r *streamRig) checkEnd(t *testing.T) {
+// checkEnd ends the server and makes sure that no goroutine of ours is left.
+func (r *rig) checkEnd(t *testing.T) {
 	r.end(t)
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:goruntime.Stack(stacks, true)]
 	for _, stack := range strings.Split(string(stacks), "\n\n") {
-		for _, ours := range []string{"(*streamer)", "(*commandSession)", "(*forwarder)", "docker.Streams"} {
+		for _, ours := range []string{"streaming.(*Server)", "(*commandSession)", "(*forwarder)", "docker.Streams"} {
 			if strings.Contains(stack, ours) && !strings.Contains(stack, "checkEnd") {
-				t.Errorf("a goroutine outlives the streamer:\n%s", stack)
+				t.Errorf("a goroutine outlives the server:\n%s", stack)
 			}
 		}
 	}
 }
 
-// importTalker builds testdata/talker and makes an image of it.
-func (r *streamRig) importTalker(t *testing.T) {
+// importTalker builds ../testdata/talker and makes an image of it.
+func (r *rig) importTalker(t *testing.T) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "talker")
-	build := exec.Command("go", "build", "-o", binary, "./testdata/talker")
+	build := exec.Command("go", "build", "-o", binary, "../testdata/talker")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build talker: %v\n%s", err, out)
@@ -130,22 +133,22 @@ func (r *streamRig) importTalker(t *testing.T) {
 
 // start runs talker as a container of the Pod. The name sandboxName makes it the
 // sandbox.
-func (r *streamRig) start(t *testing.T, name string, spec docker.ContainerSpec, args ...string) string {
+func (r *rig) start(t *testing.T, name string, spec docker.ContainerSpec, args ...string) string {
 	t.Helper()
 	return r.startAfter(t, func(string) {}, name, spec, args...)
 }
 
 // startHeld runs talker with its output held for the first client.
-func (r *streamRig) startHeld(t *testing.T, name string, spec docker.ContainerSpec, args ...string) string {
+func (r *rig) startHeld(t *testing.T, name string, spec docker.ContainerSpec, args ...string) string {
 	t.Helper()
 	return r.startAfter(t, func(id string) {
-		if err := r.streamer.hold(t.Context(), id); err != nil {
+		if err := r.server.Hold(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
 	}, name, spec, args...)
 }
 
-func (r *streamRig) startAfter(t *testing.T, before func(id string), name string, spec docker.ContainerSpec, args ...string) string {
+func (r *rig) startAfter(t *testing.T, before func(id string), name string, spec docker.ContainerSpec, args ...string) string {
 	t.Helper()
 	spec.Name = fmt.Sprintf("k8s_%s_%s_%d", name, r.pod.UID, time.Now().UnixNano())
 	spec.Image, spec.Cmd, spec.Network = r.image, args, "none"
@@ -168,7 +171,7 @@ func (r *streamRig) startAfter(t *testing.T, before func(id string), name string
 }
 
 // finish waits for a container to end and notes that in the Pod's status.
-func (r *streamRig) finish(t *testing.T, name, id string) {
+func (r *rig) finish(t *testing.T, name, id string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), streamDeadline)
 	defer cancel()
@@ -178,7 +181,7 @@ func (r *streamRig) finish(t *testing.T, name, id string) {
 	r.setStatus(name, id, corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ContainerID: "docker://" + id}})
 }
 
-func (r *streamRig) setStatus(name, id string, state corev1.ContainerState) {
+func (r *rig) setStatus(name, id string, state corev1.ContainerState) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	pod := r.pod.DeepCopy()
@@ -192,21 +195,27 @@ func (r *streamRig) setStatus(name, id string, state corev1.ContainerState) {
 	r.pod = pod
 }
 
-func (r *streamRig) podNamed(namespace, name string) (*corev1.Pod, bool) {
+func (r *rig) Pod(namespace, name string) (*corev1.Pod, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.pod, namespace == r.pod.Namespace && name == r.pod.Name
 }
 
-func (r *streamRig) running(_, _ string, _ types.UID, container string) (string, bool) {
+func (r *rig) Running(_, _ string, _ types.UID, container string) (string, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	id, ok := r.ids[container]
 	return id, ok
 }
 
-// open asks the streamer; leave hangs up.
-func (r *streamRig) open(t *testing.T, path string) (_ *http.Response, leave func()) {
+func (r *rig) Sandbox(namespace, pod string, uid types.UID) (string, bool) {
+	return r.Running(namespace, pod, uid, sandboxName)
+}
+
+func (r *rig) Next(context.Context, *corev1.Pod, string, string) (string, bool) { return "", false }
+
+// open asks the server; leave hangs up.
+func (r *rig) open(t *testing.T, path string) (_ *http.Response, leave func()) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), streamDeadline)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+path, nil)
@@ -220,8 +229,8 @@ func (r *streamRig) open(t *testing.T, path string) (_ *http.Response, leave fun
 	return resp, func() { cancel(); resp.Body.Close() }
 }
 
-// get asks the streamer and returns the whole answer.
-func (r *streamRig) get(t *testing.T, path string) (status int, body string) {
+// get asks the server and returns the whole answer.
+func (r *rig) get(t *testing.T, path string) (status int, body string) {
 	t.Helper()
 	resp, leave := r.open(t, path)
 	defer leave()
@@ -263,10 +272,10 @@ func (b *safeBuffer) String() string {
 }
 
 func TestRequestsAfterTheEndAreRefused(t *testing.T) {
-	s := newStreamer(nil, nil, nil, slog.New(slog.DiscardHandler))
+	s := New(nil, nil, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.run(ctx); err != nil {
+	if err := s.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()

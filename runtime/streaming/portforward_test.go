@@ -1,4 +1,4 @@
-package runtime
+package streaming
 
 import (
 	"context"
@@ -26,7 +26,7 @@ import (
 const forwardPath = "/portForward/default/web"
 
 // forwardDialer speaks SPDY, as it is or in a WebSocket.
-func forwardDialer(t *testing.T, r *streamRig, tunneled bool) httpstream.Dialer {
+func forwardDialer(t *testing.T, r *rig, tunneled bool) httpstream.Dialer {
 	t.Helper()
 	u, err := url.Parse(r.url + forwardPath)
 	if err != nil {
@@ -48,7 +48,7 @@ func forwardDialer(t *testing.T, r *streamRig, tunneled bool) httpstream.Dialer 
 
 // forward forwards a port of the Pod as kubectl does, until the test ends or the
 // connection is lost. It returns the local address.
-func forward(t *testing.T, r *streamRig, tunneled bool, port int) (address string, done <-chan error) {
+func forward(t *testing.T, r *rig, tunneled bool, port int) (address string, done <-chan error) {
 	t.Helper()
 	stop, ready, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	f, err := portforward.NewOnAddressesForStreaming(forwardDialer(t, r, tunneled), []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", port)}, stop, ready, io.Discard, io.Discard)
@@ -70,7 +70,7 @@ func forward(t *testing.T, r *streamRig, tunneled bool, port int) (address strin
 }
 
 // listens waits until a talker in the container listens.
-func (r *streamRig) listens(t *testing.T, id, address string) {
+func (r *rig) listens(t *testing.T, id, address string) {
 	t.Helper()
 	within(t, "a listener on "+address, func() bool {
 		log, err := r.engine.Logs(t.Context(), id, docker.LogOptions{Stdout: true, Stderr: true})
@@ -87,7 +87,7 @@ func (r *streamRig) listens(t *testing.T, id, address string) {
 }
 
 func TestPortForward(t *testing.T) {
-	r := newStreamRig(t)
+	r := newRig(t)
 	r.listens(t, r.start(t, sandboxName, docker.ContainerSpec{}, "echo", "127.0.0.1:7007"), "127.0.0.1:7007")
 	for name, tunneled := range map[string]bool{"SPDY": false, "WebSocket": true} {
 		t.Run(name, func(t *testing.T) {
@@ -154,7 +154,7 @@ func talk(t *testing.T, address, text string) {
 }
 
 func TestPortForwardToIPv6(t *testing.T) {
-	r := newStreamRig(t)
+	r := newRig(t)
 	id := r.start(t, sandboxName, docker.ContainerSpec{Sysctls: map[string]string{"net.ipv6.conf.all.disable_ipv6": "0"}}, "echo", "[::1]:7006")
 	within(t, "the talker", func() bool {
 		c, err := r.engine.Inspect(t.Context(), id)
@@ -177,7 +177,7 @@ func TestPortForwardToIPv6(t *testing.T) {
 func TestPortForwardEndsWithTheAgent(t *testing.T) {
 	for name, tunneled := range map[string]bool{"SPDY": false, "WebSocket": true} {
 		t.Run(name, func(t *testing.T) {
-			r := newStreamRig(t)
+			r := newRig(t)
 			r.listens(t, r.start(t, sandboxName, docker.ContainerSpec{}, "echo", "127.0.0.1:7007"), "127.0.0.1:7007")
 			address, done := forward(t, r, tunneled, 7007)
 			conn, err := net.Dial("tcp", address)
@@ -205,7 +205,7 @@ func TestPortForwardEndsWithTheAgent(t *testing.T) {
 }
 
 func TestPortForwardInTheOlderWebSocketProtocol(t *testing.T) {
-	r := newStreamRig(t)
+	r := newRig(t)
 	r.listens(t, r.start(t, sandboxName, docker.ContainerSpec{}, "echo", "127.0.0.1:7007"), "127.0.0.1:7007")
 	dialer := websocket.Dialer{Subprotocols: []string{"v4.channel.k8s.io"}}
 	ctx, cancel := context.WithTimeout(t.Context(), streamDeadline)
@@ -231,7 +231,7 @@ func TestPortForwardInTheOlderWebSocketProtocol(t *testing.T) {
 }
 
 func TestPortForwardThatIsRefused(t *testing.T) {
-	r := newStreamRig(t)
+	r := newRig(t)
 	for _, c := range []struct {
 		path   string
 		status int

@@ -1,4 +1,4 @@
-package runtime
+package streaming
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 func TestAttach(t *testing.T) {
 	for _, d := range []dialect{overSPDY, overWebSocket} {
 		t.Run(d.name, func(t *testing.T) {
-			r := newStreamRig(t)
+			r := newRig(t)
 			t.Run("carries input and output until the container ends", func(t *testing.T) {
 				r.start(t, "once", docker.ContainerSpec{Stdin: true, StdinOnce: true}, "cat")
 				var out, errs bytes.Buffer
@@ -46,7 +46,7 @@ func TestAttach(t *testing.T) {
 				resp, leave := r.open(t, "/containerLogs/default/web/read?stream=Stdout") // a part is not the whole
 				_, _ = io.Copy(io.Discard, resp.Body)
 				leave()
-				r.streamer.shown(id, int64(len("to ")), 0)
+				r.server.shown(id, int64(len("to ")), 0)
 				var out, errs bytes.Buffer
 				err := d.session(t.Context(), t, r, "/attach/default/web/read", nil,
 					remotecommand.StreamOptions{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs})
@@ -94,7 +94,7 @@ func TestAttach(t *testing.T) {
 
 // testSecondAttach leaves a container whose input is not for one session only, and
 // comes back.
-func testSecondAttach(t *testing.T, r *streamRig, d dialect) {
+func testSecondAttach(t *testing.T, r *rig, d dialect) {
 	r.start(t, "open", docker.ContainerSpec{Stdin: true}, "cat")
 	for _, line := range []string{"first\n", "second\n"} {
 		ctx, leave := context.WithCancel(t.Context())

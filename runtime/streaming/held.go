@@ -1,4 +1,4 @@
-package runtime
+package streaming
 
 import (
 	"context"
@@ -19,12 +19,15 @@ type held struct {
 	shownOut, shownErr int64
 }
 
-// hold keeps the output of a container from before its start for the first client
+// Hold keeps the output of a container from before its start for the first client
 // that attaches. `kubectl run -i` makes a container with stdinOnce and attaches when it
 // hears that the container runs: by then a short program has said all it had to say. A
 // kubelet loses that. kubectl of 1.36 and later reads the log first, and so loses only
 // what comes in between; what the log has shown is left out of the session.
-func (s *streamer) hold(ctx context.Context, id string) error {
+func (s *Server) Hold(ctx context.Context, id string) error {
+	if s.engine == nil {
+		return nil
+	}
 	output, err := s.engine.Hold(ctx, id)
 	if err != nil {
 		return err
@@ -44,7 +47,7 @@ func (s *streamer) hold(ctx context.Context, id string) error {
 }
 
 // take hands the output over, once; nil if there is none.
-func (s *streamer) take(id string) *held {
+func (s *Server) take(id string) *held {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h, ok := s.held[id]
@@ -57,7 +60,7 @@ func (s *streamer) take(id string) *held {
 }
 
 // shown notes how much of a container's output a whole log contained.
-func (s *streamer) shown(id string, out, err int64) {
+func (s *Server) shown(id string, out, err int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h, ok := s.held[id]; ok {
@@ -104,7 +107,7 @@ func (c *commandSession) attachHeld(ctx context.Context, h *held, streams docker
 	return c.engine.AttachHeld(ctx, c.id, h.output, streams)
 }
 
-func (s *streamer) holds(id string) bool {
+func (s *Server) holds(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, ok := s.held[id]

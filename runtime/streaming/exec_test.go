@@ -1,4 +1,4 @@
-package runtime
+package streaming
 
 import (
 	"bytes"
@@ -36,7 +36,7 @@ type dialect struct {
 }
 
 // session is a request to exec or attach as client-go makes it.
-func (d dialect) session(ctx context.Context, t *testing.T, r *streamRig, path string, command []string, opts remotecommand.StreamOptions) error {
+func (d dialect) session(ctx context.Context, t *testing.T, r *rig, path string, command []string, opts remotecommand.StreamOptions) error {
 	t.Helper()
 	u, err := url.Parse(r.url + path)
 	if err != nil {
@@ -72,7 +72,7 @@ func (s sizes) Next() *remotecommand.TerminalSize {
 const execPath = "/exec/default/web/app"
 
 func TestExec(t *testing.T) {
-	r := newStreamRig(t)
+	r := newRig(t)
 	r.start(t, "app", docker.ContainerSpec{}, "sleep")
 	for _, d := range []dialect{overSPDY, overWebSocket, overWebSocket4} {
 		t.Run(d.name, func(t *testing.T) {
@@ -139,7 +139,7 @@ func wantExitCode(t *testing.T, err error, want int) {
 }
 
 // testTerminal resizes a terminal in which talker's size runs.
-func testTerminal(t *testing.T, r *streamRig, d dialect, path string, command []string) {
+func testTerminal(t *testing.T, r *rig, d dialect, path string, command []string) {
 	screen := make(sizes, 1)
 	defer close(screen)
 	screen <- remotecommand.TerminalSize{Width: 71, Height: 17}
@@ -165,7 +165,7 @@ func testTerminal(t *testing.T, r *streamRig, d dialect, path string, command []
 }
 
 // testHangUp leaves a command that would run on.
-func testHangUp(t *testing.T, r *streamRig, d dialect, tty bool) {
+func testHangUp(t *testing.T, r *rig, d dialect, tty bool) {
 	running := func() bool {
 		var out bytes.Buffer
 		if err := d.session(t.Context(), t, r, execPath, []string{"/talker", "ps"}, remotecommand.StreamOptions{Stdout: &out}); err != nil {
@@ -187,7 +187,7 @@ func testHangUp(t *testing.T, r *streamRig, d dialect, tty bool) {
 }
 
 func TestExecThatIsRefused(t *testing.T) {
-	r := newStreamRig(t)
+	r := newRig(t)
 	r.finish(t, "ended", r.start(t, "ended", docker.ContainerSpec{}, "exit", "0"))
 	for path, words := range map[string]string{
 		"/exec/default/web/nope":             `container not found ("nope")`,
@@ -212,7 +212,7 @@ func TestExecThatIsRefused(t *testing.T) {
 func TestSessionsEndWithTheAgent(t *testing.T) {
 	for _, d := range []dialect{overSPDY, overWebSocket} {
 		t.Run(d.name, func(t *testing.T) {
-			r := newStreamRig(t)
+			r := newRig(t)
 			r.start(t, "app", docker.ContainerSpec{Stdin: true}, "cat")
 			done := make(chan error, 2)
 			for _, path := range []string{execPath, "/attach/default/web/app"} {
