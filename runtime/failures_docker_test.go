@@ -275,7 +275,7 @@ func TestConfigMapThatVanishes(t *testing.T) {
 	r.byHand(before, "app", 0, "kill")
 	r.restarted("before", 1) // with the files that it had
 	pod("after")
-	r.awaitEvent("after", "FailedMount", `configmaps "cm" not found`)
+	r.awaitEvent("after", "FailedMount", `configmap "cm" not found`)
 	config.ResourceVersion = ""
 	if _, err := maps.Create(t.Context(), config, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)

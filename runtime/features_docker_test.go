@@ -83,7 +83,7 @@ func TestPodsOnDockerHaveWhatTheyDeclare(t *testing.T) {
 			c.VolumeMounts = []v1.VolumeMount{{Name: "v", MountPath: "/v"}}
 			p.Spec.Containers = []v1.Container{c}
 		})
-		r.eventually("follows", `FailedMount: MountVolume.SetUp failed for volume "v" : configmaps "late" not found`)
+		r.eventually("follows", `FailedMount: MountVolume.SetUp failed for volume "v" : configmap "late" not found`)
 		late := &v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "late"}, Data: map[string]string{"color": "blue"}}
 		if _, err := r.client.CoreV1().ConfigMaps("default").Create(ctx, late, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)

@@ -27,14 +27,14 @@ func (f fixedSources) configMap(_ context.Context, _, name string) (*v1.ConfigMa
 	if m, ok := f.configMaps[name]; ok {
 		return m, nil
 	}
-	return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "configmaps"}, name)
+	return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "configmap"}, name)
 }
 
 func (f fixedSources) secret(_ context.Context, _, name string) (*v1.Secret, error) {
 	if m, ok := f.secrets[name]; ok {
 		return m, nil
 	}
-	return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, name)
+	return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "secret"}, name)
 }
 
 func (f fixedSources) envFile(*v1.Pod, *v1.FileKeySelector) (string, bool, error) {
@@ -100,7 +100,7 @@ func TestEnvironmentExpandsReferencesAndReadsSources(t *testing.T) {
 
 func TestEnvironmentWithoutItsSourceIsAnError(t *testing.T) {
 	for what, v := range map[string]v1.EnvVarSource{
-		`configmaps "none" not found`:              {ConfigMapKeyRef: &v1.ConfigMapKeySelector{LocalObjectReference: v1.LocalObjectReference{Name: "none"}, Key: "x"}},
+		`configmap "none" not found`:               {ConfigMapKeyRef: &v1.ConfigMapKeySelector{LocalObjectReference: v1.LocalObjectReference{Name: "none"}, Key: "x"}},
 		"couldn't find key x in ConfigMap ns/cm":   {ConfigMapKeyRef: &v1.ConfigMapKeySelector{LocalObjectReference: v1.LocalObjectReference{Name: "cm"}, Key: "x"}},
 		"couldn't find key x in Secret ns/s":       {SecretKeyRef: &v1.SecretKeySelector{LocalObjectReference: v1.LocalObjectReference{Name: "s"}, Key: "x"}},
 		"unsupported fieldPath: spec.restartPolic": {FieldRef: &v1.ObjectFieldSelector{FieldPath: "spec.restartPolic"}},

@@ -44,18 +44,27 @@ func nameHandler(changed func(namespace, name string)) cache.ResourceEventHandle
 func (a *Agent) configMap(ctx context.Context, namespace, name string) (*v1.ConfigMap, error) {
 	found, err := a.refs.configMaps.ConfigMaps(namespace).Get(name)
 	if apierrors.IsNotFound(err) {
-		return a.client.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
+		found, err = a.client.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
 	}
-	return found, err
+	return found, asKubeletSays(err, "configmap", name)
 }
 
 // secret implements sources.
 func (a *Agent) secret(ctx context.Context, namespace, name string) (*v1.Secret, error) {
 	found, err := a.refs.secrets.Secrets(namespace).Get(name)
 	if apierrors.IsNotFound(err) {
-		return a.client.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+		found, err = a.client.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
 	}
-	return found, err
+	return found, asKubeletSays(err, "secret", name)
+}
+
+// asKubeletSays names what is missing by its kind in the singular, which is how the
+// events and statuses of a kubelet do it; the API server says "configmaps".
+func asKubeletSays(err error, kind, name string) error {
+	if apierrors.IsNotFound(err) {
+		return apierrors.NewNotFound(v1.Resource(kind), name)
+	}
+	return err
 }
 
 // sourceChanged wakes the Pods that refer to a ConfigMap or Secret.

@@ -80,14 +80,14 @@ func TestMissingSourcesHealOnDockerAsSoonAsTheyAppear(t *testing.T) {
 		volume(s, c, "second", configMapSource("second"))
 		c.Env = []v1.EnvVar{{Name: "X", ValueFrom: &v1.EnvVarSource{ConfigMapKeyRef: &v1.ConfigMapKeySelector{LocalObjectReference: v1.LocalObjectReference{Name: "third"}, Key: "k"}}}}
 	}, "file=/first/k=1", "file=/second/k=2", "env=X=3")
-	r.eventually("web", `FailedMount: MountVolume.SetUp failed for volume "first" : configmaps "first" not found`)
+	r.eventually("web", `FailedMount: MountVolume.SetUp failed for volume "first" : configmap "first" not found`)
 	if pod := r.get("web"); pod.Status.Phase != v1.PodPending {
 		t.Errorf("phase %s", pod.Status.Phase)
 	}
 	r.configMap("first", "k", "1")
-	r.eventually("web", `FailedMount: MountVolume.SetUp failed for volume "second" : configmaps "second" not found`)
+	r.eventually("web", `FailedMount: MountVolume.SetUp failed for volume "second" : configmap "second" not found`)
 	r.configMap("second", "k", "2")
-	r.eventually("web", `Failed: Error: configmaps "third" not found`)
+	r.eventually("web", `Failed: Error: configmap "third" not found`)
 	r.configMap("third", "k", "3")
 	r.finished("web")
 }
