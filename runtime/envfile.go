@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -26,16 +27,11 @@ func (a *Agent) envFile(pod *v1.Pod, ref *v1.FileKeySelector) (value string, ok 
 		return "", false, err
 	}
 	defer root.Close()
-	file, err := root.Open(strings.TrimPrefix(filepath.Clean("/"+ref.Path), "/"))
+	content, err := readRegular(root, strings.TrimPrefix(filepath.Clean("/"+ref.Path), "/"))
 	if err != nil {
 		return "", false, fmt.Errorf("couldn't parse env file: %w", err)
 	}
-	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, maxEnvFile))
-	if err != nil {
-		return "", false, fmt.Errorf("couldn't parse env file: %w", err)
-	}
-	value, err = parseEnvFile(string(content), ref.Key)
+	value, err = parseEnvFile(content, ref.Key)
 	if err != nil {
 		return "", false, fmt.Errorf("couldn't parse env file %s: %w", ref.Path, err)
 	}
@@ -43,6 +39,29 @@ func (a *Agent) envFile(pod *v1.Pod, ref *v1.FileKeySelector) (value string, ok 
 		return "", false, fmt.Errorf("environment variable key %q not found in file %q", ref.Key, ref.Path)
 	}
 	return value, value != "", nil
+}
+
+// readRegular reads a file that a container wrote: it may be a pipe, whose open and read
+// wait for somebody who writes, or a device, whose open does things.
+func readRegular(root *os.Root, name string) (string, error) {
+	if info, err := root.Stat(name); err != nil {
+		return "", err
+	} else if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is not a regular file", name)
+	}
+	// It may have become a pipe since.
+	file, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err != nil {
+		return "", err
+	} else if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is not a regular file", name)
+	}
+	content, err := io.ReadAll(io.LimitReader(file, maxEnvFile))
+	return string(content), err
 }
 
 // parseEnvFile finds a variable among lines NAME='value', where a value may hold newlines.

@@ -1,10 +1,14 @@
 package runtime
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -50,4 +54,34 @@ func TestVariableComesFromAFileOfAVolume(t *testing.T) {
 			t.Errorf("a link led out of the volume to %q", value)
 		}
 	})
+}
+
+// A container may leave anything in its volume: a pipe would have the Pod's worker wait
+// for good, and with it the Pod's deletion and the end of the agent.
+func TestFileOfVariablesMustBeAFile(t *testing.T) {
+	a := &Agent{opts: Options{Root: t.TempDir()}}
+	pod := testPod()
+	pod.Spec.Volumes = []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}}}
+	dir := a.volumePath(pod.UID, pod.Spec.Volumes[0])
+	if err := errors.Join(os.MkdirAll(dir, 0o755), unix.Mkfifo(filepath.Join(dir, "pipe"), 0o644), os.Mkdir(filepath.Join(dir, "dir"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"pipe", "dir"} {
+		answer := make(chan error, 1)
+		go func() {
+			_, _, err := a.envFile(pod, &v1.FileKeySelector{VolumeName: "v", Path: path, Key: "K"})
+			answer <- err
+		}()
+		select {
+		case err := <-answer:
+			if err == nil || !strings.Contains(err.Error(), path+" is not a regular file") {
+				t.Errorf("%s: %v", path, err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Errorf("%s: the reader waits for somebody who writes", path)
+			if end, err := os.OpenFile(filepath.Join(dir, path), os.O_WRONLY, 0); err == nil { // let it go
+				end.Close()
+			}
+		}
+	}
 }
