@@ -102,7 +102,9 @@ func (a *Agent) startHook(pod *v1.Pod, s *podState, c *v1.Container, i instance,
 		defer close(h.ended)
 		defer context.AfterFunc(agent, cancel)()
 		if h.err = a.runHook(own, c.Lifecycle.PostStart, a.target(c, i, podIP)); h.err == nil {
-			h.err = mark(a.hookMark(i))
+			if err := mark(a.hookMark(i)); err != nil { // such as a full disk, which is not the container's fault
+				a.log.Warn("a hook that was run will be run again after a restart", "pod", ref, "container", c.Name, "error", err)
+			}
 			a.step("hooked")
 		} else if own.Err() == nil {
 			a.event(pod, c, v1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed: %v", h.err)

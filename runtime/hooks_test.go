@@ -3,6 +3,8 @@ package runtime
 import (
 	"context"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -67,6 +69,19 @@ func TestFailedPostStartHookEndsTheContainer(t *testing.T) {
 		r.wantEvent("web", "Killing: FailedPostStartHook")
 		r.after(5 * time.Second)
 		r.wantState("web", "app", "waiting CrashLoopBackOff 1")
+	})
+}
+
+func TestHookThatCannotBeNotedIsDoneNevertheless(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.engine.exec = func(context.Context, string, []string, io.Writer) (int, error) {
+			return 0, os.WriteFile(filepath.Join(r.agent.podDir("uid-web"), "hooks"), nil, 0o600) // in the way of the directory
+		}
+		r.pod("web", func(p *v1.Pod) {
+			p.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PostStart: commandHook("warm-up")}
+		})
+		r.after(10 * time.Second)
+		r.wantState("web", "app", "running 0")
 	})
 }
 
