@@ -94,7 +94,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.probes = newProbes(a.tasks)
 	a.tokens = newTokens(client, func() time.Time { return a.now() })
 	a.puller = newPuller(e, a.tasks)
-	a.imageIDs = &imageIDs{engine: e, tasks: a.tasks, known: map[string]string{}}
+	a.imageIDs = newImageIDs(e, a.tasks, a.workers.poke)
 	a.statuses = newStatuses(client, a.declared, a.log, func(act string) { a.step(act) })
 	a.node = newNode(a)
 	a.stats = &stats{agent: a}

@@ -341,6 +341,9 @@ func (f *fakeEngine) pump(ctx context.Context, watch *fakeWatch, w docker.Watche
 func (f *fakeEngine) Image(_ context.Context, ref string) (docker.Image, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.down {
+		return docker.Image{}, errFakeDown
+	}
 	for name, i := range f.images {
 		if name == ref || i.ID == ref {
 			return i, nil

@@ -3,6 +3,8 @@ package runtime
 import (
 	"context"
 	"sync"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
 )
 
 // imageIDs knows how to show an image: by the digest it was pulled under, or by its ID
@@ -10,33 +12,52 @@ import (
 type imageIDs struct {
 	engine imageEngine
 	tasks  *tasks
+	poke   func(podRef)
 
-	mu    sync.Mutex // guards known
-	known map[string]string
+	mu     sync.Mutex // guards what follows
+	known  map[string]string
+	asking map[string][]podRef // the Pods that wait for an answer
 }
 
-// show returns the imageID for a container's status.
-func (n *imageIDs) show(id string) string {
+func newImageIDs(e imageEngine, t *tasks, poke func(podRef)) *imageIDs {
+	return &imageIDs{engine: e, tasks: t, poke: poke, known: map[string]string{}, asking: map[string][]podRef{}}
+}
+
+// show returns the imageID for the status of a Pod's container. While it is not known it is
+// the image's ID; the Pod is looked at again if it turns out to be another.
+func (n *imageIDs) show(pod podRef, id string) string {
 	if id == "" {
 		return ""
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	shown, ok := n.known[id]
-	if !ok {
-		shown = "docker://" + id
-		n.known[id] = shown
-		n.tasks.start(func(ctx context.Context) { n.ask(ctx, id) })
+	if shown, ok := n.known[id]; ok {
+		return shown
 	}
-	return shown
+	if n.asking[id] != nil || n.tasks.start(func(ctx context.Context) { n.ask(ctx, id) }) {
+		n.asking[id] = append(n.asking[id], pod)
+	}
+	return builtHere(id)
 }
 
+func builtHere(id string) string { return "docker://" + id }
+
+// ask finds out. If Docker does not answer, the next look at the Pod asks again.
 func (n *imageIDs) ask(ctx context.Context, id string) {
 	image, err := n.engine.Image(ctx, id)
-	if err != nil || len(image.Digests) == 0 {
-		return
-	}
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.known[id] = "docker-pullable://" + image.Digests[0]
+	waiting := n.asking[id]
+	delete(n.asking, id)
+	if err == nil || docker.IsNotFound(err) {
+		n.known[id] = builtHere(id)
+	}
+	if len(image.Digests) > 0 {
+		n.known[id] = "docker-pullable://" + image.Digests[0]
+	}
+	n.mu.Unlock()
+	if len(image.Digests) > 0 {
+		for _, pod := range waiting {
+			n.poke(pod)
+		}
+	}
 }

@@ -29,7 +29,7 @@ type observation struct {
 func (a *Agent) report(pod *v1.Pod, s *podState, have []instance, p plan) {
 	o := observation{
 		pod: pod, have: have, waiting: s.waiting, finished: p.finished, failure: s.failure,
-		hostIP: a.opts.HostIP.String(), imageID: a.imageIDs.show, message: a.lastWords(pod, s), vital: a.vitalOf(s), resize: s.resize.conditions(), now: a.now(),
+		hostIP: a.opts.HostIP.String(), imageID: func(id string) string { return a.imageIDs.show(s.ref, id) }, message: a.lastWords(pod, s), vital: a.vitalOf(s), resize: s.resize.conditions(), now: a.now(),
 	}
 	for _, i := range have {
 		if i.isSandbox() && i.Running() {
