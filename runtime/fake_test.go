@@ -385,6 +385,9 @@ func (f *fakeEngine) WatchImages(ctx context.Context, came func()) {
 
 // ImageFiles gives an archive of one file, whose content is the reference.
 func (f *fakeEngine) ImageFiles(ctx context.Context, spec docker.ContainerSpec, read func(io.Reader) error) error {
+	if err := f.Remove(ctx, spec.Name); err != nil {
+		return err
+	}
 	if _, err := f.Image(ctx, spec.Image); err != nil {
 		return err
 	}

@@ -20,8 +20,9 @@ import (
 
 // imageVolumeContainer begins the name of the container that an image's files are read from.
 // Its labels make it the Pod's, though of no sandbox: if the daemon crashes meanwhile it is
-// discarded like one that was made for a sandbox which is gone.
-const imageVolumeContainer = "image-volume-"
+// discarded like one that was made for a sandbox which is gone. No declared container can
+// have such a name: it would be taken for a leftover, and removed.
+const imageVolumeContainer = "image-volume."
 
 // imageVolumes are the volumes of a container that show images.
 func imageVolumes(pod *v1.Pod, c *v1.Container) (out []v1.Volume) {

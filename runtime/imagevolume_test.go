@@ -47,6 +47,19 @@ func TestImageVolumeThatCannotBePulledKeepsTheContainerWaiting(t *testing.T) {
 	})
 }
 
+func TestImageVolumeTakesNoContainersName(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.engine.pull = func(context.Context, string) error { time.Sleep(3 * time.Second); return nil }
+		r.pod("web", func(p *v1.Pod) {
+			withImageVolume("models/small:1", v1.PullIfNotPresent)(p)
+			p.Spec.Containers = append(p.Spec.Containers, app("image-volume-v"))
+		})
+		r.after(4 * time.Second)
+		r.wantState("web", "app", "running 0")
+		r.wantState("web", "image-volume-v", "running 0")
+	})
+}
+
 func TestArchiveStaysInItsDirectory(t *testing.T) {
 	outside, dir := t.TempDir(), t.TempDir()
 	var archive bytes.Buffer
