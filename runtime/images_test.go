@@ -88,6 +88,7 @@ func TestInvalidImageName(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.withImage("web", "NOT//VALID", v1.PullIfNotPresent)
 		r.wantState("web", "app", "waiting InvalidImageName 0")
+		r.wantEvent("web", `InspectFailed: Failed to apply default image tag "NOT//VALID": couldn't parse image name "NOT//VALID": invalid reference format`)
 	})
 }
 

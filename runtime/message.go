@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,6 +9,7 @@ import (
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/kubernetes/pkg/util/tail"
 )
 
 // How much of a termination message is kept, in bytes and lines.
@@ -48,29 +48,20 @@ func (a *Agent) messageMount(pod *v1.Pod, c *v1.Container, attempt int) (m docke
 // lastWords tells what a container of the Pod that ended left to say: its file, or the
 // end of its log if it failed, left nothing and declares so.
 func (a *Agent) lastWords(pod *v1.Pod, s *podState) func(instance) string {
-	limit := messageLimit
-	if n := len(pod.Spec.Containers) + len(pod.Spec.InitContainers); n > 0 {
-		limit = min(limit, messagesLimit/n)
-	}
+	limit := messagesLimit / max(1, len(allContainers(pod)))
 	return func(i instance) string {
-		if words := a.messageFile(i, limit); words != "" {
-			return words
-		}
+		words := a.messageFile(i)
 		c := findContainer(pod, i.container)
-		if c == nil || c.TerminationMessagePolicy != v1.TerminationMessageFallbackToLogsOnError || i.ExitCode == 0 || i.StartedAt.IsZero() {
-			return ""
+		if words == "" && c != nil && c.TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError && i.ExitCode != 0 && !i.StartedAt.IsZero() {
+			words = a.logEnd(s, i)
 		}
-		return a.logEnd(s, i, min(limit, messageLogLimit))
+		return words[:min(len(words), limit)]
 	}
 }
 
-func (a *Agent) messageFile(i instance, limit int) string {
-	f, err := os.Open(a.messagePath(i.ref.uid, i.container, i.attempt))
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	words, err := io.ReadAll(io.LimitReader(f, int64(limit)))
+// messageFile reads the end of a container's file.
+func (a *Agent) messageFile(i instance) string {
+	words, _, err := tail.ReadAtMost(a.messagePath(i.ref.uid, i.container, i.attempt), messageLimit)
 	if err != nil {
 		return ""
 	}
@@ -78,13 +69,13 @@ func (a *Agent) messageFile(i instance, limit int) string {
 }
 
 // logEnd reads the end of a container's log once.
-func (a *Agent) logEnd(s *podState, i instance, limit int) string {
+func (a *Agent) logEnd(s *podState, i instance) string {
 	if words, known := s.logEnds[i.ID]; known {
 		return words
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), docker.QueryTimeout)
 	defer cancel()
-	words, err := a.engine.Tail(ctx, i.ID, messageLogLines, limit)
+	words, err := a.engine.Tail(ctx, i.ID, messageLogLines, messageLogLimit)
 	if err != nil {
 		a.log.Warn("the end of a container's log cannot be read", "pod", i.ref, "container", i.container, "error", err)
 	}

@@ -155,7 +155,7 @@ func registryOf(image string) (string, error) {
 func withTag(image string) (string, error) {
 	named, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("couldn't parse image name %q: %w", image, err)
 	}
 	if reference.IsNameOnly(named) {
 		return image + ":latest", nil

@@ -17,12 +17,14 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/kubernetes/pkg/probe"
 	httpprobe "k8s.io/kubernetes/pkg/probe/http"
+	"k8s.io/kubernetes/third_party/forked/golang/expansion"
 )
 
 // Result is an answer.
@@ -75,12 +77,22 @@ func (p *Prober) Ask(ctx context.Context, h v1.ProbeHandler, timeout time.Durati
 }
 
 // askExec: a command that ends with 0 says success. What cannot be run says nothing,
-// unless it ran for too long.
-func askExec(ctx context.Context, command []string, timeout time.Duration, t Target) (Result, string) {
+// unless it ran for too long. As with a kubelet $(NAME) is one of the container's variables
+// that are declared with a value.
+func askExec(ctx context.Context, declared []string, timeout time.Duration, t Target) (Result, string) {
+	values := map[string]string{}
+	for _, v := range t.Container.Env {
+		values[v.Name] = v.Value
+	}
+	mapping := expansion.MappingFuncFor(values)
+	command := make([]string, 0, len(declared))
+	for _, part := range declared {
+		command = append(command, expansion.Expand(part, mapping))
+	}
 	code, output, err := t.Exec(ctx, command)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return Failure, fmt.Sprintf("command timed out: %q timed out after %v", command, timeout)
+		return Failure, fmt.Sprintf("command timed out: %q timed out after %v", strings.Join(command, " "), timeout)
 	case err != nil:
 		return Unknown, err.Error()
 	case code != 0:

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -154,8 +155,8 @@ func TestGRPCProbe(t *testing.T) {
 
 func TestExecProbe(t *testing.T) {
 	ask := func(code int, output string, err error) (Result, string) {
-		target := Target{Exec: func(context.Context, []string) (int, string, error) { return code, output, err }}
-		return New().Ask(t.Context(), v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"true"}}}, time.Second, target)
+		target := Target{Container: &v1.Container{}, Exec: func(context.Context, []string) (int, string, error) { return code, output, err }}
+		return New().Ask(t.Context(), v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"sleep", "5"}}}, time.Second, target)
 	}
 	if result, says := ask(0, "fine", nil); result != Success || says != "fine" {
 		t.Errorf("exit code 0: %v %q", result, says)
@@ -166,8 +167,20 @@ func TestExecProbe(t *testing.T) {
 	if result, _ := ask(0, "", errors.New("no such container")); result != Unknown {
 		t.Errorf("a command that cannot be run: %v", result)
 	}
-	if result, says := ask(0, "", context.DeadlineExceeded); result != Failure || says != `command timed out: ["true"] timed out after 1s` {
+	if result, says := ask(0, "", context.DeadlineExceeded); result != Failure || says != `command timed out: "sleep 5" timed out after 1s` {
 		t.Errorf("a command that hangs: %v %q", result, says)
+	}
+}
+
+func TestCommandOfAProbeKnowsTheDeclaredVariables(t *testing.T) {
+	var got []string
+	target := Target{
+		Container: &v1.Container{Env: []v1.EnvVar{{Name: "PORT", Value: "80"}}},
+		Exec:      func(_ context.Context, command []string) (int, string, error) { got = command; return 0, "", nil },
+	}
+	New().Ask(t.Context(), v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"ask", ":$(PORT)", "$(OTHER)", "$$(PORT)"}}}, limit, target)
+	if want := []string{"ask", ":80", "$(OTHER)", "$(PORT)"}; !slices.Equal(got, want) {
+		t.Errorf("asked by %q, want %q", got, want)
 	}
 }
 
