@@ -53,7 +53,7 @@ func (s *Server) metricsGroup() *genericapiserver.APIGroupInfo {
 type nodeFigures struct{ client http.Client }
 
 func (f *nodeFigures) summary(ctx context.Context) (*statsv1alpha1.Summary, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node/stats/summary", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node/stats/summary?only_cpu_and_memory=true", nil)
 	if err != nil {
 		return nil, err
 	}

@@ -97,7 +97,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.imageIDs = newImageIDs(e, a.tasks, a.workers.poke)
 	a.statuses = newStatuses(client, a.declared, a.log, func(act string) { a.step(act) })
 	a.node = newNode(a)
-	a.stats = &stats{agent: a}
+	a.stats = &stats{agent: a, disks: &disks{tasks: a.tasks, now: func() time.Time { return a.now() }, log: a.log, known: map[string]measured{}}}
 	a.oomScores.learn(a.log, a.node.facts.memory)
 	a.streams = streaming.New(streams, lookup{a}, a.log)
 	if a.refs, err = newReferences(informers, a.sourceChanged); err != nil {

@@ -35,6 +35,7 @@ type containerEngine interface {
 
 type imageEngine interface {
 	Image(ctx context.Context, ref string) (docker.Image, error)
+	Images(ctx context.Context) ([]docker.Image, error)
 	Pull(ctx context.Context, ref string, opts docker.PullOptions) error
 	Load(ctx context.Context, archive io.Reader) error
 	WatchImages(ctx context.Context, came func())

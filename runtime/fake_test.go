@@ -85,7 +85,7 @@ func (f *fakeEngine) Accepts(ctx context.Context) error {
 }
 
 func (f *fakeEngine) Info(ctx context.Context) (docker.Info, error) {
-	return docker.Info{Version: "20.10.24", Runtimes: []string{"runc", "sandboxed"}}, f.Ping(ctx)
+	return docker.Info{Version: "20.10.24", RootDir: "/", Runtimes: []string{"runc", "sandboxed"}}, f.Ping(ctx)
 }
 
 func (f *fakeEngine) Create(ctx context.Context, spec docker.ContainerSpec) (string, error) {

@@ -39,6 +39,7 @@ type node struct {
 	mu      sync.Mutex // guards what follows
 	down    error      // why Docker cannot be used; nil when it can
 	version string     // Docker's
+	root    string     // the directory in which Docker keeps its files
 }
 
 func newNode(a *Agent) *node {
@@ -131,8 +132,15 @@ func (n *node) identify(ctx context.Context) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.down = err; err == nil {
-		n.version = info.Version
+		n.version, n.root = info.Version, info.RootDir
 	}
+}
+
+// dockerRoot is empty while Docker was never asked.
+func (n *node) dockerRoot() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.root
 }
 
 func (n *node) create(ctx context.Context) error {

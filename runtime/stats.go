@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -26,14 +27,15 @@ const (
 type stats struct {
 	agent  *Agent
 	groups usage.Cgroups
+	disks  *disks
 
 	mu   sync.Mutex // guards what follows, and lets one sample at a time
 	last *statsv1alpha1.Summary
 	at   time.Time
 }
 
-// summary is what a kubelet serves as /stats/summary, no older than sampleFresh.
-// https://kubernetes.io/docs/reference/instrumentation/node-metrics/
+// summary is the use of CPU and memory, no older than sampleFresh; full adds the rest. It
+// is shared: nobody may change it.
 func (s *stats) summary(ctx context.Context) (*statsv1alpha1.Summary, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,7 +151,7 @@ func (s *stats) node(cpu *statsv1alpha1.CPUStats) (*statsv1alpha1.NodeStats, err
 	}, nil
 }
 
-// pod sums up a Pod's containers, its sandbox too, as a Pod's cgroup does.
+// pod tells what a Pod's containers use, and the sum. A sandbox sleeps and counts nothing.
 func (s *stats) pod(pod *v1.Pod, have []instance, before, now map[string]cpuTime) statsv1alpha1.PodStats {
 	out := statsv1alpha1.PodStats{
 		PodRef:     statsv1alpha1.PodReference{Name: pod.Name, Namespace: pod.Namespace, UID: string(pod.UID)},
@@ -160,7 +162,6 @@ func (s *stats) pod(pod *v1.Pod, have []instance, before, now map[string]cpuTime
 	}
 	for _, i := range have {
 		if i.isSandbox() {
-			out.Network = network(i.PID, pod.Spec.HostNetwork)
 			continue
 		}
 		c := statsv1alpha1.ContainerStats{Name: i.container, StartTime: metav1.NewTime(i.StartedAt)}
@@ -168,38 +169,54 @@ func (s *stats) pod(pod *v1.Pod, have []instance, before, now map[string]cpuTime
 			c.CPU = rate(before[i.ID], now[i.ID])
 		}
 		if m, err := s.groups.MemoryStat(i.PID); err == nil {
-			c.Memory = &statsv1alpha1.MemoryStats{
-				Time: metav1.NewTime(s.agent.now()), UsageBytes: unsigned(m.Usage), WorkingSetBytes: unsigned(m.WorkingSet), RSSBytes: unsigned(m.RSS),
-			}
+			c.Memory = memoryStats(s.agent.now(), m, i.Resources.Memory)
 		}
+		out.CPU, out.Memory = addCPU(out.CPU, c.CPU), addMemory(out.Memory, c.Memory)
 		out.Containers = append(out.Containers, c)
 	}
 	return out
 }
 
-// network counts what went through a sandbox; the host's own network is not a Pod's.
-func network(pid int, host bool) *statsv1alpha1.NetworkStats {
-	if host {
-		return nil
+// memoryStats tells of a container with that limit; 0: none.
+func memoryStats(at time.Time, m usage.MemoryStat, limit int64) *statsv1alpha1.MemoryStats {
+	out := &statsv1alpha1.MemoryStats{
+		Time: metav1.NewTime(at), UsageBytes: unsigned(m.Usage), WorkingSetBytes: unsigned(m.WorkingSet), RSSBytes: unsigned(m.RSS),
+		PageFaults: unsigned(m.Faults), MajorPageFaults: unsigned(m.MajorFaults),
 	}
-	proc, err := procfs.NewProc(pid)
-	if err != nil {
-		return nil
-	}
-	devices, err := proc.NetDev()
-	if err != nil {
-		return nil
-	}
-	out := &statsv1alpha1.NetworkStats{Time: metav1.Now()}
-	for _, d := range devices {
-		if d.Name == "lo" {
-			continue
-		}
-		one := statsv1alpha1.InterfaceStats{Name: d.Name, RxBytes: &d.RxBytes, RxErrors: &d.RxErrors, TxBytes: &d.TxBytes, TxErrors: &d.TxErrors}
-		out.Interfaces = append(out.Interfaces, one)
-		if d.Name == "eth0" {
-			out.InterfaceStats = one
-		}
+	if limit > 0 {
+		out.AvailableBytes = unsigned(limit - m.WorkingSet)
 	}
 	return out
+}
+
+// sum adds figures of which each may be unknown.
+func sum(a, b *uint64) *uint64 {
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
+	}
+	out := *a + *b
+	return &out
+}
+
+func addCPU(a, b *statsv1alpha1.CPUStats) *statsv1alpha1.CPUStats {
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
+	}
+	return &statsv1alpha1.CPUStats{
+		Time: b.Time, UsageNanoCores: sum(a.UsageNanoCores, b.UsageNanoCores), UsageCoreNanoSeconds: sum(a.UsageCoreNanoSeconds, b.UsageCoreNanoSeconds),
+	}
+}
+
+// addMemory leaves out what is available: limits of containers do not add up.
+func addMemory(a, b *statsv1alpha1.MemoryStats) *statsv1alpha1.MemoryStats {
+	if b == nil {
+		return a
+	}
+	if a == nil {
+		a = &statsv1alpha1.MemoryStats{}
+	}
+	return &statsv1alpha1.MemoryStats{
+		Time: b.Time, UsageBytes: sum(a.UsageBytes, b.UsageBytes), WorkingSetBytes: sum(a.WorkingSetBytes, b.WorkingSetBytes),
+		RSSBytes: sum(a.RSSBytes, b.RSSBytes), PageFaults: sum(a.PageFaults, b.PageFaults), MajorPageFaults: sum(a.MajorPageFaults, b.MajorPageFaults),
+	}
 }

@@ -1,8 +1,10 @@
 package runtime
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -11,19 +13,23 @@ import (
 
 // register serves a kubelet's figures:
 //
-//	GET /stats/summary     JSON, see stats.summary
+//	GET /stats/summary     JSON, see stats.full; ?only_cpu_and_memory=true: see stats.summary
 //	GET /metrics/resource  what scales and schedules by use
 //	GET /metrics/cadvisor  what dashboards show
 //	GET /metrics           the agent's own
 func (s *stats) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /stats/summary", s.serveSummary)
-	mux.HandleFunc("GET /metrics/resource", s.exposed(resourceFamilies))
-	mux.HandleFunc("GET /metrics/cadvisor", s.exposed(cadvisorFamilies))
-	mux.HandleFunc("GET /metrics", s.exposed(kubeletFamilies))
+	mux.HandleFunc("GET /metrics/resource", s.exposed(s.summary, resourceFamilies))
+	mux.HandleFunc("GET /metrics/cadvisor", s.exposed(s.full, cadvisorFamilies))
+	mux.HandleFunc("GET /metrics", s.exposed(s.summary, kubeletFamilies))
 }
 
 func (s *stats) serveSummary(w http.ResponseWriter, r *http.Request) {
-	summary, err := s.summary(r.Context())
+	ask := s.full
+	if only, _ := strconv.ParseBool(r.URL.Query().Get("only_cpu_and_memory")); only {
+		ask = s.summary
+	}
+	summary, err := ask(r.Context())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -36,9 +42,9 @@ func (s *stats) serveSummary(w http.ResponseWriter, r *http.Request) {
 type families func(a *Agent, summary *statsv1alpha1.Summary, emit func(prometheus.Metric))
 
 // exposed serves families in Prometheus' text format.
-func (s *stats) exposed(f families) http.HandlerFunc {
+func (s *stats) exposed(ask func(context.Context) (*statsv1alpha1.Summary, error), f families) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		summary, err := s.summary(r.Context())
+		summary, err := ask(r.Context())
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -106,6 +112,7 @@ func resourceFamilies(_ *Agent, s *statsv1alpha1.Summary, emit func(prometheus.M
 // cadvisorFamilies are those of cAdvisor that dashboards use.
 func cadvisorFamilies(a *Agent, s *statsv1alpha1.Summary, emit func(prometheus.Metric)) {
 	labels, podLabels := []string{"container", "id", "image", "name", "namespace", "pod"}, []string{"interface", "namespace", "pod"}
+	device := deviceOf(a.node.dockerRoot())
 	emit(gauge("machine_cpu_cores", "Number of logical CPU cores.", nil, float64(a.node.facts.cpus)))
 	emit(gauge("machine_memory_bytes", "Amount of memory installed on the machine.", nil, float64(a.node.facts.memory)))
 	for _, p := range s.Pods {
@@ -121,6 +128,7 @@ func cadvisorFamilies(a *Agent, s *statsv1alpha1.Summary, emit func(prometheus.M
 				emit(gauge("container_memory_working_set_bytes", "Current working set in bytes.", labels, number(m.WorkingSetBytes), values...))
 				emit(gauge("container_memory_rss", "Size of RSS in bytes.", labels, number(m.RSSBytes), values...))
 			}
+			emitDisk(c, append([]string{"device"}, labels...), append([]string{device}, values...), emit)
 			emit(gauge("container_spec_memory_limit_bytes", "Memory limit for the container.", labels, float64(i.Resources.Memory), values...))
 			emit(gauge("container_spec_cpu_shares", "CPU share of the container.", labels, float64(i.Resources.CPUShares), values...))
 			emit(gauge("container_start_time_seconds", "Start time of the container since unix epoch in seconds.", labels, float64(c.StartTime.Unix()), values...))
@@ -133,6 +141,20 @@ func cadvisorFamilies(a *Agent, s *statsv1alpha1.Summary, emit func(prometheus.M
 			emit(counter("container_network_transmit_bytes_total", "Cumulative count of bytes transmitted", podLabels, number(d.TxBytes), d.Name, p.PodRef.Namespace, p.PodRef.Name))
 		}
 	}
+}
+
+// emitDisk tells what a container wrote over its image, and its log, on the filesystem of
+// images; nothing if it was not measured in time.
+func emitDisk(c statsv1alpha1.ContainerStats, labels, values []string, emit func(prometheus.Metric)) {
+	if c.Rootfs == nil {
+		return
+	}
+	used := number(c.Rootfs.UsedBytes)
+	if c.Logs != nil {
+		used += number(c.Logs.UsedBytes)
+	}
+	emit(gauge("container_fs_usage_bytes", "Number of bytes that are consumed by the container on this filesystem.", labels, used, values...))
+	emit(gauge("container_fs_limit_bytes", "Number of bytes that can be consumed by the container on this filesystem.", labels, number(c.Rootfs.CapacityBytes), values...))
 }
 
 // kubeletFamilies are the agent's own.

@@ -88,6 +88,9 @@ type MemoryStat struct {
 	// page cache that was not used lately. It is what a kubelet evicts by.
 	WorkingSet int64
 	RSS        int64 // anonymous memory
+	// Faults counts page faults since the cgroup's start, MajorFaults those that had to
+	// read a disk. They are no bytes.
+	Faults, MajorFaults int64
 }
 
 // MemoryStat reads the memory of a process's cgroup.
@@ -100,15 +103,15 @@ func (c Cgroups) MemoryStat(pid int) (MemoryStat, error) {
 	if err != nil {
 		return MemoryStat{}, err
 	}
-	inactive, rss := "total_inactive_file", "total_rss"
+	inactive, rss, faults, major := "total_inactive_file", "total_rss", "total_pgfault", "total_pgmajfault"
 	if unified {
-		inactive, rss = "inactive_file", "anon"
+		inactive, rss, faults, major = "inactive_file", "anon", "pgfault", "pgmajfault"
 	}
 	fields, err := readFields(filepath.Join(dir, "memory.stat"))
 	if err != nil {
 		return MemoryStat{}, err
 	}
-	return MemoryStat{Usage: usage, WorkingSet: max(0, usage-fields[inactive]), RSS: fields[rss]}, nil
+	return MemoryStat{Usage: usage, WorkingSet: max(0, usage-fields[inactive]), RSS: fields[rss], Faults: fields[faults], MajorFaults: fields[major]}, nil
 }
 
 // CPU is the time that the cgroup of a process has had of all cores together.
@@ -123,6 +126,15 @@ func (c Cgroups) CPU(pid int) (time.Duration, error) {
 	}
 	fields, err := readFields(filepath.Join(dir, "cpu.stat"))
 	return time.Duration(fields["usage_usec"]) * time.Microsecond, err
+}
+
+// Processes counts the processes and threads of a process's cgroup.
+func (c Cgroups) Processes(pid int) (int64, error) {
+	dir, _, err := c.dir(pid, "pids")
+	if err != nil {
+		return 0, err
+	}
+	return readNumber(filepath.Join(dir, "pids.current"))
 }
 
 // readFields reads a file of lines that are a name and a number.

@@ -127,15 +127,17 @@ func tree(t *testing.T, dir string, files map[string]string) {
 func TestFiguresAreReadFromEitherVersion(t *testing.T) {
 	for version, files := range map[string]map[string]string{
 		"1": {
-			"7/cgroup":                              "9:memory:/docker/x\n4:cpu,cpuacct:/docker/x\n0::/\n",
+			"7/cgroup":                              "9:memory:/docker/x\n5:pids:/docker/x\n4:cpu,cpuacct:/docker/x\n0::/\n",
 			"memory/docker/x/memory.usage_in_bytes": "1000\n",
-			"memory/docker/x/memory.stat":           "cache 700\nrss 1\ntotal_rss 300\ntotal_inactive_file 400\n",
+			"memory/docker/x/memory.stat":           "cache 700\nrss 1\ntotal_rss 300\ntotal_inactive_file 400\ntotal_pgfault 9\ntotal_pgmajfault 2\n",
 			"cpu,cpuacct/docker/x/cpuacct.usage":    "2500000\n",
+			"pids/docker/x/pids.current":            "3\n",
 		},
 		"2": {
 			"7/cgroup":                 "0::/docker/x\n",
 			"docker/x/memory.current":  "1000\n",
-			"docker/x/memory.stat":     "anon 300\nfile 700\ninactive_file 400\n",
+			"docker/x/memory.stat":     "anon 300\nfile 700\ninactive_file 400\npgfault 9\npgmajfault 2\n",
+			"docker/x/pids.current":    "3\n",
 			"docker/x/cpu.stat":        "usage_usec 2500\nuser_usec 2000\n",
 			"docker/x/cgroup.controls": "",
 		},
@@ -143,8 +145,11 @@ func TestFiguresAreReadFromEitherVersion(t *testing.T) {
 		dir := t.TempDir()
 		tree(t, dir, files)
 		c := Cgroups{Proc: dir, Root: dir}
-		if got, err := c.MemoryStat(7); err != nil || got != (MemoryStat{Usage: 1000, WorkingSet: 600, RSS: 300}) {
+		if got, err := c.MemoryStat(7); err != nil || got != (MemoryStat{Usage: 1000, WorkingSet: 600, RSS: 300, Faults: 9, MajorFaults: 2}) {
 			t.Errorf("version %s: memory %+v, %v", version, got, err)
+		}
+		if got, err := c.Processes(7); err != nil || got != 3 {
+			t.Errorf("version %s: %d processes, %v", version, got, err)
 		}
 		if got, err := c.CPU(7); err != nil || got != 2500*time.Microsecond {
 			t.Errorf("version %s: CPU %v, %v", version, got, err)
