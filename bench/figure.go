@@ -29,6 +29,7 @@ func figures() []figure {
 		{Name: "memory", What: "daemon's private memory, idle with the quick-start app", Unit: "MB", Budget: 110, measure: measureMemory},
 		{Name: "cpu", What: "daemon's CPU, idle with 10 pods, of one core", Unit: "%", Budget: 1, measure: measureCPU},
 		{Name: "probes", What: "daemon's CPU, 100 pods with an HTTP probe each second, of one core", Unit: "%", Budget: 20, measure: measureProbes},
+		{Name: "volumes", What: "a change of a ConfigMap, a Secret or a pod to the files of a running container", Unit: "ms", Budget: 2000, measure: measureVolumes},
 		{Name: "services", What: "a Service change to the kernel, 1,000 Services present", Unit: "ms", Budget: 50, measure: measureServices},
 		{Name: "dns", What: "DNS answers for a Service name, to CoreDNS", Unit: "×", Budget: 1, AtLeast: true, measure: measureDNS},
 	}

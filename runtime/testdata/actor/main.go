@@ -45,6 +45,8 @@ func act(verb, what, text string) error {
 			}
 			return err
 		})
+	case "swaps": // a volume whose files a and b are whole and alike, until they are of that version
+		return readSwaps(what, text)
 	case "lacks": // does not contain the text
 		content, err := os.ReadFile(what)
 		if err == nil && strings.Contains(string(content), text) {
