@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -127,8 +128,11 @@ func (s *Server) addServiceAccounts(resources map[string]rest.Storage, c *generi
 	if !ok {
 		return errors.New("apiserver: compose serviceaccounts: there are no secrets")
 	}
+	// A Pod's token is good for a year, as a kube-apiserver makes it: programs that read it
+	// once go on, and so does everybody after the machine slept for hours. Its file is renewed
+	// within the hour all the same.
 	accounts, err := serviceaccountstore.NewREST(c.RESTOptionsGetter, s.tokens.generator, s.tokens.audiences, 0,
-		pods.Pod.Store, secrets, nodes.Node.Store, false, 0)
+		pods.Pod.Store, secrets, nodes.Node.Store, true, serviceaccount.ExpirationExtensionSeconds*time.Second)
 	if err != nil {
 		return fmt.Errorf("apiserver: compose serviceaccounts: %w", err)
 	}

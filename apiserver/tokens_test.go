@@ -1,11 +1,14 @@
 package apiserver
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/kubernetes/pkg/serviceaccount"
 )
 
 // withToken is a client that has nothing but a token.
@@ -55,10 +59,7 @@ func TestTokenIsGoodWhileItsPodIsThere(t *testing.T) {
 	s := serve(t, dir)
 	admin := s.admin(t)
 	token := account(t, admin)
-	who := func(s *testServer) (*authenticationv1.SelfSubjectReview, error) {
-		return s.withToken(t, token).AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
-	}
-	me, err := who(s)
+	me, err := s.whoAmI(t, token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,14 +69,106 @@ func TestTokenIsGoodWhileItsPodIsThere(t *testing.T) {
 	}
 	s.stop()
 	s = serve(t, dir)
-	if _, err := who(s); err != nil {
+	if _, err := s.whoAmI(t, token); err != nil {
 		t.Errorf("after a restart of the server: %v", err)
 	}
 	if err := s.admin(t).CoreV1().Pods("default").Delete(t.Context(), "p", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := who(s); !apierrors.IsUnauthorized(err) {
+	if _, err := s.whoAmI(t, token); !apierrors.IsUnauthorized(err) {
 		t.Errorf("the token of a Pod that is gone: %v, want Unauthorized", err)
+	}
+}
+
+// whoAmI is what a client with the token is told of itself.
+func (s *testServer) whoAmI(t *testing.T, token string) (*authenticationv1.SelfSubjectReview, error) {
+	t.Helper()
+	return s.withToken(t, token).AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+}
+
+func TestTokenIsNotGoodForASuccessorOfWhatItWasFor(t *testing.T) {
+	for what, replace := range map[string]func(*testing.T, kubernetes.Interface) error{
+		"ServiceAccount": func(t *testing.T, client kubernetes.Interface) error {
+			accounts := client.CoreV1().ServiceAccounts("default")
+			err := accounts.Delete(t.Context(), "robot", metav1.DeleteOptions{})
+			if err == nil {
+				_, err = accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "robot"}}, metav1.CreateOptions{})
+			}
+			return err
+		},
+		"Pod": func(t *testing.T, client kubernetes.Interface) error {
+			pods := client.CoreV1().Pods("default")
+			pod, err := pods.Get(t.Context(), "p", metav1.GetOptions{})
+			if err == nil {
+				err = pods.Delete(t.Context(), "p", metav1.DeleteOptions{})
+			}
+			if err == nil {
+				pod.UID, pod.ResourceVersion = "", ""
+				_, err = pods.Create(t.Context(), pod, metav1.CreateOptions{})
+			}
+			return err
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := serve(t, t.TempDir())
+			admin := s.admin(t)
+			token := account(t, admin)
+			if _, err := s.whoAmI(t, token); err != nil {
+				t.Fatal(err)
+			}
+			if err := replace(t, admin); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.whoAmI(t, token); !apierrors.IsUnauthorized(err) {
+				t.Errorf("%v, want Unauthorized", err)
+			}
+		})
+	}
+}
+
+func TestTokenForSomebodyElseIsNotGoodHere(t *testing.T) {
+	s := serve(t, t.TempDir())
+	admin := s.admin(t)
+	account(t, admin)
+	got, err := admin.CoreV1().ServiceAccounts("default").CreateToken(t.Context(), "robot",
+		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{"vault"}}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.whoAmI(t, got.Status.Token); !apierrors.IsUnauthorized(err) {
+		t.Errorf("%v, want Unauthorized", err)
+	}
+}
+
+// A program that reads its token once is served for a year, as by a kube-apiserver, though
+// the node agent renews the file within the hour.
+func TestTokenOutlivesTheHourThatAPodAsksFor(t *testing.T) {
+	s := serve(t, t.TempDir())
+	admin := s.admin(t)
+	account(t, admin)
+	life := func(seconds int64, bound *authenticationv1.BoundObjectReference) (told, claimed time.Duration) {
+		got, err := admin.CoreV1().ServiceAccounts("default").CreateToken(t.Context(), "robot",
+			&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds, BoundObjectRef: bound}}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := base64.RawURLEncoding.DecodeString(strings.Split(got.Status.Token, ".")[1])
+		var claims struct{ Exp int64 }
+		if err != nil || json.Unmarshal(text, &claims) != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		return time.Until(got.Status.ExpirationTimestamp.Time), time.Until(time.Unix(claims.Exp, 0))
+	}
+	pod := &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: "p"}
+	const hour = serviceaccount.WarnOnlyBoundTokenExpirationSeconds // what the admission plugin asks for
+	if told, claimed := life(hour, pod); told > 2*time.Hour || claimed < 364*24*time.Hour {
+		t.Errorf("a Pod's: it is to be renewed after %v and ends after %v", told, claimed)
+	}
+	if told, claimed := life(1000, pod); told > time.Hour || claimed > time.Hour {
+		t.Errorf("one of a lifetime that somebody chose: it is to be renewed after %v and ends after %v", told, claimed)
+	}
+	if _, claimed := life(hour, nil); claimed > 2*time.Hour {
+		t.Errorf("one that no Pod is needed for ends after %v", claimed)
 	}
 }
 
