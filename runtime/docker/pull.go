@@ -54,6 +54,15 @@ func (e *UnreachableError) Unwrap() error { return e.Err }
 // Pull fetches an image. The transfer itself takes as long as it takes: ctx bounds
 // it. The error is an *UnreachableError when no registry answered.
 func (e *Engine) Pull(ctx context.Context, ref string, opts PullOptions) error {
+	if opts.Credentials == (Credentials{}) {
+		ask, cancel := bounded(ctx, KeychainTimeout)
+		opts.Credentials = e.ownCredentials(ask, ref)
+		cancel()
+	}
+	auth, err := opts.Credentials.encode()
+	if err != nil {
+		return fmt.Errorf("pull image %s: encode credentials: %w", ref, err)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if opts.FirstAnswer > 0 {
@@ -68,13 +77,6 @@ func (e *Engine) Pull(ctx context.Context, ref string, opts PullOptions) error {
 				progress(p)
 			}
 		}
-	}
-	if opts.Credentials == (Credentials{}) {
-		opts.Credentials = e.ownCredentials(ref)
-	}
-	auth, err := opts.Credentials.encode()
-	if err != nil {
-		return fmt.Errorf("pull image %s: encode credentials: %w", ref, err)
 	}
 	err = e.pull(ctx, ref, auth, opts.Progress)
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errNoAnswer) {

@@ -28,6 +28,8 @@ const (
 	RemoveTimeout = 2 * time.Minute
 	// LoadTimeout bounds the loading of an image archive.
 	LoadTimeout = 2 * time.Minute
+	// KeychainTimeout bounds the programs that read the docker command's credentials.
+	KeychainTimeout = 20 * time.Second
 	// DiskUsageTimeout bounds df, which walks the files of every container.
 	DiskUsageTimeout = 5 * time.Minute
 )
