@@ -44,6 +44,8 @@ func nameHandler(changed func(namespace, name string)) cache.ResourceEventHandle
 func (a *Agent) configMap(ctx context.Context, namespace, name string) (*v1.ConfigMap, error) {
 	found, err := a.refs.configMaps.ConfigMaps(namespace).Get(name)
 	if apierrors.IsNotFound(err) {
+		ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+		defer cancel()
 		found, err = a.client.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
 	}
 	return found, asKubeletSays(err, "configmap", name)
@@ -53,6 +55,8 @@ func (a *Agent) configMap(ctx context.Context, namespace, name string) (*v1.Conf
 func (a *Agent) secret(ctx context.Context, namespace, name string) (*v1.Secret, error) {
 	found, err := a.refs.secrets.Secrets(namespace).Get(name)
 	if apierrors.IsNotFound(err) {
+		ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+		defer cancel()
 		found, err = a.client.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
 	}
 	return found, asKubeletSays(err, "secret", name)
