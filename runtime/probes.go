@@ -212,7 +212,7 @@ const execOutputLimit = 10 << 10
 func (a *Agent) target(c *v1.Container, i instance, podIP string) probe.Target {
 	return probe.Target{Container: c, Host: podIP, Exec: func(ctx context.Context, command []string) (int, string, error) {
 		out := &headBuffer{limit: execOutputLimit}
-		code, err := a.engine.Exec(ctx, i.ID, command, docker.Streams{Out: out, Err: out})
+		code, err := a.engine.Exec(ctx, i.ID, command, docker.Streams{Out: out, Err: out, Kill: true})
 		return code, out.String(), err
 	}}
 }

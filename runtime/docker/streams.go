@@ -26,6 +26,9 @@ type Streams struct {
 	// TTY gives the command of an Exec a terminal. Attach ignores it: a container
 	// has a terminal or has none since it was created.
 	TTY bool
+	// Kill has the command of an Exec killed when its time is over: nobody sits there who
+	// could have told it to outlive the session.
+	Kill bool
 	// Resize blocks until the terminal gets another size, and returns false when
 	// there will be no other. nil: the size never changes.
 	Resize func() (Size, bool)
@@ -60,8 +63,9 @@ const (
 // 127 if Docker could not start it (its reason is then in the output).
 //
 // When ctx ends or the output can't be delivered, the command gets SIGHUP, as
-// from a terminal that hangs up; one that ignores it (nohup) goes on. Docker has
-// no call for that, so it works only with an engine on this machine.
+// from a terminal that hangs up; one that ignores it (nohup) goes on, unless
+// Streams.Kill. Docker has no call for that, so it works only with an engine on
+// this machine.
 func (e *Engine) Exec(ctx context.Context, id string, cmd []string, s Streams) (int, error) {
 	created, err := e.createExec(ctx, id, cmd, s)
 	if err != nil {
@@ -83,7 +87,11 @@ func (e *Engine) Exec(ctx context.Context, id string, cmd []string, s Streams) (
 		code, err = e.execEnd(ctx, created)
 	}
 	if err != nil {
-		err = errors.Join(err, e.hangUp(context.WithoutCancel(ctx), id, created))
+		signal := unix.SIGHUP
+		if s.Kill {
+			signal = unix.SIGKILL
+		}
+		err = errors.Join(err, e.hangUp(context.WithoutCancel(ctx), id, created, signal))
 		return 0, fmt.Errorf("exec in container %s: %w", short(id), err)
 	}
 	return code, nil
@@ -126,9 +134,9 @@ func (e *Engine) inspectExec(ctx context.Context, exec string) (container.ExecIn
 	return e.cli.ContainerExecInspect(ctx, exec)
 }
 
-// hangUp sends SIGHUP to a command's process group: runc makes every command the
+// hangUp sends a signal to a command's process group: runc makes every command the
 // leader of a session.
-func (e *Engine) hangUp(ctx context.Context, id, exec string) error {
+func (e *Engine) hangUp(ctx context.Context, id, exec string, signal unix.Signal) error {
 	ctx, cancel := bounded(ctx, KillTimeout)
 	defer cancel()
 	i, err := e.execPoll(ctx, exec, func(i container.ExecInspect) bool { return !i.Running || i.Pid != 0 })
@@ -141,9 +149,9 @@ func (e *Engine) hangUp(ctx context.Context, id, exec string) error {
 	if err := owns(id, i.Pid); err != nil {
 		return fmt.Errorf("hang up the command: %w", err)
 	}
-	err = unix.Kill(-i.Pid, unix.SIGHUP)
+	err = unix.Kill(-i.Pid, signal)
 	if errors.Is(err, unix.ESRCH) {
-		err = unix.Kill(i.Pid, unix.SIGHUP)
+		err = unix.Kill(i.Pid, signal)
 	}
 	if err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("hang up the command, process %d: %w", i.Pid, err)

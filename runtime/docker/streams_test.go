@@ -113,6 +113,27 @@ func TestProcessesOfOthersAreNotTouched(t *testing.T) {
 	}
 }
 
+// cancelAtFirst ends a context as soon as something is written.
+func cancelAtFirst(cancel func()) io.Writer {
+	return writerFunc(func(p []byte) (int, error) { cancel(); return len(p), nil })
+}
+
+func TestCommandWhoseTimeIsOverIsKilledIfThatIsWanted(t *testing.T) {
+	d := newDockerTest(t)
+	id := d.run(d.spec("deaf"))
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := d.Exec(ctx, id, []string{"/talker", "deaf"}, Streams{Out: cancelAtFirst(cancel), Kill: true}); !errors.Is(err, context.Canceled) {
+		t.Errorf("exec: %v", err)
+	}
+	within(t, "the command to end", func() bool {
+		var list bytes.Buffer
+		if _, err := d.Exec(t.Context(), id, []string{"/talker", "ps"}, Streams{Out: &list}); err != nil {
+			t.Fatal(err)
+		}
+		return !strings.Contains(list.String(), "deaf")
+	})
+}
+
 func TestLogThatCannotBeRead(t *testing.T) {
 	engine, err := Connect(t.Context(), "", nil)
 	if err != nil {

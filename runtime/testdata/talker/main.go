@@ -20,6 +20,10 @@ func main() {
 	switch arg := os.Args[2:]; os.Args[1] {
 	case "sleep": // until SIGTERM
 		await(unix.SIGTERM)
+	case "deaf": // to everything but SIGKILL
+		signal.Ignore(unix.SIGHUP, unix.SIGTERM)
+		fmt.Println("deaf")
+		await(unix.SIGUSR1)
 	case "cat": // until the end of the input, and says so
 		_, err := io.Copy(os.Stdout, os.Stdin)
 		check(err)
