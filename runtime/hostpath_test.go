@@ -27,13 +27,13 @@ func TestHostPathsAreOfTheDeclaredType(t *testing.T) {
 		want string // part of the error; empty: it fits
 	}{
 		{dir, v1.HostPathUnset, ""}, {at("file"), v1.HostPathUnset, ""}, {at("new/unset"), v1.HostPathUnset, ""},
-		{dir, v1.HostPathDirectory, ""}, {at("file"), v1.HostPathDirectory, "is not a Directory"}, {at("none"), v1.HostPathDirectory, "no such file"},
-		{dir, v1.HostPathDirectoryOrCreate, ""}, {at("new/dir"), v1.HostPathDirectoryOrCreate, ""}, {at("file"), v1.HostPathDirectoryOrCreate, "is not a Directory"},
-		{at("file"), v1.HostPathFile, ""}, {dir, v1.HostPathFile, "is not a File"}, {at("none"), v1.HostPathFile, "no such file"},
-		{at("file"), v1.HostPathFileOrCreate, ""}, {at("created"), v1.HostPathFileOrCreate, ""}, {dir, v1.HostPathFileOrCreate, "is not a File"},
-		{at("socket"), v1.HostPathSocket, ""}, {at("file"), v1.HostPathSocket, "is not a Socket"},
-		{"/dev/null", v1.HostPathCharDev, ""}, {at("file"), v1.HostPathCharDev, "is not a CharDevice"},
-		{"/dev/null", v1.HostPathBlockDev, "is not a BlockDevice"}, {dir, v1.HostPathBlockDev, "is not a BlockDevice"},
+		{dir, v1.HostPathDirectory, ""}, {at("file"), v1.HostPathDirectory, "is not a directory"}, {at("none"), v1.HostPathDirectory, "none is not a directory"},
+		{dir, v1.HostPathDirectoryOrCreate, ""}, {at("new/dir"), v1.HostPathDirectoryOrCreate, ""}, {at("file"), v1.HostPathDirectoryOrCreate, "is not a directory"},
+		{at("file"), v1.HostPathFile, ""}, {dir, v1.HostPathFile, "is not a file"}, {at("none"), v1.HostPathFile, "none is not a file"},
+		{at("file"), v1.HostPathFileOrCreate, ""}, {at("created"), v1.HostPathFileOrCreate, ""}, {dir, v1.HostPathFileOrCreate, "is not a file"},
+		{at("socket"), v1.HostPathSocket, ""}, {at("file"), v1.HostPathSocket, "is not a socket file"},
+		{"/dev/null", v1.HostPathCharDev, ""}, {at("file"), v1.HostPathCharDev, "is not a character device"},
+		{"/dev/null", v1.HostPathBlockDev, "is not a block device"}, {dir, v1.HostPathBlockDev, "is not a block device"},
 	} {
 		err := checkHostPath(&v1.HostPathVolumeSource{Path: c.path, Type: &c.kind})
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {

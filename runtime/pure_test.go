@@ -233,6 +233,35 @@ func TestResolvConfFollowsTheDNSPolicy(t *testing.T) {
 	}
 }
 
+func TestResolvConfHoldsWhatItsReadersHeed(t *testing.T) {
+	many := func(n, length int) (out []string) {
+		for i := range n {
+			out = append(out, strings.Repeat(string(rune('a'+i%26)), length))
+		}
+		return out
+	}
+	for _, c := range []struct {
+		what              string
+		have              resolver
+		servers, searches int
+		warning           string
+	}{
+		{"what fits", resolver{servers: many(3, 1), searches: many(32, 10)}, 3, 32, ""},
+		{"a fourth server", resolver{servers: many(4, 1)}, 3, 0, "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: a b c"},
+		{"too many searches", resolver{searches: many(40, 10)}, 0, 32, "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: aaaaaaaaaa "},
+		{"one that is too long", resolver{searches: append(many(1, 254), "short")}, 0, 1, "applied search line is: short"},
+		{"a line that is too long", resolver{searches: many(20, 200)}, 0, 10, "Search Line limits were exceeded"},
+	} {
+		got, warnings := c.have.fit()
+		if len(got.servers) != c.servers || len(got.searches) != c.searches {
+			t.Errorf("%s: %d servers and %d searches are left, want %d and %d", c.what, len(got.servers), len(got.searches), c.servers, c.searches)
+		}
+		if text := strings.Join(warnings, "\n"); !strings.Contains(text, c.warning) || (text == "") != (c.warning == "") {
+			t.Errorf("%s: it says %q, want %q", c.what, text, c.warning)
+		}
+	}
+}
+
 func TestProjectedFilesChangeAllAtOnce(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "volume")
 	read := func(name string) string { b, _ := os.ReadFile(filepath.Join(dir, name)); return string(b) }

@@ -53,8 +53,8 @@ func (a *Agent) mount(pod *v1.Pod, m v1.VolumeMount, env []string) (mount docker
 		}
 	}
 	if sub != "" {
-		if source, err = subPath(source, sub); err != nil {
-			return mount, false, fmt.Errorf("failed to prepare subPath for volumeMount %q of container: %w", m.Name, err)
+		if source, err = prepareSubPath(volume, source, sub); err != nil {
+			return mount, false, err
 		}
 	}
 	recursive := ""
@@ -91,6 +91,22 @@ func expandStrictly(text string, env []string) (string, error) {
 		return "", fmt.Errorf("subPathExpr %q: variable %s is not set", text, missing)
 	}
 	return out, nil
+}
+
+// prepareSubPath is the path of the host for a subPath. In an image nothing can be made: a
+// subPath that is not there fails the container's creation, as the engines of Kubernetes
+// have it.
+func prepareSubPath(volume *v1.Volume, source, sub string) (string, error) {
+	if volume.Image != nil {
+		if _, err := os.Stat(filepath.Join(source, filepath.Clean("/"+sub))); errors.Is(err, fs.ErrNotExist) {
+			return "", &refusedError{fmt.Errorf("ImageVolumeMountFailed: image %s of volume %q has no subPath %q", volume.Image.Reference, volume.Name, sub)}
+		}
+	}
+	path, err := subPath(source, sub)
+	if err != nil {
+		return "", fmt.Errorf("failed to prepare subPath for volumeMount %q of container: %w", volume.Name, err)
+	}
+	return path, nil
 }
 
 // subPath is a path within a volume, made as a directory if it does not exist. It must

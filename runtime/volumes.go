@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -36,8 +35,7 @@ func (a *Agent) prepare(pod *v1.Pod, s *podState, podIP string) error {
 			return &mountError{v.Name, err}
 		}
 	}
-	r := resolv(pod, a.opts.DNSServer, a.opts.ClusterDomain, hostResolver())
-	if err := writeFile(filepath.Join(dir, resolvConfFile), r.render()); err != nil {
+	if err := a.writeResolvConf(pod, filepath.Join(dir, resolvConfFile)); err != nil {
 		return err
 	}
 	a.step("volumes")
@@ -57,6 +55,12 @@ func (a *Agent) makeVolume(pod *v1.Pod, s *podState, v v1.Volume) error {
 	return nil
 }
 
+// hostPathWords are a kubelet's for the types.
+var hostPathWords = map[v1.HostPathType]string{
+	v1.HostPathDirectory: "directory", v1.HostPathDirectoryOrCreate: "directory", v1.HostPathFile: "file", v1.HostPathFileOrCreate: "file",
+	v1.HostPathSocket: "socket file", v1.HostPathCharDev: "character device", v1.HostPathBlockDev: "block device",
+}
+
 // checkHostPath makes sure that a path of the host is of the declared type.
 // https://kubernetes.io/docs/concepts/storage/volumes/#hostpath
 func checkHostPath(h *v1.HostPathVolumeSource) error {
@@ -73,10 +77,15 @@ func checkHostPath(h *v1.HostPathVolumeSource) error {
 			return os.WriteFile(h.Path, nil, 0o644)
 		}
 	}
-	if err != nil {
+	var mode fs.FileMode
+	switch {
+	case err == nil:
+		mode = info.Mode()
+	case kind == v1.HostPathUnset:
 		return fmt.Errorf("hostPath type check failed: %w", err)
+	default: // what cannot be found is of no type
+		mode = fs.ModeIrregular
 	}
-	mode := info.Mode()
 	fits := map[v1.HostPathType]bool{
 		v1.HostPathUnset:             true,
 		v1.HostPathDirectory:         mode.IsDir(),
@@ -88,7 +97,7 @@ func checkHostPath(h *v1.HostPathVolumeSource) error {
 		v1.HostPathBlockDev:          mode&fs.ModeDevice != 0 && mode&fs.ModeCharDevice == 0,
 	}
 	if !fits[kind] {
-		return fmt.Errorf("hostPath type check failed: %s is not a %s", h.Path, strings.TrimSuffix(string(kind), "OrCreate"))
+		return fmt.Errorf("hostPath type check failed: %s is not a %s", h.Path, hostPathWords[kind])
 	}
 	return nil
 }

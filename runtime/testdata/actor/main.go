@@ -45,6 +45,14 @@ func act(verb, what, text string) error {
 			}
 			return err
 		})
+	case "is": // the whole of a file
+		if content, err := os.ReadFile(what); err != nil || string(content) != text {
+			return fmt.Errorf("has %q, %v", content, err)
+		}
+	case "mount": // an empty file system
+		return syscall.Mount("tmpfs", what, "tmpfs", 0, "size=1m")
+	case "mkdir":
+		return os.Mkdir(what, 0o755)
 	case "swaps": // a volume whose files a and b are whole and alike, until they are of that version
 		return readSwaps(what, text)
 	case "lacks": // does not contain the text
@@ -53,6 +61,10 @@ func act(verb, what, text string) error {
 			err = fmt.Errorf("has %q", text)
 		}
 		return err
+	case "absent": // does not exist
+		if _, err := os.Lstat(what); !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("is there: %v", err)
+		}
 	case "denied": // a file cannot be written
 		if err := os.WriteFile(what, []byte("x"), 0o644); err == nil {
 			return errors.New("could be written")
@@ -108,6 +120,9 @@ func act(verb, what, text string) error {
 		return err
 	case "dial":
 		return eventually(func() error { _, err := net.Dial("tcp", what); return err })
+	case "unix": // a socket
+		_, err := net.Dial("unix", what)
+		return err
 	case "sleep": // until SIGTERM
 		c := make(chan os.Signal, 1)
 		signal.Notify(c, syscall.SIGTERM)
