@@ -22,6 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	"k8s.io/kubernetes/pkg/capabilities"
 	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
 
 	"github.com/kube-lite/kube-lite/store"
@@ -78,6 +79,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
+	// Privileged containers are allowed, as in every cluster that kubeadm makes. Upstream's validation keeps this
+	// in one variable of the process: no two servers in it could differ.
+	capabilities.Setup(true, 0)
 	s := &Server{cfg: cfg, memory: NewMemoryListener()}
 	s.loopback = s.memory.clientConfig()
 	client, err := kubernetes.NewForConfig(s.loopback)

@@ -304,16 +304,32 @@ func TestServerSideApplyAndPatch(t *testing.T) {
 	}
 }
 
-func TestAnInvalidPodIsRejectedWithKubernetesWords(t *testing.T) {
-	client := serve(t, t.TempDir()).admin(t)
+// robot is a Pod that the API takes: its ServiceAccount is there.
+func robot(t *testing.T, client kubernetes.Interface) *corev1.Pod {
+	t.Helper()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "robot"}}
 	if _, err := client.CoreV1().ServiceAccounts("default").Create(t.Context(), account, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: corev1.PodSpec{
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: corev1.PodSpec{
 		ServiceAccountName: "robot",
-		Containers:         []corev1.Container{{Name: "UPPER", Image: "x"}},
+		Containers:         []corev1.Container{{Name: "c", Image: "x"}},
 	}}
+}
+
+func TestPrivilegedContainersAreAllowed(t *testing.T) {
+	client := serve(t, t.TempDir()).admin(t)
+	pod, yes := robot(t, client), true
+	pod.Spec.HostNetwork, pod.Spec.Containers[0].SecurityContext = true, &corev1.SecurityContext{Privileged: &yes}
+	if _, err := client.CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnInvalidPodIsRejectedWithKubernetesWords(t *testing.T) {
+	client := serve(t, t.TempDir()).admin(t)
+	pod := robot(t, client)
+	pod.Spec.Containers[0].Name = "UPPER"
 	_, err := client.CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{})
 	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), `spec.containers[0].name: Invalid value: "UPPER"`) {
 		t.Errorf("got %v", err)
