@@ -20,6 +20,7 @@ type hostFacts struct {
 	cpus         int
 	memory, disk int64 // bytes
 	hugePages    v1.ResourceList
+	ipv6         bool // the kernel knows IPv6, whether there is a network for it or not
 }
 
 // readHostFacts asks the kernel; what it does not tell stays empty.
@@ -32,6 +33,8 @@ func readHostFacts(root string) hostFacts {
 		systemUUID: firstOf("/sys/class/dmi/id/product_uuid"),
 		bootID:     firstOf("/proc/sys/kernel/random/boot_id"),
 	}
+	_, err := os.Stat("/proc/sys/net/ipv6/conf/lo/disable_ipv6")
+	f.ipv6 = err == nil
 	if f.systemUUID == "" {
 		f.systemUUID = f.machineID
 	}

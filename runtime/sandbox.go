@@ -26,7 +26,7 @@ func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int) (docker.ContainerSpec, err
 		// Containers join the sandbox's IPC namespace, and with it its /dev/shm.
 		IPC:     "shareable",
 		Network: a.opts.Network,
-		Sysctls: sysctls(pod),
+		Sysctls: sysctls(pod, a.node.facts.ipv6),
 		// A sandbox does nothing; it must not take CPU from those who do.
 		Resources:    docker.Resources{CPUShares: minShares},
 		OOMScoreAdj:  a.oomScores.atLeast(sandboxOOMScore),
@@ -81,13 +81,25 @@ func hostPorts(pod *v1.Pod) (out []docker.Port) {
 	return out
 }
 
-func sysctls(pod *v1.Pod) map[string]string {
-	if pod.Spec.SecurityContext == nil || len(pod.Spec.SecurityContext.Sysctls) == 0 {
-		return nil
-	}
+// loopbackSysctl brings up ::1, which Docker takes away in networks without IPv6: programs
+// listen there that mean localhost, and on a Kubernetes node they can.
+const loopbackSysctl = "net.ipv6.conf.lo.disable_ipv6"
+
+// sysctls are those that the Pod declares; ipv6 tells that the kernel knows IPv6.
+func sysctls(pod *v1.Pod, ipv6 bool) map[string]string {
 	out := map[string]string{}
+	if ipv6 && !pod.Spec.HostNetwork && pod.Spec.RuntimeClassName == nil { // another runtime may have a kernel of its own
+		out[loopbackSysctl] = "0"
+	}
+	if pod.Spec.SecurityContext == nil {
+		return out
+	}
 	for _, s := range pod.Spec.SecurityContext.Sysctls {
-		out[sysctl.NormalizeName(s.Name)] = s.Value // with dots, as Docker wants it
+		name := sysctl.NormalizeName(s.Name) // with dots, as Docker wants it
+		if strings.HasSuffix(name, ".disable_ipv6") {
+			delete(out, loopbackSysctl) // Docker sets them in no order: the Pod's shall hold
+		}
+		out[name] = s.Value
 	}
 	return out
 }
