@@ -97,16 +97,30 @@ func (e *Engine) Kill(ctx context.Context, id, signal string) error {
 	return nil
 }
 
-// Remove removes a container, running or not, and its anonymous volumes. One that
-// is gone, or is being removed by someone else, is no error.
+// Remove removes a container, running or not, and its anonymous volumes. When it returns
+// without an error the container is gone, whoever removed it.
 func (e *Engine) Remove(ctx context.Context, id string) error {
 	ctx, cancel := bounded(ctx, RemoveTimeout)
 	defer cancel()
 	err := e.cli.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
-	if err == nil || IsNotFound(err) || strings.Contains(err.Error(), "already in progress") {
+	if err != nil && strings.Contains(err.Error(), "already in progress") {
+		err = e.awaitRemoved(ctx, id)
+	}
+	if err == nil || IsNotFound(err) {
 		return nil
 	}
 	return failure(err, "remove container %s", short(id))
+}
+
+// awaitRemoved waits for a removal that was asked for earlier.
+func (e *Engine) awaitRemoved(ctx context.Context, id string) error {
+	ended, failed := e.cli.ContainerWait(ctx, id, container.WaitConditionRemoved)
+	select {
+	case <-ended:
+		return nil
+	case err := <-failed:
+		return err
+	}
 }
 
 // Wait blocks until the container is not running and returns its exit code. It has

@@ -1,6 +1,8 @@
 package docker
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -171,5 +173,27 @@ func TestTakenHostPortIsRecognised(t *testing.T) {
 	}
 	if err := d.Start(ctx, id); !PortTaken(err) {
 		t.Errorf("start: %v", err)
+	}
+}
+
+func TestRemoveReturnsWhenTheContainerIsGoneWhoeverRemovesIt(t *testing.T) {
+	d := newDockerTest(t)
+	for range 5 {
+		id := d.run(d.spec("gone"))
+		results := make(chan error, 4)
+		for range cap(results) {
+			go func() {
+				err := d.Remove(t.Context(), id)
+				if _, e := d.Inspect(t.Context(), id); !IsNotFound(e) {
+					err = errors.Join(err, fmt.Errorf("it was removed, and inspect says %v", e))
+				}
+				results <- err
+			}()
+		}
+		for range cap(results) {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
