@@ -13,7 +13,7 @@ const (
 	settling = time.Second
 	// eager is when a container that is not known to be well is asked out of turn, and
 	// then after twice as long each time, until that is the probe's own period.
-	eager = 50 * time.Millisecond
+	eager = 10 * time.Millisecond
 	// eagerExec is the same for commands, which cost the engine a process each.
 	eagerExec = 200 * time.Millisecond
 	// unknownTries is how often an answer is sought that the prober failed to get.

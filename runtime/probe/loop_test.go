@@ -82,7 +82,7 @@ func TestEagerLoopAsksOutOfTurnUntilItIsWell(t *testing.T) {
 		return Success
 	})
 	ms := time.Millisecond
-	if want := []time.Duration{50 * ms, 100 * ms, 200 * ms, 400 * ms, 1000 * ms, 11 * time.Second, 21 * time.Second}; !slices.Equal(times, want) {
+	if want := []time.Duration{10 * ms, 20 * ms, 40 * ms, 80 * ms, 160 * ms, 320 * ms, 1000 * ms, 11 * time.Second, 21 * time.Second}; !slices.Equal(times, want) {
 		t.Errorf("asked at %v, want %v", times, want)
 	}
 	if !slices.Equal(turns, []bool{true}) || told != 0 {
