@@ -23,6 +23,8 @@ type plan struct {
 	end []ending
 	// start are containers to create, unless they are, and to start.
 	start []starting
+	// ahead are containers to create while those of start run, because they come next.
+	ahead []starting
 	// discard are containers that were created for a sandbox which is gone and never ran.
 	// They are removed before anything is started: their names are used again.
 	discard []instance
@@ -45,7 +47,7 @@ func (p plan) startsAgain() bool {
 type starting struct {
 	container *v1.Container
 	attempt   int
-	createdID string // it was created already, and not started
+	createdID string // it was created already, and not started: see obtain
 	targetID  string // the container whose processes it shall see; empty: none
 }
 
@@ -85,6 +87,7 @@ func decide(pod *v1.Pod, have []instance, v view) plan {
 	}
 	d.remove = surplus(have)
 	if d.finished = podFinished(pod, d.latest); d.finished {
+		d.remove = append(d.remove, unstarted(have)...)
 		return d.plan
 	}
 	d.findSandbox(have)
@@ -185,6 +188,9 @@ func (d *decision) chooseContainers() {
 		default:
 			d.consider(c)
 			if !initialized {
+				if len(d.start) > 0 {
+					d.chooseAhead()
+				}
 				return
 			}
 		}
@@ -215,11 +221,11 @@ func (d *decision) holdsOthers(c *v1.Container) bool {
 	return starts && slices.Contains([]string{"", "ContainerCreating"}, d.waiting[c.Name].reason)
 }
 
-// initialized: a container of this sandbox exists, so the init containers did their
-// part, whatever is left of them.
+// initialized: a container of this sandbox ran, so the init containers did their part,
+// whatever is left of them.
 func (d *decision) initialized() bool {
 	for _, c := range d.pod.Spec.Containers {
-		if _, ok := d.current(c.Name); ok {
+		if i, ok := d.current(c.Name); ok && wasStarted(i) {
 			return true
 		}
 	}
@@ -310,6 +316,16 @@ func surplus(have []instance) (out []instance) {
 	return out
 }
 
+// unstarted are containers that were created and wait for their start.
+func unstarted(have []instance) (out []instance) {
+	for _, i := range have {
+		if !i.isSandbox() && !wasStarted(i) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
 // running are those that run.
 func running(have []instance) (out []instance) {
 	for _, i := range have {
@@ -319,6 +335,9 @@ func running(have []instance) (out []instance) {
 	}
 	return out
 }
+
+// wasStarted tells that the container runs or ended: it is not one that waits for its start.
+func wasStarted(i instance) bool { return i.Running() || ended(i) }
 
 // ended tells that the container ran and ended, or could not be started.
 func ended(i instance) bool {

@@ -176,21 +176,26 @@ func (r *pipeline) containers(ctx context.Context) []outcome {
 		tried = append(tried, n)
 		wg.Go(func() { out[n] = r.container(ctx, s, states[n]) })
 	}
+	ids, specs := make([]string, len(r.plan.ahead)), make([]docker.ContainerSpec, len(r.plan.ahead))
+	for n, s := range r.plan.ahead {
+		wg.Go(func() { ids[n], specs[n] = r.createAhead(ctx, s) })
+	}
 	wg.Wait()
+	for n, id := range ids {
+		r.state.ahead[id] = specs[n]
+	}
 	for _, n := range tried {
 		r.state.note(out[n], r.agent.now())
+		delete(r.state.ahead, r.plan.start[n].createdID)
 	}
 	return out
 }
 
-// container creates and starts one container.
+// container creates one container, unless it is, and starts it.
 func (r *pipeline) container(ctx context.Context, s starting, image *imageState) outcome {
-	id := s.createdID
+	id, o := r.createContainer(ctx, s, image)
 	if id == "" {
-		var o outcome
-		if id, o = r.createContainer(ctx, s, image); id == "" {
-			return o
-		}
+		return o
 	}
 	<-r.running
 	if r.failed != nil {
@@ -238,7 +243,7 @@ func (r *pipeline) createContainer(ctx context.Context, s starting, image *image
 		o.waiting, o.wake = waiting{"CreateContainerConfigError", err.Error()}, a.now().Add(configRetry)
 		return "", o
 	}
-	id, err := a.create(ctx, spec)
+	id, err := r.obtain(ctx, s, spec)
 	if err == nil {
 		if image.announce != "" {
 			a.event(r.pod, s.container, v1.EventTypeNormal, "Pulled", "%s", image.announce)

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"github.com/kube-lite/kube-lite/runtime/docker"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -18,6 +19,8 @@ type podState struct {
 	stops map[string]*stopping
 	// hooks are the postStart hooks that were run, by container ID.
 	hooks map[string]*hook
+	// ahead is what the containers that were created before their turn are made of, by ID.
+	ahead map[string]docker.ContainerSpec
 	// retry grows with each failed attempt at the sandbox or a container, by name.
 	retry map[string]retryState
 	// warned are the fields that were named in events because they are not supported.
@@ -58,7 +61,7 @@ const (
 func newPodState(ref podRef) *podState {
 	return &podState{
 		ref: ref, waiting: map[string]waiting{}, images: map[string]*imageState{},
-		stops: map[string]*stopping{}, hooks: map[string]*hook{}, logEnds: map[string]string{}, retry: map[string]retryState{}, projected: map[string]fileSet{}, warned: map[string]bool{}, warnedAt: -1,
+		ahead: map[string]docker.ContainerSpec{}, stops: map[string]*stopping{}, hooks: map[string]*hook{}, logEnds: map[string]string{}, retry: map[string]retryState{}, projected: map[string]fileSet{}, warned: map[string]bool{}, warnedAt: -1,
 	}
 }
 

@@ -127,8 +127,6 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 		s.State.Running = &v1.ContainerStateRunning{StartedAt: metav1.NewTime(last.StartedAt)}
 		*s.Started = v.started
 		s.Ready = v.started && v.ready && (!init || isSidecar(c)) && ephemeral(o.pod, c.Name) == nil
-	case !ended(*last):
-		s.State.Waiting = o.waitingState(c, init)
 	case waits && !o.finished && why.reason != "" && (init || runsAgain(o.pod, c, last.ExitCode)):
 		s.State.Waiting = &v1.ContainerStateWaiting{Reason: why.reason, Message: why.message}
 		s.LastTerminationState.Terminated = o.terminated(*last)
@@ -175,10 +173,10 @@ func (o observation) waitingState(c *v1.Container, init bool) *v1.ContainerState
 	return &v1.ContainerStateWaiting{Reason: reason}
 }
 
-// instances are the latest instance of a container and the one before it.
+// instances are the latest instance of a container that was started, and the one before it.
 func (o observation) instances(name string) (last, previous *instance) {
 	for n := range o.have {
-		if o.have[n].container == name {
+		if o.have[n].container == name && wasStarted(o.have[n]) {
 			last, previous = &o.have[n], last
 		}
 	}

@@ -42,7 +42,7 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 // decide computes the plan of a Pod that may have to end.
 func (a *Agent) decide(pod *v1.Pod, s *podState, have []instance) plan {
 	if s.mustEnd(pod) {
-		return plan{finished: true, remove: surplus(have)}
+		return plan{finished: true, remove: append(surplus(have), unstarted(have)...)}
 	}
 	return decide(pod, have, view{backoffs: a.crashes, waiting: s.waiting, vital: a.vitalOf(s)})
 }
