@@ -3,6 +3,7 @@ package runtime
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -176,8 +177,14 @@ func (r *dockerRig) names() (out []string) {
 	return out
 }
 
-// eventually waits for an event "Reason: message" of a Pod.
+// eventually waits for an event of a Pod that begins with "Reason: message".
 func (r *dockerRig) eventually(pod, want string) {
+	r.t.Helper()
+	r.awaitMatch(pod, regexp.MustCompile("^"+regexp.QuoteMeta(want)))
+}
+
+// awaitMatch waits for an event of a Pod that matches, as "Reason: message".
+func (r *dockerRig) awaitMatch(pod string, want *regexp.Regexp) {
 	r.t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
@@ -191,7 +198,7 @@ func (r *dockerRig) eventually(pod, want string) {
 				all = append(all, e.Reason+": "+e.Message)
 			}
 		}
-		if slices.ContainsFunc(all, func(e string) bool { return strings.HasPrefix(e, want) }) {
+		if slices.ContainsFunc(all, want.MatchString) {
 			return
 		}
 		if time.Now().After(deadline) {
