@@ -272,7 +272,7 @@ func TestContainerThatCannotBeStartedSaysWhy(t *testing.T) {
 		pod := r.get("web")
 		r.wantEvent("web", "Failed: Error: exec: \"nope\": executable file not found in $PATH")
 		last := pod.Status.ContainerStatuses[0].LastTerminationState.Terminated
-		if last == nil || last.Reason != "StartError" || last.ExitCode != 127 || !strings.Contains(last.Message, "not found") {
+		if last == nil || last.Reason != "StartError" || last.ExitCode != 128 || !strings.Contains(last.Message, "not found") {
 			t.Errorf("last state %+v", last)
 		}
 		if state := r.state("web", "app"); !strings.HasPrefix(state, "waiting CrashLoopBackOff") {

@@ -120,9 +120,10 @@ func TestPodsOnDockerHaveWhatTheyDeclare(t *testing.T) {
 			p.Spec.Containers = []v1.Container{c}
 		})
 		pod := r.await("nope", "failed", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodFailed })
-		if ended := pod.Status.ContainerStatuses[0].State.Terminated; ended.Reason != "StartError" || !strings.Contains(ended.Message, "/nope") {
+		if ended := pod.Status.ContainerStatuses[0].State.Terminated; ended.Reason != "StartError" || ended.ExitCode != 128 || !strings.Contains(ended.Message, "/nope") {
 			t.Errorf("ended with %+v", ended)
 		}
+		r.eventually("nope", "Failed: Error: failed to create") // without an ID: repeated, it is counted
 	})
 	t.Run("the host's network", func(t *testing.T) {
 		name, err := os.Hostname()

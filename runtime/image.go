@@ -105,16 +105,16 @@ func (a *Agent) pulled(ctx context.Context, pod *v1.Pod, c *v1.Container, s *ima
 	}
 	if _, err := a.engine.Image(ctx, c.Image); err == nil && c.ImagePullPolicy == v1.PullAlways {
 		s.usable, s.delay = true, 0
-		s.announce = fmt.Sprintf("Container image %q could not be pulled (%v): using the one already present on machine", c.Image, result.err)
+		s.announce = fmt.Sprintf("Container image %q could not be pulled (%s): using the one already present on machine", c.Image, docker.Words(result.err))
 		return true, waiting{}, time.Time{}
 	}
 	return a.pullFailed(pod, c, s, result.err)
 }
 
 func (a *Agent) pullFailed(pod *v1.Pod, c *v1.Container, s *imageState, err error) (bool, waiting, time.Time) {
-	a.event(pod, c, v1.EventTypeWarning, "Failed", "Failed to pull image %q: %v", c.Image, err)
+	s.lastErr = docker.Words(err)
+	a.event(pod, c, v1.EventTypeWarning, "Failed", "Failed to pull image %q: %s", c.Image, s.lastErr)
 	a.event(pod, c, v1.EventTypeWarning, "Failed", "Error: %s", reasonErrImagePull)
-	s.lastErr = err.Error()
 	s.failedAt = a.now()
 	s.delay = min(max(2*s.delay, pullRetryFirst), pullRetryMax)
 	return false, waiting{reasonErrImagePull, s.lastErr}, s.failedAt.Add(pullErrorShown)

@@ -54,6 +54,10 @@ type instance struct {
 	sandboxID string // of the sandbox whose network it shares; empty for a sandbox
 }
 
+// startErrorCode is the exit code of what could not be started, as other engines have it;
+// Docker has 126, 127 or 128.
+const startErrorCode = 128
+
 // fromLabels reads the labels back; ok is false for a container that is not a Pod's.
 func fromLabels(c docker.Container) (i instance, ok bool) {
 	uid := c.Labels[labelPodUID]
@@ -61,6 +65,9 @@ func fromLabels(c docker.Container) (i instance, ok bool) {
 		return instance{}, false
 	}
 	attempt, _ := strconv.Atoi(c.Labels[labelRestartCount])
+	if c.Status == docker.StatusCreated && c.Error != "" {
+		c.ExitCode = startErrorCode
+	}
 	return instance{
 		Container: c,
 		ref:       podRef{c.Labels[labelPodNamespace], c.Labels[labelPodName], types.UID(uid)},

@@ -212,8 +212,8 @@ func (r *pipeline) container(ctx context.Context, s starting, image *imageState)
 	}
 	i, err := a.startContainer(ctx, id)
 	if err != nil {
-		a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %v", err)
-		return outcome{s.container.Name, waiting{"RunContainerError", err.Error()}, a.now().Add(retryFirst)}
+		a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %s", docker.Words(err))
+		return outcome{s.container.Name, waiting{"RunContainerError", docker.Words(err)}, a.now().Add(retryFirst)}
 	}
 	if err := killTogether(usage.Cgroups{}, i); err != nil {
 		a.log.Warn("a container that runs out of memory may lose some of its processes only", "pod", r.state.ref, "container", s.container.Name, "error", err)
@@ -309,8 +309,8 @@ func (r *pipeline) createFailed(ctx context.Context, s starting, image *imageSta
 		a.mirror.Connected()
 		return waiting{reason: "ContainerCreating"}, a.now().Add(retryFirst)
 	}
-	a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %v", err)
-	return waiting{"CreateContainerError", err.Error()}, a.now().Add(retryFirst)
+	a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %s", docker.Words(err))
+	return waiting{"CreateContainerError", docker.Words(err)}, a.now().Add(retryFirst)
 }
 
 // image returns the state of a container's image, new if another image is declared now.

@@ -193,9 +193,6 @@ func (o observation) terminated(i instance) *v1.ContainerStateTerminated {
 	case i.StartedAt.IsZero():
 		t.Reason, t.Message = "StartError", i.Error
 		t.StartedAt = metav1.NewTime(time.Unix(0, 0))
-		if t.ExitCode == 0 {
-			t.ExitCode = 128
-		}
 	case i.OOMKilled:
 		t.Reason = "OOMKilled"
 	case i.ExitCode == 0:

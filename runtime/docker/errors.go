@@ -40,8 +40,22 @@ func failure(err error, what string, args ...any) error {
 	return &callError{fmt.Sprintf(what, args...), err}
 }
 
-func (e *callError) Error() string {
-	return e.what + ": " + strings.TrimPrefix(e.err.Error(), "Error response from daemon: ")
+func (e *callError) Error() string { return e.what + ": " + e.words() }
+
+func (e *callError) words() string {
+	return strings.TrimPrefix(e.err.Error(), "Error response from daemon: ")
+}
+
+// Words is what the engine said of a call that failed, without what was tried on what: for
+// those who are told that anyway, and who count what repeats.
+func Words(err error) string {
+	if silent := (*UnreachableError)(nil); errors.As(err, &silent) {
+		return "registry not reachable: " + (&callError{err: silent.Err}).words()
+	}
+	if call := (*callError)(nil); errors.As(err, &call) {
+		return call.words()
+	}
+	return err.Error()
 }
 
 func (e *callError) Unwrap() error { return e.err }
