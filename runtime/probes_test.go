@@ -46,6 +46,17 @@ func TestContainerThatFailsItsLivenessProbeIsRestarted(t *testing.T) {
 	})
 }
 
+// As on a kubelet: nothing follows from a probe that cannot be asked.
+func TestProbeWhoseCommandIsMissingTellsNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.engine.exec = answers{"live": always(127, "OCI runtime exec failed: exec: \"live\": executable file not found in $PATH: unknown\r\n")}.exec
+		r.pod("web", func(p *v1.Pod) { p.Spec.Containers[0].LivenessProbe = commandProbe("live") })
+		r.after(time.Minute)
+		r.wantState("web", "app", "running 0")
+		r.wantEvent("web", `Unhealthy: Liveness probe errored and resulted in unknown state: OCI runtime exec failed: exec: "live": executable file not found`)
+	})
+}
+
 func TestProbesOwnGracePeriodIsUsed(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.engine.exec = answers{"live": always(1, "")}.exec

@@ -97,6 +97,12 @@ func (e *Engine) Exec(ctx context.Context, id string, cmd []string, s Streams) (
 	return code, nil
 }
 
+// NotExecuted tells from the exit code and the output of an Exec that Docker could not start
+// the command: what it says of that ends like no line of a program's.
+func NotExecuted(code int, output string) bool {
+	return (code == 126 || code == 127) && strings.HasSuffix(output, "\r\n")
+}
+
 func (e *Engine) createExec(ctx context.Context, id string, cmd []string, s Streams) (string, error) {
 	ctx, cancel := bounded(ctx, CreateTimeout)
 	defer cancel()

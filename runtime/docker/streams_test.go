@@ -134,6 +134,27 @@ func TestCommandWhoseTimeIsOverIsKilledIfThatIsWanted(t *testing.T) {
 	})
 }
 
+func TestCommandThatDockerCannotStartIsToldFromOneThatFails(t *testing.T) {
+	d := newDockerTest(t)
+	id := d.run(d.spec("exec"))
+	for _, c := range []struct {
+		command []string
+		want    bool
+	}{
+		{[]string{"/nope"}, true},
+		{[]string{"nope"}, true},
+		{[]string{"/"}, true},
+		{[]string{"/talker", "exit", "127"}, false},
+		{[]string{"/talker", "exit", "126"}, false},
+	} {
+		var out bytes.Buffer
+		code, err := d.Exec(t.Context(), id, c.command, Streams{Out: &out, Err: &out})
+		if err != nil || NotExecuted(code, out.String()) != c.want {
+			t.Errorf("%q: code %d, output %q, %v", c.command, code, out.String(), err)
+		}
+	}
+}
+
 func TestLogThatCannotBeRead(t *testing.T) {
 	engine, err := Connect(t.Context(), "", nil)
 	if err != nil {

@@ -41,6 +41,8 @@ func askGRPC(ctx context.Context, g *v1.GRPCAction, timeout time.Duration, t Tar
 		return Failure, "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): " + status.Convert(err).Message()
 	case codes.DeadlineExceeded:
 		return Failure, fmt.Sprintf("timeout: health rpc did not complete within %v", timeout)
+	case codes.Unavailable:
+		return Failure, fmt.Sprintf("error: failed to connect service at %q: %s", address, status.Convert(err).Message())
 	default:
 		return Failure, fmt.Sprintf("error: health rpc probe failed: %v", err)
 	}

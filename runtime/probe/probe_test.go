@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -134,7 +135,6 @@ func TestGRPCProbe(t *testing.T) {
 	grpc_health_v1.RegisterHealthServer(server, states)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
-	defer func() { server.Stop(); <-done }()
 	states.SetServingStatus("sick", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
 	host, port := addressOf(t, listener.Addr().String())
 	for service, want := range map[string]struct {
@@ -150,6 +150,14 @@ func TestGRPCProbe(t *testing.T) {
 		if result != want.result || !strings.Contains(says, want.says) {
 			t.Errorf("service %q: got %v %q, want %v %q", service, result, says, want.result, want.says)
 		}
+	}
+	server.Stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	result, says := New().Ask(t.Context(), v1.ProbeHandler{GRPC: &v1.GRPCAction{Port: int32(port)}}, limit, Target{Host: host})
+	if want := fmt.Sprintf(`error: failed to connect service at "%s:%d": `, host, port); result != Failure || !strings.HasPrefix(says, want) || !strings.Contains(says, "connection refused") {
+		t.Errorf("nobody listens: %v %q, want %s", result, says, want)
 	}
 }
 
