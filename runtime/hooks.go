@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/probe"
@@ -65,17 +66,24 @@ func (a *Agent) vitalOf(s *podState) func(*v1.Container, instance) vital {
 	}
 }
 
-// runHooks starts the postStart hooks that are due, and ends those of containers that
-// ended meanwhile. A hook runs beside the Pod's worker, so that it cannot hold up the
-// Pod's end.
+// reasonPostStartHookError is why a container whose postStart hook failed does not run: it
+// is about to end.
+const reasonPostStartHookError = "PostStartHookError"
+
+// runHooks starts the postStart hooks that are due, notes those that failed, and ends those
+// of containers that ended meanwhile. A hook runs beside the Pod's worker, so that it cannot
+// hold up the Pod's end.
 func (a *Agent) runHooks(pod *v1.Pod, s *podState, have []instance) {
 	alive := map[string]bool{}
 	podIP := a.addressOf(pod, have)
 	for _, i := range running(have) {
 		alive[i.ID] = true
 		c := findContainer(pod, i.container)
-		if podIP != "" && a.hookState(s, c, i) == hookDue {
+		switch state := a.hookState(s, c, i); {
+		case state == hookDue && podIP != "":
 			a.startHook(pod, s, c, i, podIP)
+		case state == hookFailed:
+			s.waiting[c.Name] = waiting{reasonPostStartHookError, s.hooks[i.ID].err.Error()}
 		}
 	}
 	for id, h := range s.hooks {
@@ -130,7 +138,7 @@ func (a *Agent) runHook(ctx context.Context, h *v1.LifecycleHandler, t probe.Tar
 	case h.Exec != nil:
 		code, output, err := t.Exec(ctx, h.Exec.Command)
 		if err == nil && code != 0 {
-			err = fmt.Errorf("the command exited with %d", code)
+			err = fmt.Errorf("command '%s' exited with %d", strings.Join(h.Exec.Command, " "), code)
 		}
 		if err != nil {
 			return fmt.Errorf("%s lifecycle hook (%v) for Container %q failed - error: %w, message: %q", "Exec", h.Exec.Command, t.Container.Name, err, output)

@@ -65,10 +65,29 @@ func TestFailedPostStartHookEndsTheContainer(t *testing.T) {
 		r.pod("web", func(p *v1.Pod) {
 			p.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PostStart: commandHook("warm-up")}
 		})
-		r.wantEvent("web", `FailedPostStartHook: PostStartHook failed: Exec lifecycle hook ([warm-up]) for Container "app" failed - error: the command exited with 3, message: "too cold"`)
+		r.wantEvent("web", `FailedPostStartHook: PostStartHook failed: Exec lifecycle hook ([warm-up]) for Container "app" failed - error: command 'warm-up' exited with 3, message: "too cold"`)
 		r.wantEvent("web", "Killing: FailedPostStartHook")
 		r.after(5 * time.Second)
 		r.wantState("web", "app", "waiting CrashLoopBackOff 1")
+	})
+}
+
+// It would get traffic for as long as it takes to end.
+func TestContainerWhosePostStartHookFailedIsNotReady(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.engine.exec = answers{"warm-up": always(3, "too cold")}.exec
+		r.engine.stopDelay = 20 * time.Second
+		r.pod("web", func(p *v1.Pod) {
+			p.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PostStart: commandHook("warm-up")}
+		})
+		r.after(5 * time.Second)
+		r.wantState("web", "app", "waiting PostStartHookError 0")
+		s := r.get("web").Status
+		if isReady(s) || s.ContainerStatuses[0].Ready || !strings.Contains(s.ContainerStatuses[0].State.Waiting.Message, "too cold") {
+			t.Errorf("status %+v", s.ContainerStatuses[0])
+		}
+		r.after(20 * time.Second)
+		r.wantState("web", "app", "waiting PostStartHookError 1") // the next one
 	})
 }
 

@@ -120,7 +120,7 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 	switch {
 	case last.Running():
 		v := o.vital(c, *last)
-		if v.hook == hookDue || v.hook == hookRuns { // not running yet, as on a kubelet
+		if v.hook != hookDone { // not running yet, or not any more, as on a kubelet
 			s.State.Waiting = o.waitingState(c, init)
 			break
 		}
