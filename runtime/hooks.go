@@ -109,7 +109,7 @@ func (a *Agent) startHook(pod *v1.Pod, s *podState, c *v1.Container, i instance,
 		defer a.workers.poke(ref)
 		defer close(h.ended)
 		defer context.AfterFunc(agent, cancel)()
-		if h.err = a.runHook(own, c.Lifecycle.PostStart, a.target(c, i, podIP)); h.err == nil {
+		if h.err = a.runHook(own, pod, c.Lifecycle.PostStart, a.target(c, i, podIP)); h.err == nil {
 			if err := mark(a.hookMark(i)); err != nil { // such as a full disk, which is not the container's fault
 				a.log.Warn("a hook that was run will be run again after a restart", "pod", ref, "container", c.Name, "error", err)
 			}
@@ -133,7 +133,7 @@ func mark(path string) error {
 }
 
 // runHook does what a hook declares; only ctx bounds it.
-func (a *Agent) runHook(ctx context.Context, h *v1.LifecycleHandler, t probe.Target) error {
+func (a *Agent) runHook(ctx context.Context, pod *v1.Pod, h *v1.LifecycleHandler, t probe.Target) error {
 	switch {
 	case h.Exec != nil:
 		code, output, err := t.Exec(ctx, h.Exec.Command)
@@ -144,7 +144,11 @@ func (a *Agent) runHook(ctx context.Context, h *v1.LifecycleHandler, t probe.Tar
 			return fmt.Errorf("%s lifecycle hook (%v) for Container %q failed - error: %w, message: %q", "Exec", h.Exec.Command, t.Container.Name, err, output)
 		}
 	case h.HTTPGet != nil:
-		if err := a.probes.prober.Get(ctx, h.HTTPGet, t); err != nil {
+		plain, err := a.probes.prober.Get(ctx, h.HTTPGet, t)
+		if err == nil && plain {
+			a.event(pod, t.Container, v1.EventTypeWarning, "LifecycleHTTPFallback", "request to HTTPS lifecycle hook of %s got HTTP response, retry with HTTP succeeded", t.Host)
+		}
+		if err != nil {
 			return fmt.Errorf("HTTP lifecycle hook (%s) for Container %q failed - error: %w", h.HTTPGet.Path, t.Container.Name, err)
 		}
 	case h.Sleep != nil:
@@ -163,7 +167,7 @@ func (a *Agent) runHook(ctx context.Context, h *v1.LifecycleHandler, t probe.Tar
 func (a *Agent) preStop(ctx context.Context, pod *v1.Pod, c *v1.Container, i instance, podIP string, grace time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
-	if err := a.runHook(ctx, c.Lifecycle.PreStop, a.target(c, i, podIP)); err != nil {
+	if err := a.runHook(ctx, pod, c.Lifecycle.PreStop, a.target(c, i, podIP)); err != nil {
 		a.event(pod, c, v1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net/http"
 
@@ -23,13 +24,25 @@ func newHookClient() *http.Client {
 }
 
 // Get sends the request of a hook. As with a kubelet any answer will do, whatever its
-// status. Only ctx bounds it.
-func (p *Prober) Get(ctx context.Context, get *v1.HTTPGetAction, t Target) error {
+// status, and a server that does not speak the HTTPS that is declared is asked in plain
+// HTTP: plain tells of that. Only ctx bounds it.
+func (p *Prober) Get(ctx context.Context, get *v1.HTTPGetAction, t Target) (plain bool, err error) {
 	request, err := httpprobe.NewRequestForHTTPGetAction(get, t.Container, t.Host, "lifecycle")
 	if err != nil {
-		return err
+		return false, err
 	}
-	answer, err := p.hooks.Do(request.WithContext(ctx))
+	request = request.WithContext(ctx)
+	err = p.send(request)
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		request.URL.Scheme = "http"
+		request.Header.Del("Authorization") // it was meant to be encrypted
+		return true, p.send(request)
+	}
+	return false, err
+}
+
+func (p *Prober) send(request *http.Request) error {
+	answer, err := p.hooks.Do(request)
 	if err != nil {
 		return err
 	}

@@ -197,11 +197,28 @@ func TestHookTakesAnyAnswer(t *testing.T) {
 	host, port := addressOf(t, strings.TrimPrefix(server.URL, "http://"))
 	get := &v1.HTTPGetAction{Path: "/bad", Port: intstr.FromInt(port), Scheme: v1.URISchemeHTTP}
 	target := Target{Host: host, Container: &v1.Container{}}
-	if err := New().Get(t.Context(), get, target); err != nil {
+	if _, err := New().Get(t.Context(), get, target); err != nil {
 		t.Errorf("status 500: %v", err)
 	}
 	server.Close()
-	if err := New().Get(t.Context(), get, target); err == nil {
+	if _, err := New().Get(t.Context(), get, target); err == nil {
 		t.Error("nobody answered, and that was fine")
+	}
+}
+
+func TestHookOfAServerWithoutTLSIsSentInPlain(t *testing.T) {
+	var secrets []string
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		secrets = append(secrets, r.Header.Get("Authorization"))
+	}))
+	defer server.Close()
+	host, port := addressOf(t, strings.TrimPrefix(server.URL, "http://"))
+	get := &v1.HTTPGetAction{
+		Path: "/", Port: intstr.FromInt(port), Scheme: v1.URISchemeHTTPS,
+		HTTPHeaders: []v1.HTTPHeader{{Name: "Authorization", Value: "hush"}},
+	}
+	plain, err := New().Get(t.Context(), get, Target{Host: host, Container: &v1.Container{}})
+	if !plain || err != nil || !slices.Equal(secrets, []string{""}) {
+		t.Errorf("plain %v, %v; it got %q", plain, err, secrets)
 	}
 }
