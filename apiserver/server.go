@@ -94,6 +94,9 @@ func New(cfg Config) (*Server, error) {
 	if s.tokens, err = newTokens(cfg.PKI.tokens, client); err != nil {
 		return nil, err
 	}
+	if err := enableFeatures(); err != nil {
+		return nil, err
+	}
 	config, err := s.genericConfig()
 	if err != nil {
 		return nil, err

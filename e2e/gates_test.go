@@ -24,32 +24,22 @@ metadata: {name: gated}
 spec: {selector: {app: gated}, ports: [{port: 80, targetPort: 8080}]}
 `)
 	const ready = `{.status.containerStatuses[0].ready} {.status.conditions[?(@.type=="ContainersReady")].status} {.status.conditions[?(@.type=="Ready")].status} {.status.conditions[?(@.type=="Ready")].reason} {.status.conditions[?(@.type=="Ready")].message}`
-	endpoints := func(want int) {
-		t.Helper()
-		eventually(t, func() error {
-			got := ns.must(t, "get", "endpointslices", "-l", "kubernetes.io/service-name=gated", "-o", "jsonpath={.items[*].endpoints[?(@.conditions.ready==true)].addresses}")
-			if len(strings.Fields(got)) != want {
-				return fmt.Errorf("the ready endpoints are %q, want %d", got, want)
-			}
-			return nil
-		})
-	}
 	say := func(status string) {
 		t.Helper()
 		ns.must(t, "patch", "pod", "gated", "--subresource=status", "--type=strategic",
 			"--patch", fmt.Sprintf(`{"status": {"conditions": [{"type": "example.org/registered", "status": %q}]}}`, status))
 	}
 	ns.waitForValue(t, "pod/gated", ready, `true True False ReadinessGatesNotReady corresponding condition of pod readiness gate "example.org/registered" does not exist.`)
-	endpoints(0)
+	ns.wantEndpoints(t, "gated", 0)
 	if got := ns.must(t, "get", "pod", "gated", "--no-headers", "-o", "wide"); !strings.HasSuffix(strings.TrimSpace(got), "0/1") {
 		t.Errorf("get pod -o wide shows no gate that is closed: %s", got)
 	}
 	say("True")
 	ns.waitForValue(t, "pod/gated", ready, "true True True  ")
-	endpoints(1)
+	ns.wantEndpoints(t, "gated", 1)
 	say("False")
 	ns.waitForValue(t, "pod/gated", ready, `true True False ReadinessGatesNotReady the status of pod readiness gate "example.org/registered" is not "True", but False`)
-	endpoints(0)
+	ns.wantEndpoints(t, "gated", 0)
 	if got := ns.value(t, "pod/gated", `{.status.conditions[?(@.type=="example.org/registered")].status}`); got != "False" {
 		t.Errorf("the node's own writes made the condition %q", got)
 	}

@@ -116,6 +116,9 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 		s.LastTerminationState.Terminated = o.terminated(*previous)
 	}
 	s.Resources, s.AllocatedResources = reportedResources(c, *last), c.Resources.Requests
+	if c.Lifecycle != nil {
+		s.StopSignal = c.Lifecycle.StopSignal
+	}
 	why, waits := o.waiting[c.Name]
 	switch {
 	case last.Running():
