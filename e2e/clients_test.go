@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 // kubeconfigFile writes what `kube-lite kubeconfig` prints to a file.
@@ -109,6 +110,45 @@ func TestUnmodifiedKubectl(t *testing.T) {
 	}
 	kubectl(t, "delete", "-f", "testdata/simple-deployment.yaml")
 	ns.waitUntilGone(t)
+}
+
+// withToken is a kubeconfig file whose user has a bearer token and nothing else.
+func (i *instance) withToken(t *testing.T, token string) string {
+	t.Helper()
+	path := i.kubeconfigFile(t)
+	config, err := clientcmd.LoadFromFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range config.AuthInfos {
+		config.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: token}
+	}
+	if err := clientcmd.WriteToFile(*config, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestWhoAmI(t *testing.T) {
+	ns := newNamespace(t, "whoami")
+	ns.must(t, "run", "robot", "--image=kube-lite-test/tool:latest", "--image-pull-policy=Never", "--", "sleep")
+	ns.waitForPods(t, 1, "robot")
+	token := ns.must(t, "exec", "robot", "--", "/tool", "cat", "/var/run/secrets/kubernetes.io/serviceaccount/token")
+	for who, c := range map[string]struct{ flags, want []string }{
+		"the admin":     {nil, []string{"kubernetes-admin", "[system:masters system:authenticated]", "X509SHA256="}},
+		"somebody else": {[]string{"--as=jane", "--as-group=devs"}, []string{"jane", "[devs system:authenticated]"}},
+		"a Pod": {[]string{"--kubeconfig=" + cluster.withToken(t, token)}, []string{
+			"system:serviceaccount:whoami:default", "[system:serviceaccounts system:serviceaccounts:whoami system:authenticated]",
+			"authentication.kubernetes.io/pod-name", "[robot]", "JTI=", "authentication.kubernetes.io/node-name",
+		}},
+	} {
+		got := ns.must(t, append([]string{"auth", "whoami"}, c.flags...)...)
+		for _, want := range c.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: no %q in\n%s", who, want, got)
+			}
+		}
+	}
 }
 
 // seen collects what an informer tells, as "added NAME VALUE".

@@ -50,8 +50,8 @@ func (s *stream) read(ctx context.Context, from io.Reader) {
 	}
 }
 
-// waitFor reads until a line contains part.
-func (s *stream) waitFor(t *testing.T, part string) {
+// waitFor reads until a line contains part, and returns that line.
+func (s *stream) waitFor(t *testing.T, part string) string {
 	t.Helper()
 	var seen []string
 	for deadline := time.After(patience); ; {
@@ -61,7 +61,7 @@ func (s *stream) waitFor(t *testing.T, part string) {
 				t.Fatalf("ended without %q: %q", part, seen)
 			}
 			if seen = append(seen, line); strings.Contains(line, part) {
-				return
+				return line
 			}
 		case <-deadline:
 			t.Fatalf("no %q after %v: %q", part, patience, seen)
