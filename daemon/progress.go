@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -37,13 +38,32 @@ func (s *steps) send(step Step) {
 	s.report(step)
 }
 
-// atLeast drops what is below a level.
-type atLeast struct {
-	level slog.Level
-	slog.Handler
-}
+// upstream passes on what Kubernetes' packages log that is of use to somebody who reads
+// this daemon's log: warnings and errors, but not that a client has hung up, which they
+// call an error.
+type upstream struct{ slog.Handler }
+
+// hungUp are the messages that say so: a WebSocket of `kubectl exec`, a `port-forward`
+// that was interrupted.
+var hungUp = []string{"Error on socket receive", "Error proxying data from client to backend"}
 
 // Enabled is slog.Handler's.
-func (h atLeast) Enabled(ctx context.Context, l slog.Level) bool {
-	return l >= h.level && h.Handler.Enabled(ctx, l)
+func (h upstream) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && h.Handler.Enabled(ctx, l)
 }
+
+// Handle is slog.Handler's.
+func (h upstream) Handle(ctx context.Context, r slog.Record) error {
+	if slices.Contains(hungUp, r.Message) {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// WithAttrs is slog.Handler's.
+func (h upstream) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return upstream{h.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup is slog.Handler's.
+func (h upstream) WithGroup(name string) slog.Handler { return upstream{h.Handler.WithGroup(name)} }

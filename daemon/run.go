@@ -57,7 +57,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	// Upstream's packages log through klog, which has no instances.
 	// What they find worth an info is their own business.
-	klog.SetSlogLogger(slog.New(atLeast{slog.LevelWarn, cfg.Log.Handler()}))
+	klog.SetSlogLogger(slog.New(upstream{cfg.Log.Handler()}))
 	d := &daemon{
 		cfg:   cfg,
 		steps: &steps{report: cfg.Progress, log: cfg.Log, last: time.Now()},
