@@ -127,6 +127,21 @@ spec:
 	}
 }
 
+// What a debugger says is seen, however soon it ends.
+func TestDebugShowsAllThatADebuggerSays(t *testing.T) {
+	ns := newNamespace(t, "debug-said")
+	image := []string{"-i", "--quiet", "--image=kube-lite-test/shell:latest", "--image-pull-policy=Never"}
+	ns.must(t, "run", "web", "--image=kube-lite-test/tool:latest", "--image-pull-policy=Never", "--", "sleep")
+	ns.waitForPods(t, 1, "web")
+	node := "node/" + ns.value(t, "pod/web", "{.spec.nodeName}")
+	for _, target := range []string{"web", "web", "web", node, node} {
+		if got := ns.must(t, append(append([]string{"debug", target}, image...), "--", "sh", "-c", "echo all of it; [ ! -e /host/proc/1 ] || echo of the host")...); !strings.HasPrefix(got, "all of it\n") ||
+			strings.Contains(got, "of the host") != (target == node) {
+			t.Errorf("debug %s shows %q", target, got)
+		}
+	}
+}
+
 func TestDebugSeesTheProcessesOfItsTarget(t *testing.T) {
 	ns := newNamespace(t, "debug")
 	ns.must(t, "run", "web", "--image=kube-lite-test/tool:latest", "--image-pull-policy=Never", "--", "http-serve", ":8080", "hello")

@@ -45,6 +45,12 @@ func (l lookup) Next(ctx context.Context, pod *v1.Pod, container, id string) (st
 	return l.agent.successor(ctx, refOf(pod), container, id)
 }
 
+// hasOneClient tells of containers that somebody makes to talk to, as `kubectl run -i` and
+// `kubectl debug -i` do, and attaches to when he hears that they run.
+func hasOneClient(pod *v1.Pod, c *v1.Container) bool {
+	return c.Stdin && (c.StdinOnce || ephemeral(pod, c.Name) != nil || pod.Spec.RestartPolicy == v1.RestartPolicyNever)
+}
+
 // containerID finds the Docker container that stands for a Pod's container: the one of
 // the latest attempt. An empty uid means whichever Pod of that name exists now. The
 // errors are a kubelet's.

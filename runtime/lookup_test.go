@@ -3,6 +3,7 @@ package runtime
 import (
 	"testing"
 
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -24,4 +25,24 @@ func TestContainerIsFoundByItsPodAndName(t *testing.T) {
 			t.Errorf("no such pod: %v", err)
 		}
 	})
+}
+
+func TestOutputIsHeldForWhoMakesAContainerToTalkTo(t *testing.T) {
+	stdin, once := v1.Container{Name: "c", Stdin: true}, v1.Container{Name: "c", Stdin: true, StdinOnce: true}
+	debugger := v1.PodSpec{EphemeralContainers: []v1.EphemeralContainer{{EphemeralContainerCommon: v1.EphemeralContainerCommon{Name: "c"}}}}
+	for what, c := range map[string]struct {
+		spec      v1.PodSpec
+		container v1.Container
+		want      bool
+	}{
+		"kubectl run -i":                  {v1.PodSpec{}, once, true},
+		"kubectl debug -i of a pod":       {debugger, stdin, true},
+		"kubectl debug -i of a node":      {v1.PodSpec{RestartPolicy: v1.RestartPolicyNever}, stdin, true},
+		"a debugger without input":        {debugger, v1.Container{Name: "c"}, false},
+		"a server that has a console too": {v1.PodSpec{RestartPolicy: v1.RestartPolicyAlways}, stdin, false},
+	} {
+		if got := hasOneClient(&v1.Pod{Spec: c.spec}, &c.container); got != c.want {
+			t.Errorf("%s: got %t", what, got)
+		}
+	}
 }

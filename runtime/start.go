@@ -205,7 +205,7 @@ func (r *pipeline) container(ctx context.Context, s starting, image *imageState)
 	if last, ok := latestOf(a.mirror.pod(r.pod.UID), s.container.Name, id); ok {
 		a.crashes.started(backoffKey(r.pod, s.container.Name), finishedAt(last))
 	}
-	if s.container.Stdin && s.container.StdinOnce {
+	if hasOneClient(r.pod, s.container) {
 		if err := a.streams.Hold(ctx, id); err != nil { // its client then hears only what comes later
 			a.log.Warn("the output of a container is not kept for its client", "pod", r.state.ref, "container", s.container.Name, "error", err)
 		}
