@@ -121,3 +121,52 @@ func TestSubPathOfAnImageVolumeMustExistOnDocker(t *testing.T) {
 		t.Errorf("the subPath was made in the image's files: %v", err)
 	}
 }
+
+// Parts of volumes: items with modes of their own under paths of their own, and paths that variables name.
+func TestPartsOfVolumesOnDocker(t *testing.T) {
+	r := newDockerRig(t)
+	r.configMap("colors", "color", "red")
+	tight := int32(0o400)
+	r.job("web", func(s *v1.PodSpec, c *v1.Container) {
+		picked := configMapSource("colors")
+		picked.ConfigMap.Items = []v1.KeyToPath{{Key: "color", Path: "deep/er/red", Mode: &tight}}
+		volume(s, c, "picked", picked)
+		kept := volume(s, c, "kept", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}})
+		kept.SubPathExpr = "$(NAME)/of/$(PLAIN)"
+		c.VolumeMounts = append(c.VolumeMounts, v1.VolumeMount{Name: "kept", MountPath: "/all"}, v1.VolumeMount{Name: "picked", MountPath: "/one", SubPath: "deep/er/red"})
+		c.Env = []v1.EnvVar{
+			{Name: "NAME", ValueFrom: &v1.EnvVarSource{FieldRef: &v1.ObjectFieldSelector{FieldPath: "metadata.name"}}}, {Name: "PLAIN", Value: "a"},
+		}
+	}, "is=/picked/deep/er/red=red", "mode=/picked/deep/er/red=0400:0", "absent=/picked/color", "is=/one=red", "denied=/picked/deep/er/red",
+		"write=/kept/x=y", "is=/all/web/of/a/x=y")
+	r.finished("web")
+	r.job("unset", func(s *v1.PodSpec, c *v1.Container) {
+		volume(s, c, "kept", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}).SubPathExpr = "$(NOWHERE)"
+	})
+	r.await("unset", "refused", func(p *v1.Pod) bool {
+		s := p.Status.ContainerStatuses
+		return len(s) == 1 && s[0].State.Waiting != nil && s[0].State.Waiting.Reason == "CreateContainerConfigError"
+	})
+}
+
+// What a container that fails said last is its message, from its file or from its log.
+func TestLastWordsOnDocker(t *testing.T) {
+	r := newDockerRig(t)
+	for name, c := range map[string]struct {
+		change func(*v1.Container)
+		want   string
+	}{
+		"file": {func(c *v1.Container) {
+			c.TerminationMessagePath, c.Args = "/tmp/words", []string{"write=/tmp/words=in a file", "no-such-act"}
+		}, "in a file"},
+		"log": {func(c *v1.Container) {
+			c.TerminationMessagePath, c.TerminationMessagePolicy, c.Args = "/dev/termination-log", v1.TerminationMessageFallbackToLogsOnError, []string{"no-such-act"}
+		}, "no-such-act: unknown act\n"},
+	} {
+		r.job(name, func(_ *v1.PodSpec, container *v1.Container) { c.change(container) })
+		pod := r.await(name, "failed", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodFailed })
+		if got := pod.Status.ContainerStatuses[0].State.Terminated; got.Message != c.want || got.ExitCode != 1 {
+			t.Errorf("%s: %q, want %q", name, got.Message, c.want)
+		}
+	}
+}

@@ -105,7 +105,9 @@ func (o observation) containers(declared []v1.Container, old []v1.ContainerStatu
 // as its last state.
 func (o observation) container(c *v1.Container, before v1.ContainerStatus, init bool) v1.ContainerStatus {
 	last, previous := o.instances(c.Name)
-	s := v1.ContainerStatus{Name: c.Name, Image: c.Image, RestartCount: before.RestartCount, Started: new(bool)}
+	s := v1.ContainerStatus{
+		Name: c.Name, Image: c.Image, RestartCount: before.RestartCount, Started: new(bool), VolumeMounts: mountStatuses(c),
+	}
 	if last == nil {
 		return o.absent(c, before, s, init)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -131,5 +132,24 @@ func TestStatusOfAContainerThatVanishedIsKept(t *testing.T) {
 	s := observed(func(o *observation) { o.pod.Status.ContainerStatuses = []v1.ContainerStatus{ran} }).status().ContainerStatuses[0]
 	if s.RestartCount != 2 || s.State.Waiting == nil || s.LastTerminationState.Terminated == nil || s.LastTerminationState.Terminated.Reason != "ContainerStatusUnknown" {
 		t.Errorf("status %+v", s)
+	}
+}
+
+func TestStatusTellsTheMountsOfAContainer(t *testing.T) {
+	deep, perhaps := v1.RecursiveReadOnlyEnabled, v1.RecursiveReadOnlyIfPossible
+	o := observed(func(o *observation) {
+		o.pod.Spec.Containers[0].VolumeMounts = []v1.VolumeMount{
+			{Name: "data", MountPath: "/data", SubPath: "x"}, {Name: "flat", MountPath: "/flat", ReadOnly: true},
+			{Name: "deep", MountPath: "/deep", ReadOnly: true, RecursiveReadOnly: &deep},
+			{Name: "perhaps", MountPath: "/perhaps", ReadOnly: true, RecursiveReadOnly: &perhaps},
+		}
+	})
+	no, yes := v1.RecursiveReadOnlyDisabled, v1.RecursiveReadOnlyEnabled
+	want := []v1.VolumeMountStatus{
+		{Name: "data", MountPath: "/data"}, {Name: "flat", MountPath: "/flat", ReadOnly: true, RecursiveReadOnly: &no},
+		{Name: "deep", MountPath: "/deep", ReadOnly: true, RecursiveReadOnly: &yes}, {Name: "perhaps", MountPath: "/perhaps", ReadOnly: true},
+	}
+	if got := o.status().ContainerStatuses[0].VolumeMounts; !equality.Semantic.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
