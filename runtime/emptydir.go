@@ -15,22 +15,42 @@ import (
 	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
 )
 
-// makeEmptyDir makes a directory that every user of the Pod may write to, whatever the
-// daemon's umask says. With a group, what is made in it belongs to that group. What is not
-// to lie on disk is mounted there, so that all containers share it and it outlives them.
+// partSuffix ends the name of a volume in the making. No volume's own name has a dot.
+const partSuffix = ".part"
+
+// makeEmptyDir makes a directory that every user of the Pod may write to, once: its users
+// may change its mode and owner. What is not to lie on disk is mounted there, so that all
+// containers share it and it outlives them.
 // https://kubernetes.io/docs/concepts/storage/volumes/#emptydir
 func (a *Agent) makeEmptyDir(pod *v1.Pod, v v1.Volume) error {
 	path := a.volumePath(pod.UID, v)
-	if err := os.MkdirAll(path, 0o777); err != nil {
-		return err
-	}
-	if v.EmptyDir.Medium != v1.StorageMediumDefault {
+	if !onDisk(v) {
+		if err := os.MkdirAll(path, 0o750); err != nil {
+			return err
+		}
 		fresh, err := a.mountEmptyDir(pod, v.EmptyDir, path)
 		if err != nil || !fresh {
 			return err
 		}
+		return openToAll(pod, path)
 	}
-	mode := fs.FileMode(0o777)
+	if _, err := os.Lstat(path); err == nil {
+		return nil
+	}
+	// A crash must not leave one that is half open.
+	if err := os.MkdirAll(path+partSuffix, 0o750); err != nil {
+		return err
+	}
+	if err := openToAll(pod, path+partSuffix); err != nil {
+		return err
+	}
+	return os.Rename(path+partSuffix, path)
+}
+
+// openToAll lets all users write to a directory, whatever the daemon's umask says. With a
+// group, what is made in it belongs to that group.
+func openToAll(pod *v1.Pod, path string) error {
+	mode := fs.ModePerm
 	if group := fsGroup(pod); group != nil {
 		mode |= fs.ModeSetgid
 		if err := os.Chown(path, -1, int(*group)); err != nil {
@@ -132,20 +152,20 @@ func hugePageSize(pod *v1.Pod, medium v1.StorageMedium) (resource.Quantity, erro
 	return resource.Quantity{}, fmt.Errorf("medium %s: hugePages storage requested, but there is no resource request for huge pages", medium)
 }
 
-// dropMemory unmounts the volumes of a Pod that is over: memory is too dear to keep what
-// nobody can read any more.
-func (a *Agent) dropMemory(pod *v1.Pod) {
-	for _, v := range pod.Spec.Volumes {
-		if v.EmptyDir == nil || v.EmptyDir.Medium == v1.StorageMediumDefault {
-			continue
-		}
-		if err := unmountBelow(a.volumePath(pod.UID, v)); err != nil {
-			a.log.Warn("a volume in memory cannot be unmounted", "pod", refOf(pod), "volume", v.Name, "error", err)
+// dropVolumes removes the volumes of a Pod that is over, as a kubelet does: nobody can read
+// them any more, and a Pod that was evicted has to give back what it took.
+func (a *Agent) dropVolumes(s *podState) {
+	dir := a.podDir(s.ref.uid)
+	for _, part := range []string{subPathsDir, volumesDir} {
+		if err := removeTree(filepath.Join(dir, part)); err != nil {
+			a.log.Warn("the volumes of a pod that is over cannot be removed", "pod", s.ref, "error", err)
+			return
 		}
 	}
+	s.prepared, s.projected = false, map[string]fileSet{}
 }
 
-// dropAllMemory unmounts what is mounted for all Pods, when all have been stopped.
-func (a *Agent) dropAllMemory() error {
+// unmountAll unmounts what is mounted for all Pods, when all have been stopped.
+func (a *Agent) unmountAll() error {
 	return unmountBelow(filepath.Join(a.opts.Root, podsDir))
 }

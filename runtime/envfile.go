@@ -2,12 +2,8 @@ package runtime
 
 import (
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -22,16 +18,11 @@ func (a *Agent) envFile(pod *v1.Pod, ref *v1.FileKeySelector) (value string, ok 
 	if volume == nil || volume.EmptyDir == nil {
 		return "", false, fmt.Errorf("cannot find the volume %q referenced by FileKeyRef", ref.VolumeName)
 	}
-	root, err := os.OpenRoot(a.volumePath(pod.UID, *volume)) // no link leads out of it
-	if err != nil {
-		return "", false, err
-	}
-	defer root.Close()
-	content, err := readRegular(root, strings.TrimPrefix(filepath.Clean("/"+ref.Path), "/"))
+	content, err := readPart(a.volumePath(pod.UID, *volume), ref.Path, maxEnvFile)
 	if err != nil {
 		return "", false, fmt.Errorf("couldn't parse env file: %w", err)
 	}
-	value, err = parseEnvFile(content, ref.Key)
+	value, err = parseEnvFile(string(content), ref.Key)
 	if err != nil {
 		return "", false, fmt.Errorf("couldn't parse env file %s: %w", ref.Path, err)
 	}
@@ -39,29 +30,6 @@ func (a *Agent) envFile(pod *v1.Pod, ref *v1.FileKeySelector) (value string, ok 
 		return "", false, fmt.Errorf("environment variable key %q not found in file %q", ref.Key, ref.Path)
 	}
 	return value, value != "", nil
-}
-
-// readRegular reads a file that a container wrote: it may be a pipe, whose open and read
-// wait for somebody who writes, or a device, whose open does things.
-func readRegular(root *os.Root, name string) (string, error) {
-	if info, err := root.Stat(name); err != nil {
-		return "", err
-	} else if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a regular file", name)
-	}
-	// It may have become a pipe since.
-	file, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	if info, err := file.Stat(); err != nil {
-		return "", err
-	} else if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a regular file", name)
-	}
-	content, err := io.ReadAll(io.LimitReader(file, maxEnvFile))
-	return string(content), err
 }
 
 // parseEnvFile finds a variable among lines NAME='value', where a value may hold newlines.

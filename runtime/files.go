@@ -50,16 +50,24 @@ func writeFile(path string, content []byte) error {
 	return os.WriteFile(path, content, 0o644)
 }
 
+// localHosts are the lines of every Pod's /etc/hosts.
+const localHosts = "127.0.0.1\tlocalhost\n" +
+	"::1\tlocalhost ip6-localhost ip6-loopback\n" +
+	"fe00::0\tip6-localnet\n" +
+	"fe00::0\tip6-mcastprefix\n" +
+	"fe00::1\tip6-allnodes\n" +
+	"fe00::2\tip6-allrouters\n"
+
 // hosts renders the Pod's /etc/hosts. Base is the host's own for Pods in the host's
-// network, else nil.
+// network, else nil. Kubernetes' conformance tests look for the comments.
 func hosts(pod *v1.Pod, podIP, domain string, base []byte) []byte {
 	var b bytes.Buffer
-	b.WriteString("# Written by kube-lite for this Pod.\n")
 	if base != nil {
+		b.WriteString("# Kubernetes-managed hosts file (host network).\n")
 		b.Write(bytes.TrimRight(base, "\n"))
 		b.WriteByte('\n')
 	} else {
-		b.WriteString("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n")
+		b.WriteString("# Kubernetes-managed hosts file.\n" + localHosts)
 		if podIP != "" {
 			name := hostname(pod)
 			if pod.Spec.Subdomain != "" {
@@ -70,7 +78,7 @@ func hosts(pod *v1.Pod, podIP, domain string, base []byte) []byte {
 	}
 	for n, alias := range pod.Spec.HostAliases {
 		if n == 0 {
-			b.WriteString("\n# From spec.hostAliases.\n")
+			b.WriteString("\n# Entries added by HostAliases.\n")
 		}
 		fmt.Fprintf(&b, "%s\t%s\n", alias.IP, strings.Join(alias.Hostnames, "\t"))
 	}

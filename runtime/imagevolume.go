@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"time"
 
@@ -78,7 +77,7 @@ func (r *pipeline) ensureImageVolume(ctx context.Context, c *v1.Container, v v1.
 
 // copyImage writes the image's files beside path and moves them there when they are whole.
 func (a *Agent) copyImage(ctx context.Context, pod *v1.Pod, v v1.Volume, path string) error {
-	part := path + ".part"
+	part := path + partSuffix
 	if err := os.RemoveAll(part); err != nil {
 		return err
 	}
@@ -94,7 +93,7 @@ func (a *Agent) copyImage(ctx context.Context, pod *v1.Pod, v v1.Volume, path st
 	if err := a.engine.ImageFiles(ctx, spec, func(archive io.Reader) error { return untar(archive, part) }); err != nil {
 		return errors.Join(err, os.RemoveAll(part))
 	}
-	if err := os.Rename(part, path); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Rename(part, path); err != nil {
 		return fmt.Errorf("keep the files of image %s: %w", v.Image.Reference, err)
 	}
 	return nil

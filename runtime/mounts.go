@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,10 +16,11 @@ import (
 // mountInfo lists this process's mounts; see proc_pid_mountinfo(5).
 const mountInfo = "/proc/self/mountinfo"
 
-// unmountBelow unmounts everything that is mounted at or below dir, the latest first.
+// unmountBelow unmounts everything that is mounted at or below dir, the latest first. After
+// it nothing is mounted there: what is removed then is nobody else's.
 func unmountBelow(dir string) error {
 	mounted, err := mountedBelow(dir)
-	if err != nil {
+	if err != nil || len(mounted) == 0 {
 		return err
 	}
 	for n := len(mounted) - 1; n >= 0; n-- {
@@ -26,12 +28,21 @@ func unmountBelow(dir string) error {
 			return fmt.Errorf("unmount %s: %w", mounted[n], err)
 		}
 	}
+	if mounted, err = mountedBelow(dir); err != nil || len(mounted) > 0 {
+		return errors.Join(err, fmt.Errorf("still mounted: %q", mounted))
+	}
 	return nil
 }
 
+// mountedBelow are the paths at and below dir where something is mounted, the oldest first.
+// The kernel knows them without links.
 func mountedBelow(dir string) (out []string, err error) {
-	dir, err = filepath.Abs(dir)
-	if err != nil {
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, err
+	}
+	if dir, err = filepath.EvalSymlinks(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
 		return nil, err
 	}
 	f, err := os.Open(mountInfo)

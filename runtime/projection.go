@@ -129,7 +129,7 @@ func (p *projection) configMap(name string, items []v1.KeyToPath, mode *int32, o
 	for k, v := range m.BinaryData {
 		data[k] = string(v)
 	}
-	return p.items(data, items, mode, opt)
+	return p.items(data, items, mode, opt, "configmap references non-existent config key: %s")
 }
 
 func (p *projection) secret(name string, items []v1.KeyToPath, mode *int32, opt *bool) error {
@@ -143,11 +143,12 @@ func (p *projection) secret(name string, items []v1.KeyToPath, mode *int32, opt 
 	for k, v := range m.Data {
 		data[k] = string(v)
 	}
-	return p.items(data, items, mode, opt)
+	return p.items(data, items, mode, opt, "references non-existent secret key: %s")
 }
 
-// items adds all keys, or those that are asked for under their paths.
-func (p *projection) items(data map[string]string, items []v1.KeyToPath, mode *int32, opt *bool) error {
+// items adds all keys, or those that are asked for under their paths. A key that is not
+// there is told in a kubelet's words, missing.
+func (p *projection) items(data map[string]string, items []v1.KeyToPath, mode *int32, opt *bool, missing string) error {
 	if len(items) == 0 {
 		for _, k := range slices.Sorted(maps.Keys(data)) {
 			p.add(k, data[k], nil, mode)
@@ -160,7 +161,7 @@ func (p *projection) items(data map[string]string, items []v1.KeyToPath, mode *i
 			if optional(opt) {
 				continue
 			}
-			return fmt.Errorf("references non-existent config key: %s", item.Key)
+			return fmt.Errorf(missing, item.Key)
 		}
 		p.add(item.Path, value, item.Mode, mode)
 	}

@@ -192,12 +192,12 @@ func TestHostsFile(t *testing.T) {
 	pod.Spec.Subdomain = "peers"
 	pod.Spec.HostAliases = []v1.HostAlias{{IP: "1.2.3.4", Hostnames: []string{"one", "uno"}}}
 	got := string(hosts(pod, "10.244.0.2", "cluster.local", nil))
-	for _, line := range []string{"127.0.0.1\tlocalhost\n", "10.244.0.2\tweb.peers.ns.svc.cluster.local\tweb\n", "1.2.3.4\tone\tuno\n"} {
+	for _, line := range []string{"# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n", "10.244.0.2\tweb.peers.ns.svc.cluster.local\tweb\n", "# Entries added by HostAliases.\n1.2.3.4\tone\tuno\n"} {
 		if !strings.Contains(got, line) {
 			t.Errorf("no line %q in\n%s", line, got)
 		}
 	}
-	if got := string(hosts(pod, "10.0.0.1", "cluster.local", []byte("10.0.0.1 machine\n"))); !strings.Contains(got, "10.0.0.1 machine\n") || strings.Contains(got, "peers") {
+	if got := string(hosts(pod, "10.0.0.1", "cluster.local", []byte("10.0.0.1 machine\n"))); !strings.HasPrefix(got, "# Kubernetes-managed hosts file (host network).\n10.0.0.1 machine\n") || strings.Contains(got, "peers") {
 		t.Errorf("in the host's network:\n%s", got)
 	}
 }
@@ -293,29 +293,41 @@ func TestProjectedFilesChangeAllAtOnce(t *testing.T) {
 	}
 }
 
-func TestSubPathStaysInItsVolume(t *testing.T) {
-	volume := t.TempDir()
-	if got, err := subPath(volume, "a/b"); err != nil || got != filepath.Join(volume, "a/b") {
-		t.Errorf("got %q, %v", got, err)
-	}
-	if err := os.Symlink("/etc", filepath.Join(volume, "out")); err != nil {
-		t.Fatal(err)
-	}
-	for _, sub := range []string{"out", "out/ssl"} {
-		if got, err := subPath(volume, sub); err == nil {
-			t.Errorf("%s leads to %s", sub, got)
-		}
-	}
-	if got, err := subPath(volume, "../../etc"); err != nil || !strings.HasPrefix(got, volume) {
-		t.Errorf("got %q, %v", got, err)
-	}
-}
-
 func TestMountPointsAreFoundWithBlanksInThem(t *testing.T) {
 	if got := unescape(`/a\040b\134c`); got != `/a b\c` {
 		t.Errorf("got %q", got)
 	}
 	if got, err := mountedBelow("/proc"); err != nil || !slices.Contains(got, "/proc") {
 		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestMountsAreFoundBelowALink(t *testing.T) {
+	mountsHere(t)
+	real := t.TempDir()
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(real, link); err != nil {
+		t.Fatal(err)
+	}
+	volume := filepath.Join(link, "v")
+	if err := os.Mkdir(volume, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unmountBelow(real); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := mountMemory(volume, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := mountedBelow(volume); err != nil || len(got) != 1 {
+		t.Errorf("mounted are %q, %v", got, err)
+	}
+	if err := removeTree(link + "/v"); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(real, "v")); !os.IsNotExist(err) {
+		t.Errorf("it is left: %v", err)
 	}
 }

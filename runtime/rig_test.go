@@ -39,6 +39,11 @@ type rig struct {
 // inBubble runs a test with a running agent. The image "app:1" is there.
 func inBubble(t *testing.T, test func(*testing.T, *rig)) {
 	root := t.TempDir()
+	t.Cleanup(func() {
+		if err := unmountBelow(root); err != nil {
+			t.Error(err)
+		}
+	})
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{
 			t: t, events: &eventList{}, engine: newFakeEngine(pause.Ref, "app:1"), client: fake.NewClientset(),

@@ -79,7 +79,7 @@ func (a *Agent) finish(ctx context.Context, pod *v1.Pod, s *podState, have []ins
 	if containers, _ := split(running(have)); len(containers) > 0 {
 		return a.again(a.endContainers(pod, s, have, endings(containers), s.grace(pod)))
 	}
-	a.dropMemory(pod)
+	a.dropVolumes(s)
 	a.pokeDeferred() // it made room
 	_, sandboxes := split(have)
 	a.removeAll(ctx, append(p.remove, sandboxes...))

@@ -10,6 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
+// volumesDir holds a Pod's volumes, in its directory, as on a kubelet's node.
+const volumesDir = "volumes"
+
 // mountError says why a volume is not there. It becomes the event FailedMount, and the
 // Pod waits in ContainerCreating.
 type mountError struct {
@@ -27,7 +30,7 @@ func (e *mountError) Unwrap() error { return e.err }
 // every container. The address may be unknown yet: see writeHosts.
 func (a *Agent) prepare(pod *v1.Pod, s *podState, podIP string) error {
 	dir := a.podDir(pod.UID)
-	if err := os.MkdirAll(filepath.Join(dir, "volumes"), 0o750); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, volumesDir), 0o750); err != nil {
 		return err
 	}
 	for _, v := range pod.Spec.Volumes {
@@ -119,7 +122,7 @@ func (a *Agent) volumePath(uid types.UID, v v1.Volume) string {
 	case v.Projected != nil:
 		plugin = "kubernetes.io~projected"
 	}
-	return filepath.Join(a.podDir(uid), "volumes", plugin, v.Name)
+	return filepath.Join(a.podDir(uid), volumesDir, plugin, v.Name)
 }
 
 // writeHosts writes the Pod's /etc/hosts with the address that it got.

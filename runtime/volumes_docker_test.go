@@ -143,6 +143,32 @@ func TestMountsReachContainersOnDocker(t *testing.T) {
 	})
 }
 
+func TestSubPathsOnDocker(t *testing.T) {
+	r := newDockerRig(t)
+	dir, user := t.TempDir(), int64(1234)
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("text"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	host := v1.VolumeSource{HostPath: &v1.HostPathVolumeSource{Path: dir}}
+	r.job("web", func(s *v1.PodSpec, c *v1.Container) {
+		s.SecurityContext = &v1.PodSecurityContext{RunAsUser: &user}
+		volume(s, c, "file", host).SubPath = "file"
+		volume(s, c, "new", host).SubPath = "made/deep"
+		volume(s, c, "scratch", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: v1.StorageMediumMemory}}).SubPath = "sub"
+	}, "file=/file=text", "write=/new/x=of any user", "write=/scratch/x=y", "exit=0")
+	pod := r.finished("web")
+	if text, err := os.ReadFile(filepath.Join(dir, "made/deep/x")); err != nil || string(text) != "of any user" {
+		t.Errorf("%q, %v", text, err)
+	}
+	r.unmounted(pod)
+	if text, err := os.ReadFile(filepath.Join(dir, "file")); err != nil || string(text) != "text" {
+		t.Errorf("the host's file went with the Pod: %q, %v", text, err)
+	}
+}
+
 func TestImageVolumeOnDocker(t *testing.T) {
 	r := newDockerRig(t)
 	r.job("web", func(s *v1.PodSpec, c *v1.Container) {

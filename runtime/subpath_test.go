@@ -1,0 +1,178 @@
+package runtime
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+)
+
+func TestSubPathStaysInItsVolume(t *testing.T) {
+	volume, outside := t.TempDir(), t.TempDir()
+	if err := os.MkdirAll(filepath.Join(volume, "v1/data"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{"out": outside, "up": "..", "absolute": filepath.Join(volume, "v1"), "relative": "v1", "dangling": filepath.Join(outside, "new")} {
+		if err := os.Symlink(target, filepath.Join(volume, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, sub := range []string{"out", "out/new/deep", "up/x", "dangling", "dangling/x", "../x"} {
+		if part, err := openPart(volume, sub, true); err == nil {
+			t.Errorf("%s leads to something", sub)
+			part.Close()
+		}
+	}
+	if made, _ := os.ReadDir(outside); len(made) > 0 {
+		t.Errorf("made outside: %v", made)
+	}
+	for _, sub := range []string{"relative/data", "absolute/data", "v1/data"} {
+		part, err := openPart(volume, sub, false)
+		if err != nil {
+			t.Errorf("%s: %v", sub, err)
+			continue
+		}
+		if path, err := os.Readlink(handlePath(part)); err != nil || path != filepath.Join(volume, "v1/data") {
+			t.Errorf("%s leads to %s, %v", sub, path, err)
+		}
+		part.Close()
+	}
+}
+
+func TestLinkThatAppearsMeanwhileIsNotFollowed(t *testing.T) {
+	volume := t.TempDir()
+	if err := os.Symlink(t.TempDir(), filepath.Join(volume, "out")); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.Open(volume)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if fd, err := openStep(int(dir.Fd()), "out"); err == nil {
+		t.Error("a link was opened")
+		unix.Close(fd)
+	}
+	if fd, err := makeStep(int(dir.Fd()), "out", 0o777); err == nil {
+		t.Error("a link was taken for the directory that was to be made")
+		unix.Close(fd)
+	}
+}
+
+func TestWhatIsNoFileIsNotRead(t *testing.T) {
+	volume := t.TempDir()
+	if err := unix.Mkfifo(filepath.Join(volume, "fifo"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { _, err := readPart(volume, "fifo", 10); ended <- err }()
+	select {
+	case err := <-ended:
+		if err == nil || !strings.Contains(err.Error(), "is not a regular file") {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("a FIFO holds who reads it for ever")
+	}
+	if err := os.WriteFile(filepath.Join(volume, "file"), []byte("long text"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := readPart(volume, "file", 4); string(text) != "long" || err != nil {
+		t.Errorf("got %q, %v", text, err)
+	}
+}
+
+func TestSubPathExpressionsAreExpandedInAKubeletsWords(t *testing.T) {
+	env := []string{"NAME=web", "EMPTY=", "UP=../x", "ROOT=/x"}
+	for expr, want := range map[string]string{
+		"logs/$(NAME)":              "logs/web",
+		"$(NAME)/$$(NAME)":          "web/$(NAME)",
+		"$(NONE)/$(EMPTY)/$(OTHER)": "missing value for EMPTY, NONE, OTHER",
+		"$(UP)":                     "unable to provision SubPath `../x`: must not contain '..'",
+		"$(ROOT)":                   "error SubPath `/x` must not be an absolute path",
+	} {
+		got, err := subPathOf(v1.VolumeMount{SubPathExpr: expr}, env)
+		if err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", expr, got, want)
+		}
+	}
+}
+
+// mountsHere skips a test where nothing can be mounted.
+func mountsHere(t *testing.T) {
+	t.Helper()
+	if dir := t.TempDir(); unix.Mount(dir, dir, "", unix.MS_BIND, "") != nil {
+		t.Skip("nothing can be mounted here")
+	} else if err := unmountBelow(dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSubPathOfAVolumeIsMadeForAllItsUsers(t *testing.T) {
+	mountsHere(t)
+	inBubble(t, func(t *testing.T, r *rig) {
+		group := int64(77)
+		r.pod("web", func(p *v1.Pod) {
+			p.Spec.SecurityContext = &v1.PodSecurityContext{FSGroup: &group}
+			p.Spec.Volumes = []v1.Volume{scratch("v", "")}
+			p.Spec.Containers = []v1.Container{app("one"), app("two")} // both want it first
+			for n := range p.Spec.Containers {
+				p.Spec.Containers[n].VolumeMounts = []v1.VolumeMount{{Name: "v", MountPath: "/v", SubPath: "a/b"}}
+			}
+		})
+		made := filepath.Join(r.agent.volumePath("uid-web", scratch("v", "")), "a/b")
+		if err := os.WriteFile(filepath.Join(made, "file"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"one", "two"} {
+			r.wantState("web", name, "running 0")
+			source := r.engine.get("k8s_" + name + "_web_ns_uid-web_0").spec.Mounts[0].Source
+			info, err := os.Stat(source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.Mode() != os.ModeDir|os.ModeSetgid|0o777 {
+				t.Errorf("%s: mode %v", name, info.Mode())
+			}
+			if _, err := os.Stat(filepath.Join(source, "file")); err != nil {
+				t.Errorf("%s has something else at %s: %v", name, source, err)
+			}
+		}
+		r.engine.exit("k8s_one_web_ns_uid-web_0", 1)
+		r.settle()
+		r.wantState("web", "one", "running 1")
+		if mounted, err := mountedBelow(filepath.Join(r.agent.podDir("uid-web"), subPathsDir)); err != nil || len(mounted) != 2 {
+			t.Errorf("after a restart %v are mounted, %v", mounted, err)
+		}
+		r.delete("web", 30)
+		r.settle()
+		if _, err := os.Stat(r.agent.podDir("uid-web")); !os.IsNotExist(err) {
+			t.Errorf("its directory is left: %v", err)
+		}
+	})
+}
+
+func TestSubPathThatLeadsOutKeepsItsContainerWaiting(t *testing.T) {
+	outside, volume := t.TempDir(), t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(volume, "out")); err != nil {
+		t.Fatal(err)
+	}
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.pod("web", func(p *v1.Pod) {
+			p.Spec.Volumes = []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{HostPath: &v1.HostPathVolumeSource{Path: volume}}}}
+			p.Spec.Containers[0].VolumeMounts = []v1.VolumeMount{{Name: "v", MountPath: "/v", SubPath: "out/new"}}
+		})
+		r.wantState("web", "app", "waiting CreateContainerConfigError 0")
+		r.wantEvent("web", `Failed: Error: failed to create subPath directory for volumeMount "v" of container "app": "out/new" leads out of the volume`)
+		if made, _ := os.ReadDir(outside); len(made) > 0 {
+			t.Errorf("made outside: %v", made)
+		}
+	})
+}
