@@ -26,9 +26,9 @@ func TestResizeOfARunningPod(t *testing.T) {
 	t.Run("beyond the node", func(t *testing.T) {
 		ns.must(t, "patch", "pod", "web", "--subresource", "resize", "--patch",
 			`{"spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "900"}, "limits": {"cpu": "1000"}}}]}}`)
-		ns.waitForValue(t, "pod/web", `{.status.conditions[?(@.type=="PodResizePending")].reason}`, "Infeasible")
+		ns.waitForValue(t, "pod/web", `{.status.conditions[?(@.type=="PodResizePending")].reason}`, "Deferred")
 		ns.waitForValue(t, "pod/web", status+"allocatedResources.cpu}", "70m")
-		ns.waitForEvent(t, "web", "ResizeInfeasible", "Node didn't have enough capacity: cpu, requested: 900000")
+		ns.waitForEvent(t, "web", "ResizeDeferred", "Pod resize OutOfcpu: .*Node didn't have enough resource: cpu, requested: 900000")
 	})
 }
 

@@ -24,14 +24,16 @@ func (a *Agent) allocate(ctx context.Context, pod *v1.Pod, s *podState, have []i
 	if isFinal(pod.Status.Phase) || s.failure != nil {
 		return pod
 	}
-	node := a.labelledNode(ctx, pod)
+	if pod, known := a.asGranted(pod, s); known {
+		return pod
+	}
+	var node *v1.Node
+	if len(have) == 0 { // what runs already was let in
+		node = a.labelledNode(ctx, pod)
+	}
 	a.allocations.mu.Lock()
 	defer a.allocations.mu.Unlock()
-	granted, ok := a.allocations.grants[pod.UID]
-	if ok {
-		return a.considerResize(pod, s, granted)
-	}
-	if len(have) == 0 { // what runs already was let in
+	if len(have) == 0 {
 		if r := a.admit(pod, node); r != nil {
 			a.event(pod, nil, v1.EventTypeWarning, r.reason, "%s", r.message)
 			s.fail(r.reason, "Pod was rejected: "+r.message)
@@ -43,6 +45,17 @@ func (a *Agent) allocate(ctx context.Context, pod *v1.Pod, s *podState, have []i
 		a.allocations.grants[pod.UID] = grantOf(pod)
 	}
 	return pod
+}
+
+// asGranted is a Pod that was let in with what it may use now; known is false if it was not.
+func (a *Agent) asGranted(pod *v1.Pod, s *podState) (out *v1.Pod, known bool) {
+	a.allocations.mu.Lock()
+	defer a.allocations.mu.Unlock()
+	granted, known := a.allocations.grants[pod.UID]
+	if !known {
+		return nil, false
+	}
+	return a.considerResize(pod, s, granted), true
 }
 
 // admit checks a Pod that is new here. The caller holds the lock.

@@ -2,12 +2,14 @@ package runtime
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	clienttesting "k8s.io/client-go/testing"
 )
 
 // asking is a Pod that asks for resources.
@@ -92,6 +94,18 @@ func TestPodIsTurnedAwayFromANodeThatItDoesNotSelect(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.pod("here", func(p *v1.Pod) { p.Spec.NodeSelector = map[string]string{v1.LabelHostname: "node"} })
 		r.wantState("here", "app", "running 0")
+		reads := func() int {
+			return len(slices.DeleteFunc(r.client.Actions(), func(a clienttesting.Action) bool { return !a.Matches("get", "nodes") }))
+		}
+		before, pod := reads(), r.get("here").DeepCopy()
+		pod.Annotations = map[string]string{"look": "again"}
+		if _, err := r.client.CoreV1().Pods("ns").Update(t.Context(), pod, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		r.settle()
+		if after := reads(); after != before {
+			t.Errorf("once it was let in the node's labels were read %d times more", after-before)
+		}
 		r.pod("elsewhere", func(p *v1.Pod) { p.Spec.NodeSelector = map[string]string{"disk": "ssd"} })
 		if s := r.get("elsewhere").Status; s.Phase != v1.PodFailed || s.Reason != "NodeAffinity" || !strings.HasPrefix(s.Message, "Pod was rejected: Predicate NodeAffinity failed") {
 			t.Errorf("%s, %s: %s", s.Phase, s.Reason, s.Message)

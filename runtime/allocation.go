@@ -167,6 +167,9 @@ func (a *Agent) release(uid types.UID) {
 	delete(a.allocations.grants, uid)
 	delete(a.allocations.deferred, uid)
 	a.allocations.mu.Unlock()
+	a.evictions.mu.Lock()
+	delete(a.evictions.due, uid)
+	a.evictions.mu.Unlock()
 	a.pokeDeferred()
 }
 

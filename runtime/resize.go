@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
@@ -27,7 +29,13 @@ const resizeRetry = 10 * time.Second
 type resizeState struct {
 	recalled            bool
 	pending, inProgress *v1.PodCondition
+	// settled is what the engine made of a change, by container ID: where the kernel lacks a
+	// bound it takes the order and leaves the bound out.
+	settled map[string]settlement
 }
+
+// settlement is what a container shall have and what it got.
+type settlement struct{ want, got docker.Resources }
 
 // conditions are those that hold.
 func (r resizeState) conditions() (out []v1.PodCondition) {
@@ -73,7 +81,9 @@ func setResize(at **v1.PodCondition, kind v1.PodConditionType, reason, message s
 }
 
 // considerResize grants a Pod what it declares now, if it is something else and there is
-// room. It returns the Pod as granted. The caller holds the lock.
+// room. If there is none, even on an empty node, the resize waits: a kubelet calls infeasible
+// only what its configuration rules out. It returns the Pod as granted. The caller holds the
+// lock.
 func (a *Agent) considerResize(pod *v1.Pod, s *podState, granted grant) *v1.Pod {
 	s.resize.recall(pod)
 	if granted.equal(grantOf(pod)) {
@@ -81,14 +91,11 @@ func (a *Agent) considerResize(pod *v1.Pod, s *podState, granted grant) *v1.Pod 
 		delete(a.allocations.deferred, pod.UID)
 		return pod
 	}
-	if r := a.noRoom(pod); r != nil {
-		if setResize(&s.resize.pending, v1.PodResizePending, r.reason, r.message, pod.Generation, a.now()) {
-			a.event(pod, nil, v1.EventTypeWarning, "Resize"+r.reason, "%s", resizeMessage("Pod resize "+r.reason, pod, pod.Generation, r.message))
+	if r := shortage(pod, a.neighbours(pod.UID), a.node.allocatable()); r != nil {
+		if setResize(&s.resize.pending, v1.PodResizePending, v1.PodReasonDeferred, r.message, pod.Generation, a.now()) {
+			a.event(pod, nil, v1.EventTypeWarning, "ResizeDeferred", "%s", resizeMessage("Pod resize "+r.reason, pod, pod.Generation, r.message))
 		}
-		delete(a.allocations.deferred, pod.UID)
-		if r.reason == v1.PodReasonDeferred {
-			a.allocations.deferred[pod.UID] = s.ref
-		}
+		a.allocations.deferred[pod.UID] = s.ref
 		return granted.apply(pod)
 	}
 	if err := a.grant(pod); err != nil {
@@ -101,26 +108,14 @@ func (a *Agent) considerResize(pod *v1.Pod, s *podState, granted grant) *v1.Pod 
 	return pod
 }
 
-// noRoom tells why a Pod cannot grow: the node is too small, or others take too much.
-func (a *Agent) noRoom(pod *v1.Pod) *rejection {
-	allocatable := a.node.allocatable()
-	wanted := requests(pod)
-	for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
-		if want, all := count(name, wanted), count(name, allocatable); want > all {
-			return &rejection{v1.PodReasonInfeasible, fmt.Sprintf("Node didn't have enough capacity: %s, requested: %d, capacity: %d", name, want, all)}
-		}
-	}
-	if r := shortage(pod, a.neighbours(pod.UID), allocatable); r != nil {
-		return &rejection{v1.PodReasonDeferred, r.message}
-	}
-	return nil
-}
-
 // resizeContainers brings the bounds of running containers to what their Pod was granted,
 // and returns when to try again what failed.
 func (a *Agent) resizeContainers(ctx context.Context, pod *v1.Pod, s *podState, have []instance) (wake time.Time) {
 	var errs []error
 	due := false
+	maps.DeleteFunc(s.resize.settled, func(id string, _ settlement) bool {
+		return !slices.ContainsFunc(have, func(i instance) bool { return i.ID == id })
+	})
 	for _, i := range have {
 		c := findContainer(pod, i.container)
 		if c == nil || !i.Running() {
@@ -130,10 +125,12 @@ func (a *Agent) resizeContainers(ctx context.Context, pod *v1.Pod, s *podState, 
 			due = true // the plan restarts it
 			continue
 		}
-		if want := resourcesOf(pod, c); i.Resources != want {
-			if err := a.resizeContainer(ctx, i, want); err != nil {
-				due, errs = true, append(errs, err)
-			}
+		want := resourcesOf(pod, c)
+		if i.Resources == want || s.resize.settled[i.ID] == (settlement{want, i.Resources}) {
+			continue
+		}
+		if err := a.resizeContainer(ctx, s, i, want); err != nil {
+			due, errs = true, append(errs, err)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -151,10 +148,10 @@ func (a *Agent) resizeContainers(ctx context.Context, pod *v1.Pod, s *podState, 
 
 // resizeContainer changes one container. A memory limit below what is in use would have
 // the kernel end it.
-func (a *Agent) resizeContainer(ctx context.Context, i instance, want docker.Resources) error {
+func (a *Agent) resizeContainer(ctx context.Context, s *podState, i instance, want docker.Resources) error {
 	if want.Memory > 0 && (i.Resources.Memory == 0 || want.Memory < i.Resources.Memory) {
 		used, err := a.memoryInUse(i.PID)
-		if err != nil {
+		if err != nil && i.Resources.Memory > 0 { // with no bound there may be nothing that counts
 			return fmt.Errorf("cannot decrease memory limits: missing container %q memory usage", i.container)
 		}
 		if used >= want.Memory {
@@ -165,7 +162,11 @@ func (a *Agent) resizeContainer(ctx context.Context, i instance, want docker.Res
 		return err
 	}
 	a.step("resized")
-	_, err := a.mirror.refresh(ctx, i.ID)
+	now, err := a.mirror.refresh(ctx, i.ID)
+	if err == nil && now.Resources != want {
+		a.log.Warn("the engine does not bound a container as declared", "pod", s.ref, "container", i.container, "want", want, "got", now.Resources)
+		s.resize.settled[i.ID] = settlement{want, now.Resources}
+	}
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -84,14 +85,15 @@ func TestResizeThatNeedsARestartRestartsOnce(t *testing.T) {
 	})
 }
 
-func TestResizeBeyondTheNodeIsInfeasibleAndRemembered(t *testing.T) {
+func TestResizeBeyondTheNodeIsDeferredAndRemembered(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.pod("web", func(p *v1.Pod) { p.Spec.Containers[0].Resources.Requests = amounts("cpu", "100m") })
 		r.resize("web", amounts("cpu", "1000"), nil)
-		if got := r.resizing("web"); got != "PodResizePending Infeasible" {
+		if got := r.resizing("web"); got != "PodResizePending Deferred" {
 			t.Errorf("it is %q", got)
 		}
-		r.wantEvent("web", "ResizeInfeasible: Pod resize Infeasible: ")
+		r.wantEvent("web", "ResizeDeferred: Pod resize OutOfcpu: ")
+		r.wantEvent("web", `"error":"Node didn't have enough resource: cpu, requested: 1000000, used: 0, capacity: `)
 		r.stop()
 		r.engine.exit("k8s_app_web_ns_uid-web_0", 1)
 		r.start()
@@ -99,7 +101,7 @@ func TestResizeBeyondTheNodeIsInfeasibleAndRemembered(t *testing.T) {
 		if c := r.get("web").Status.ContainerStatuses[0]; c.AllocatedResources.Cpu().String() != "100m" || r.engine.get("k8s_app_web_ns_uid-web_1").Resources.CPUShares != 102 {
 			t.Errorf("the next container has what was never granted: %v", c.AllocatedResources)
 		}
-		if got := r.resizing("web"); got != "PodResizePending Infeasible" {
+		if got := r.resizing("web"); got != "PodResizePending Deferred" {
 			t.Errorf("after a restart of the agent it is %q", got)
 		}
 		r.resize("web", amounts("cpu", "100m"), nil)
@@ -118,7 +120,7 @@ func TestResizeWaitsUntilAnotherMakesRoom(t *testing.T) {
 		if got := r.resizing("web"); got != "PodResizePending Deferred" {
 			t.Errorf("it is %q", got)
 		}
-		r.wantEvent("web", "ResizeDeferred: Pod resize Deferred: ")
+		r.wantEvent("web", "ResizeDeferred: Pod resize OutOfcpu: ")
 		r.delete("other", 30)
 		r.settle()
 		if got := r.get("web").Status.ContainerStatuses[0].AllocatedResources.Cpu().String(); got != all || r.resizing("web") != "" {
@@ -168,6 +170,30 @@ func TestResizeThatDockerRefusesIsTriedAgain(t *testing.T) {
 		r.after(resizeRetry)
 		if got := r.resizing("web"); got != "" {
 			t.Errorf("it is still %q", got)
+		}
+	})
+}
+
+func TestEngineThatLacksABoundIsAskedOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.agent.memoryInUse = func(int) (int64, error) { return 0, errors.New("nothing counts it") }
+		updates := 0
+		r.step = func(act string) {
+			if act != "resized" {
+				return
+			}
+			r.engine.change("k8s_app_web_ns_uid-web_0", func(c *fakeContainer) { c.Resources.Memory = 0 })
+			if updates++; updates > 3 {
+				time.Sleep(time.Hour) // or this test never ends
+			}
+		}
+		r.pod("web", func(p *v1.Pod) { p.Spec.Containers[0].Resources.Limits = amounts("memory", "64Mi") })
+		r.resize("web", nil, amounts("memory", "128Mi"))
+		if updates != 1 {
+			t.Errorf("it was asked %d times", updates)
+		}
+		if got := r.resizing("web"); got != "" {
+			t.Errorf("it is still %s", got)
 		}
 	})
 }

@@ -62,6 +62,7 @@ func newPodState(ref podRef) *podState {
 	return &podState{
 		ref: ref, waiting: map[string]waiting{}, images: map[string]*imageState{},
 		ahead: map[string]docker.ContainerSpec{}, stops: map[string]*stopping{}, hooks: map[string]*hook{}, logEnds: map[string]string{}, retry: map[string]retryState{}, projected: map[string]fileSet{}, warned: map[string]bool{}, warnedAt: -1,
+		resize: resizeState{settled: map[string]settlement{}},
 	}
 }
 
