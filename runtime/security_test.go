@@ -80,11 +80,22 @@ func TestPodThatWasTurnedAwayHasFailed(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		no := false
 		r.pod("web", func(p *v1.Pod) { p.Spec.HostUsers = &no })
-		r.after(time.Second)
-		if s := r.get("web").Status; s.Phase != v1.PodFailed || s.Reason != "UserNamespacesNotSupported" || !strings.HasPrefix(s.Message, "Pod was rejected: hostUsers: false asks for") {
-			t.Errorf("status %s %q %q", s.Phase, s.Reason, s.Message)
+		want := func() {
+			t.Helper()
+			r.after(time.Second)
+			s := r.get("web").Status
+			if s.Phase != v1.PodFailed || s.Reason != "UserNamespacesNotSupported" || !strings.HasPrefix(s.Message, "Pod was rejected: hostUsers: false asks for") {
+				t.Errorf("status %s %q %q", s.Phase, s.Reason, s.Message)
+			}
+			if len(s.ContainerStatuses) > 0 {
+				t.Errorf("its container is %+v", s.ContainerStatuses[0])
+			}
+			r.wantNames()
 		}
-		r.wantNames()
+		want()
+		r.stop()
+		r.start()
+		want()
 	})
 }
 

@@ -50,9 +50,11 @@ func (o observation) status() v1.PodStatus {
 		s.StartTime = &metav1.Time{Time: o.now.Truncate(time.Second)}
 	}
 	s.QOSClass = qos.GetPodQOS(o.pod)
-	s.InitContainerStatuses = o.containers(o.pod.Spec.InitContainers, old.InitContainerStatuses, true)
-	s.ContainerStatuses = o.containers(o.pod.Spec.Containers, old.ContainerStatuses, false)
-	s.EphemeralContainerStatuses = o.containers(ephemerals(o.pod), old.EphemeralContainerStatuses, false)
+	if !isFinal(old.Phase) || len(o.have) > 0 { // or else all was said
+		s.InitContainerStatuses = o.containers(o.pod.Spec.InitContainers, old.InitContainerStatuses, true)
+		s.ContainerStatuses = o.containers(o.pod.Spec.Containers, old.ContainerStatuses, false)
+		s.EphemeralContainerStatuses = o.containers(ephemerals(o.pod), old.EphemeralContainerStatuses, false)
+	}
 	if !isFinal(old.Phase) {
 		s.Phase = phase(o.pod, s.InitContainerStatuses, s.ContainerStatuses, o.finished)
 		if s.Phase != v1.PodPending && old.Phase == v1.PodPending {
