@@ -168,7 +168,7 @@ func TestContainerSpecIsWhatIsDeclared(t *testing.T) {
 }
 
 func TestSandboxSpecHoldsThePodsNamespacesAndPorts(t *testing.T) {
-	a := &Agent{opts: Options{Instance: "test", Network: "kube-lite-test"}}
+	a := &Agent{node: &node{}, opts: Options{Instance: "test", Network: "kube-lite-test"}}
 	pod := testPod()
 	pod.Spec.Containers = []v1.Container{{Ports: []v1.ContainerPort{
 		{ContainerPort: 80, HostPort: 8080, HostIP: "127.0.0.1", Protocol: v1.ProtocolTCP}, {ContainerPort: 81, Protocol: v1.ProtocolTCP},
