@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"time"
 )
 
@@ -43,9 +42,22 @@ func (s *steps) send(step Step) {
 // call an error.
 type upstream struct{ slog.Handler }
 
-// hungUp are the messages that say so: a WebSocket of `kubectl exec`, a `port-forward`
-// that was interrupted.
-var hungUp = []string{"Error on socket receive", "Error proxying data from client to backend"}
+// hangsUp tells of a client that has gone: a WebSocket of `kubectl exec`, a `port-forward`
+// that was interrupted, a watch that was left.
+func hangsUp(r slog.Record) bool {
+	switch r.Message {
+	case "Error on socket receive", "Error proxying data from client to backend":
+		return true
+	case "Failed to encode watch event":
+		closed := false
+		r.Attrs(func(a slog.Attr) bool {
+			closed = a.Key == "err" && a.Value.String() == "http2: stream closed"
+			return !closed
+		})
+		return closed
+	}
+	return false
+}
 
 // Enabled is slog.Handler's.
 func (h upstream) Enabled(ctx context.Context, l slog.Level) bool {
@@ -54,7 +66,7 @@ func (h upstream) Enabled(ctx context.Context, l slog.Level) bool {
 
 // Handle is slog.Handler's.
 func (h upstream) Handle(ctx context.Context, r slog.Record) error {
-	if slices.Contains(hungUp, r.Message) {
+	if hangsUp(r) {
 		return nil
 	}
 	return h.Handler.Handle(ctx, r)

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -12,11 +13,13 @@ func TestOfUpstreamsLogOnlyWhatIsOfUseIsKept(t *testing.T) {
 	log.Info("chatter")
 	log.Error("Error on socket receive", "err", "use of closed network connection")
 	log.With("a", 1).WithGroup("b").Error("Error proxying data from client to backend", "err", "unexpected EOF")
+	log.Error("Failed to encode watch event", "err", errors.New("http2: stream closed"))
 	if out.Len() > 0 {
 		t.Errorf("it says %s", out.String())
 	}
 	log.With("a", 1).Error("Unhandled Error", "err", "no")
-	if got := out.String(); !strings.Contains(got, `msg="Unhandled Error"`) || !strings.Contains(got, "a=1") {
+	log.Error("Failed to encode watch event", "err", errors.New("no such type"))
+	if got := out.String(); !strings.Contains(got, "no such type") || !strings.Contains(got, `msg="Unhandled Error"`) || !strings.Contains(got, "a=1") {
 		t.Errorf("it says %q", got)
 	}
 }
