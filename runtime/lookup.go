@@ -23,9 +23,19 @@ func (a *Agent) Handler() http.Handler {
 // lookup tells the streams of the Agent's Pods. It implements streaming.Pods.
 type lookup struct{ agent *Agent }
 
+// Pod has the newest status there is: a client may have read it in the API before our own
+// informer has.
 func (l lookup) Pod(namespace, name string) (*v1.Pod, bool) {
 	pod, err := l.agent.pods.Pods(namespace).Get(name)
-	return pod, err == nil
+	if err != nil {
+		return nil, false
+	}
+	if status, ok := l.agent.statuses.latest(pod.UID); ok {
+		newest := *pod
+		newest.Status = status
+		return &newest, true
+	}
+	return pod, true
 }
 
 func (l lookup) Running(namespace, pod string, uid types.UID, container string) (string, bool) {

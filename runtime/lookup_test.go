@@ -1,10 +1,13 @@
 package runtime
 
 import (
+	"errors"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	ktesting "k8s.io/client-go/testing"
 )
 
 func TestContainerIsFoundByItsPodAndName(t *testing.T) {
@@ -23,6 +26,24 @@ func TestContainerIsFoundByItsPodAndName(t *testing.T) {
 		}
 		if _, err := r.agent.containerID("ns", "none", "", "app"); err == nil || err.Error() != `pod "none" not found` {
 			t.Errorf("no such pod: %v", err)
+		}
+	})
+}
+
+func TestWhoAsksForLogsIsAnsweredByTheNewestStatus(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.pod("web", nil)
+		r.client.PrependReactor("update", "pods", func(ktesting.Action) (bool, runtime.Object, error) {
+			return true, nil, errors.New("the API takes nothing")
+		})
+		r.engine.exit("k8s_app_web_ns_uid-web_0", 1)
+		r.settle()
+		pod, ok := lookup{r.agent}.Pod("ns", "web")
+		if was := r.get("web").Status.ContainerStatuses[0].RestartCount; !ok || was != 0 || pod.Status.ContainerStatuses[0].RestartCount != 1 {
+			t.Errorf("the API has %d restarts, the agent %+v", was, pod.Status.ContainerStatuses)
+		}
+		if _, ok := (lookup{r.agent}).Pod("ns", "none"); ok {
+			t.Error("a Pod that is not there was found")
 		}
 	})
 }

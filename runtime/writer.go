@@ -95,6 +95,17 @@ func (s *statuses) set(ref podRef, want v1.PodStatus) {
 	}
 }
 
+// latest is the status that was set last, whether the API has it yet or not.
+func (s *statuses) latest(uid types.UID) (v1.PodStatus, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.pods[uid]
+	if r == nil {
+		return v1.PodStatus{}, false
+	}
+	return r.want, true
+}
+
 // flush tells whether the API has the Pod's last status. If not it is written now, and
 // wake is called when that is done.
 func (s *statuses) flush(uid types.UID, wake func()) bool {
