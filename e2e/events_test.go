@@ -32,7 +32,8 @@ spec:
     image: kube-lite-test/tool:latest
     imagePullPolicy: IfNotPresent
     args: [http-serve, ":8080"]
-    readinessProbe: {httpGet: {port: 9999}, periodSeconds: 1}
+    # An event is written no more than 25 times at once: at this pace that is long enough for the slowest machine.
+    readinessProbe: {httpGet: {port: 9999}, periodSeconds: 2}
 ---
 apiVersion: v1
 kind: Pod
@@ -73,8 +74,8 @@ func TestWhatRepeatsIsOneEventThatCounts(t *testing.T) {
 					if len(found) != 1 {
 						return fmt.Errorf("there are %d events, want one: %+v", len(found), found)
 					}
-					if e = found[0]; e.Count < least {
-						return fmt.Errorf("it counts %d, want %d", e.Count, least)
+					if e = found[0]; e.Count < least || least > 1 && !e.LastTimestamp.After(e.FirstTimestamp.Time) {
+						return fmt.Errorf("it counts %d from %v to %v, want %d", e.Count, e.FirstTimestamp, e.LastTimestamp, least)
 					}
 					return nil
 				})
@@ -89,7 +90,7 @@ func TestWhatRepeatsIsOneEventThatCounts(t *testing.T) {
 				t.Errorf("it is from %s about %q", late.Source.Component, late.InvolvedObject.FieldPath)
 			}
 			first, last := late.FirstTimestamp.Time, late.LastTimestamp.Time
-			if early.UID != late.UID || !first.Equal(early.FirstTimestamp.Time) || first.Before(began) || !last.After(first) || last.After(time.Now()) {
+			if early.UID != late.UID || !first.Equal(early.FirstTimestamp.Time) || first.Before(began) || last.After(time.Now()) {
 				t.Errorf("it was first told at %v, then last at %v; the later one from %v to %v", early.FirstTimestamp, early.LastTimestamp, first, last)
 			}
 		})
