@@ -4,14 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
-	"github.com/kube-lite/kube-lite/runtime/docker"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/kubernetes/pkg/securitycontext"
 )
 
 // runtimeOf is Docker's runtime for the Pod's class: the handler of the RuntimeClass, or
@@ -51,23 +47,4 @@ func (a *Agent) sandboxRuntime(ctx context.Context, pod *v1.Pod) (string, error)
 		a.event(pod, nil, v1.EventTypeWarning, "UnsupportedField", "spec.runtimeClassName is ignored: Docker has no runtime for %q", *pod.Spec.RuntimeClassName)
 	}
 	return handler, err
-}
-
-// joinGroup gives the image's own user the group that is declared without a user, as a
-// kubelet does; Docker would take a group alone for a user.
-func (a *Agent) joinGroup(ctx context.Context, spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) error {
-	merged := securitycontext.DetermineEffectiveSecurityContext(pod, c)
-	if merged.RunAsUser != nil || merged.RunAsGroup == nil {
-		return nil
-	}
-	image, err := a.engine.Image(ctx, c.Image)
-	if err != nil {
-		return err
-	}
-	user, _, _ := strings.Cut(image.User, ":")
-	if user == "" {
-		user = "0"
-	}
-	spec.User = user + ":" + strconv.FormatInt(*merged.RunAsGroup, 10)
-	return nil
 }
