@@ -92,7 +92,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.mirror = newMirror(e, opts.Instance, a.log)
 	a.workers = newWorkers(a.syncPod)
 	a.probes = newProbes(a.tasks)
-	a.tokens = newTokens(client, func() time.Time { return a.now() })
+	a.tokens = newTokens(client, a.log, func() time.Time { return a.now() })
 	a.puller = newPuller(e, a.tasks)
 	a.imageIDs = newImageIDs(e, a.tasks, a.workers.poke)
 	a.statuses = newStatuses(client, a.declared, a.log, func(act string) { a.step(act) })

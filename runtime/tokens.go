@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ const (
 // renewed when it is due.
 type apiTokens struct {
 	client kubernetes.Interface
+	log    *slog.Logger
 	now    func() time.Time
 
 	mu   sync.Mutex // guards what follows
@@ -44,8 +46,8 @@ type heldToken struct {
 	renewal, expires time.Time
 }
 
-func newTokens(client kubernetes.Interface, now func() time.Time) *apiTokens {
-	return &apiTokens{client: client, now: now, held: map[types.UID]map[tokenKey]*heldToken{}}
+func newTokens(client kubernetes.Interface, log *slog.Logger, now func() time.Time) *apiTokens {
+	return &apiTokens{client: client, log: log, now: now, held: map[types.UID]map[tokenKey]*heldToken{}}
 }
 
 // token is the token that a projected volume declares.
@@ -62,6 +64,7 @@ func (t *apiTokens) token(ctx context.Context, pod *v1.Pod, s *v1.ServiceAccount
 	switch {
 	case err == nil:
 	case old != nil && t.now().Before(old.expires):
+		t.log.Warn("a token is not renewed yet", "pod", refOf(pod), "until", old.expires, "error", err)
 		fresh = &heldToken{text: old.text, expires: old.expires, renewal: t.now().Add(tokenRetry)}
 	default:
 		return "", err
