@@ -16,11 +16,15 @@ import (
 const hookBodyLimit = 10 << 10
 
 func newHookClient() *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
-		DisableKeepAlives: true, // a container's life is short, and its hooks are few
-		DialContext:       probe.ProbeDialer().DialContext,
-	}}
+	return &http.Client{
+		Transport: &http.Transport{
+			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
+			DisableKeepAlives: true, // a container's life is short, and its hooks are few
+			DialContext:       probe.ProbeDialer().DialContext,
+		},
+		// A container must not send this machine elsewhere: it reaches what Pods do not.
+		CheckRedirect: httpprobe.RedirectChecker(false),
+	}
 }
 
 // Get sends the request of a hook. As with a kubelet any answer will do, whatever its

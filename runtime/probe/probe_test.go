@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -220,5 +221,19 @@ func TestHookOfAServerWithoutTLSIsSentInPlain(t *testing.T) {
 	plain, err := New().Get(t.Context(), get, Target{Host: host, Container: &v1.Container{}})
 	if !plain || err != nil || !slices.Equal(secrets, []string{""}) {
 		t.Errorf("plain %v, %v; it got %q", plain, err, secrets)
+	}
+}
+
+func TestHookIsNotLedToAnotherHost(t *testing.T) {
+	var asked atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	defer other.Close()
+	_, elsewhere := addressOf(t, strings.TrimPrefix(other.URL, "http://"))
+	server := httptest.NewServer(http.RedirectHandler(fmt.Sprintf("http://localhost:%d/", elsewhere), http.StatusFound))
+	defer server.Close()
+	host, port := addressOf(t, strings.TrimPrefix(server.URL, "http://"))
+	get := &v1.HTTPGetAction{Path: "/", Port: intstr.FromInt(port), Scheme: v1.URISchemeHTTP}
+	if _, err := New().Get(t.Context(), get, Target{Host: host, Container: &v1.Container{}}); err != nil || asked.Load() > 0 {
+		t.Errorf("%v; the other host was asked %d times", err, asked.Load())
 	}
 }
