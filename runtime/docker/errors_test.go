@@ -3,6 +3,9 @@ package docker
 import (
 	"errors"
 	"fmt"
+	"net"
+	"os"
+	"syscall"
 	"testing"
 )
 
@@ -20,5 +23,15 @@ func TestWordsAreTheEnginesOwn(t *testing.T) {
 		if got := Words(c.err); got != c.want {
 			t.Errorf("%v: got %q, want %q", c.err, got, c.want)
 		}
+	}
+}
+
+func TestRegistryIsNotBlamedForAnEngineThatIsGone(t *testing.T) {
+	reset := &net.OpError{Op: "read", Net: "unix", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+	if registrySilent(fmt.Errorf("read progress: %w", reset)) {
+		t.Errorf("the registry is blamed for %v", reset)
+	}
+	if said := errors.New(`Get "https://registry.example/v2/": dial tcp 192.0.2.1:443: connect: connection refused`); !registrySilent(said) {
+		t.Errorf("the registry is not blamed for %v", said)
 	}
 }

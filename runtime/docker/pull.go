@@ -122,8 +122,12 @@ func readProgress(body io.Reader, progress func(Progress)) error {
 	}
 }
 
-// registrySilent recognises, in the engine's words, failures to reach a registry.
+// registrySilent recognises, in the engine's words, failures to reach a registry. That the
+// engine itself is gone says nothing of the registry.
 func registrySilent(err error) bool {
+	if IsUnavailable(err) {
+		return false
+	}
 	text := err.Error()
 	for _, sign := range []string{
 		"dial tcp", "no such host", "i/o timeout", "connection refused", "network is unreachable",
