@@ -16,8 +16,8 @@ const (
 	// measurePeriod is how often the disk space of Pods is measured that have a limit of it;
 	// a kubelet's period.
 	measurePeriod = 10 * time.Second
-	// measureShare bounds what that costs: after a measurement comes a pause of at least so
-	// many times the time it took.
+	// measureShare bounds what that costs: a Pod whose measurement takes long is not measured
+	// again for so many times as long.
 	measureShare = 20
 	// evictionGrace is what the containers of a Pod get that is evicted for its own limit; a
 	// kubelet's.
@@ -34,20 +34,27 @@ type evictions struct {
 }
 
 // watchDisk measures the Pods that limit their disk space, and no others, until ctx ends.
+// One that holds millions of files does not keep the others from being measured.
 func (a *Agent) watchDisk(ctx context.Context) error {
-	for pause := measurePeriod; ; {
+	next := map[types.UID]time.Time{}
+	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(pause):
+		case <-time.After(measurePeriod):
 		}
-		began := a.now()
+		before := next
+		next = map[types.UID]time.Time{}
 		for _, pod := range a.nodesPods() {
-			if pod.DeletionTimestamp == nil && limitsDisk(pod) && !isCritical(pod) {
+			if pod.DeletionTimestamp != nil || !limitsDisk(pod) || isCritical(pod) {
+				continue
+			}
+			next[pod.UID] = before[pod.UID]
+			if began := a.now(); !began.Before(next[pod.UID]) {
 				a.measure(ctx, pod)
+				next[pod.UID] = a.now().Add(measureShare * a.now().Sub(began))
 			}
 		}
-		pause = max(measurePeriod, measureShare*a.now().Sub(began))
 	}
 }
 

@@ -123,6 +123,21 @@ func TestContainerThatWritesTooMuchHasItsPodEvicted(t *testing.T) {
 	}
 }
 
+func TestPodThatIsSlowToMeasureHidesNoOther(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		const long = time.Minute
+		r.pod("slow", func(p *v1.Pod) { p.Spec.Containers[0].Resources.Limits = amounts("ephemeral-storage", "1Gi") })
+		r.engine.change("k8s_app_slow_ns_uid-slow_0", func(c *fakeContainer) { c.counted = long })
+		r.pod("full", func(p *v1.Pod) { p.Spec.Volumes = []v1.Volume{scratch("v", "100Ki")} })
+		r.after(measurePeriod + long)
+		fill(t, filepath.Join(r.agent.volumePath("uid-full", scratch("v", "")), "x"), 200_000)
+		r.after(2*measurePeriod + evictionGrace)
+		if s := r.get("full").Status; s.Reason != "Evicted" {
+			t.Errorf("%s, %s", s.Phase, s.Reason)
+		}
+	})
+}
+
 func TestCriticalPodsAreNotEvicted(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		critical := int32(2_000_000_000)

@@ -48,7 +48,8 @@ type fakeEngine struct {
 type fakeContainer struct {
 	docker.Container
 	spec    docker.ContainerSpec
-	written int64 // bytes
+	written int64         // bytes
+	counted time.Duration // how long it takes to tell what was written
 }
 
 type fakeWatch struct {
@@ -274,12 +275,15 @@ func (f *fakeEngine) Inspect(ctx context.Context, id string) (docker.Container, 
 
 func (f *fakeEngine) Written(_ context.Context, id string) (int64, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	c, err := f.find(id)
 	if err != nil {
+		f.mu.Unlock()
 		return 0, err
 	}
-	return c.written, nil
+	written, counted := c.written, c.counted
+	f.mu.Unlock()
+	time.Sleep(counted)
+	return written, nil
 }
 
 func (f *fakeEngine) List(ctx context.Context, labels map[string]string) ([]docker.Container, error) {

@@ -48,6 +48,47 @@ func TestTreeCountsWhatDuDoes(t *testing.T) {
 	}
 }
 
+func TestTreeLeavesOutWhatLinksLeadTo(t *testing.T) {
+	outside, dir := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(outside, "big"), 300_000)
+	if err := os.Symlink(outside, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Tree(t.Context(), dir); err != nil || got.Inodes != 2 || got.Bytes >= 300_000 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestTreeCountsDirectoriesOfManyNamesAndMuchDepth(t *testing.T) {
+	dir := t.TempDir()
+	for n := range 2*namesAtOnce + 1 {
+		if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(n)), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Deeper than a path can name: a container gets there step by step.
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, depth := strings.Repeat("d", 200), 30
+	for range depth {
+		if err := root.Mkdir(name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		next, err := root.OpenRoot(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		root.Close()
+		root = next
+	}
+	root.Close()
+	if got, err := Tree(t.Context(), dir); err != nil || got.Inodes != int64(1+2*namesAtOnce+1+depth) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestTreeOfNothingIsNothing(t *testing.T) {
 	if got, err := Tree(t.Context(), filepath.Join(t.TempDir(), "none")); err != nil || got != (Disk{}) {
 		t.Errorf("%+v, %v", got, err)
