@@ -18,36 +18,77 @@ const (
 	dataDirs    = "..v*" // pattern of the directories behind the link
 )
 
-// writeAtomically makes a volume hold exactly these files.
-func writeAtomically(volume string, files fileSet, group *int64) error {
+// writeAtomically makes a volume hold exactly these files. One that does is left alone:
+// programs that watch it take each swap for a change.
+func writeAtomically(volume string, files fileSet, group *int64) (err error) {
 	if err := os.MkdirAll(volume, 0o755); err != nil {
 		return err
 	}
-	if err := os.Chmod(volume, 0o755); err != nil { // whatever the umask says
+	if err := ownDir(volume, group); err != nil {
 		return err
 	}
-	before, _ := os.Readlink(filepath.Join(volume, dataLink))
-	dir, err := os.MkdirTemp(volume, dataDirs)
-	if err != nil {
-		return err
+	defer func() { err = errors.Join(err, sweep(volume)) }()
+	if !holds(filepath.Join(volume, dataLink), files, group) {
+		dir, err := os.MkdirTemp(volume, dataDirs)
+		if err != nil {
+			return err
+		}
+		if err := writeFiles(dir, files, group); err != nil {
+			return err
+		}
+		if err := replaceLink(volume, filepath.Base(dir)); err != nil {
+			return err
+		}
 	}
-	if err := writeFiles(dir, files, group); err != nil {
-		return errors.Join(err, os.RemoveAll(dir))
-	}
-	if err := replaceLink(volume, filepath.Base(dir)); err != nil {
-		return err
-	}
-	if err := linkNames(volume, files); err != nil {
-		return err
-	}
-	if before == "" || before == filepath.Base(dir) {
-		return nil
-	}
-	return os.RemoveAll(filepath.Join(volume, before))
+	return linkNames(volume, files)
 }
 
+// sweep removes the directories behind the link that was before, and those that a crash or
+// a full disk left half written.
+func sweep(volume string) error {
+	current, _ := os.Readlink(filepath.Join(volume, dataLink))
+	entries, err := os.ReadDir(volume)
+	for _, e := range entries {
+		if e.IsDir() && e.Name() != current { // what is visible are links
+			err = errors.Join(err, os.RemoveAll(filepath.Join(volume, e.Name())))
+		}
+	}
+	return err
+}
+
+// holds tells whether a directory has these files and no others, as we write them.
+func holds(dir string, files fileSet, group *int64) bool {
+	want := map[string]file{}
+	for path, f := range files {
+		want[filepath.Clean("/"+path)] = f
+	}
+	root, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return false
+	}
+	err = filepath.WalkDir(root, func(at string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		path := strings.TrimPrefix(at, root)
+		f, known := want[path]
+		delete(want, path)
+		if info, err := entry.Info(); err != nil || !known || info.Mode() != fileMode(f, group) {
+			return errors.Join(err, errOther)
+		}
+		if text, err := os.ReadFile(at); err != nil || string(text) != f.data {
+			return errors.Join(err, errOther)
+		}
+		return nil
+	})
+	return err == nil && len(want) == 0
+}
+
+// errOther ends the look at a directory that holds something else.
+var errOther = errors.New("another file")
+
 func writeFiles(dir string, files fileSet, group *int64) error {
-	if err := setOwner(dir, 0o755, group); err != nil {
+	if err := ownDir(dir, group); err != nil {
 		return err
 	}
 	for path, f := range files {
@@ -56,7 +97,7 @@ func writeFiles(dir string, files fileSet, group *int64) error {
 			if err := os.MkdirAll(parent, 0o755); err != nil {
 				return err
 			}
-			if err := setOwner(parent, 0o755, group); err != nil {
+			if err := ownDir(parent, group); err != nil {
 				return err
 			}
 		}
@@ -68,31 +109,44 @@ func writeFiles(dir string, files fileSet, group *int64) error {
 			}
 			return fmt.Errorf("write %s: %w", path, err)
 		}
-		if err := chownTo(full, f.owner); err != nil {
-			return err
-		}
-		if err := setOwner(full, fs.FileMode(f.mode)&fs.ModePerm, group); err != nil {
+		if err := own(full, f, group); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// chownTo gives a file to a user; what we write is root's already.
-func chownTo(path string, user int64) error {
-	if user == 0 {
-		return nil
+// own gives a file to its user and the Pod's group; what we write is root's already.
+func own(path string, f file, group *int64) error {
+	if f.owner != 0 || group != nil {
+		gid := -1
+		if group != nil {
+			gid = int(*group)
+		}
+		if err := os.Chown(path, int(f.owner), gid); err != nil {
+			return err
+		}
 	}
-	return os.Chown(path, int(user), -1)
+	return os.Chmod(path, fileMode(f, group))
 }
 
-// setOwner gives a file its mode; a group that owns it can read it at least.
-func setOwner(path string, mode fs.FileMode, group *int64) error {
+// fileMode is the declared one; a group that owns the file can read it at least.
+func fileMode(f file, group *int64) fs.FileMode {
+	mode := fs.FileMode(f.mode) & fs.ModePerm
+	if group != nil {
+		mode |= 0o440
+	}
+	return mode
+}
+
+// ownDir lets everybody find the files in a directory, whatever the daemon's umask says.
+func ownDir(path string, group *int64) error {
+	mode := fs.FileMode(0o755)
 	if group != nil {
 		if err := os.Chown(path, -1, int(*group)); err != nil {
 			return err
 		}
-		mode |= 0o440
+		mode |= fs.ModeSetgid
 	}
 	return os.Chmod(path, mode)
 }

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -290,6 +291,48 @@ func TestProjectedFilesChangeAllAtOnce(t *testing.T) {
 	}
 	if _, err := os.Stat(before); !os.IsNotExist(err) {
 		t.Errorf("%s is left: %v", before, err)
+	}
+}
+
+func TestProjectedFilesThatAreThereAreLeftAlone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "volume")
+	link := func() string { to, _ := os.Readlink(filepath.Join(dir, dataLink)); return to }
+	dirs := func() (n int) {
+		entries, _ := os.ReadDir(dir)
+		for _, e := range entries {
+			if e.IsDir() {
+				n++
+			}
+		}
+		return n
+	}
+	write := func(files fileSet) {
+		t.Helper()
+		if err := writeAtomically(dir, files, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(fileSet{"a": {data: "1", mode: 0o600}, "sub/b": {data: "2", mode: 0o644}})
+	before := link()
+	// A crash left a directory that nothing leads to, and a name was not made yet.
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "..v7"), 0o700), os.Remove(filepath.Join(dir, "a"))); err != nil {
+		t.Fatal(err)
+	}
+	write(fileSet{"a": {data: "1", mode: 0o600}, "./sub//b": {data: "2", mode: 0o644}})
+	if text, err := os.ReadFile(filepath.Join(dir, "a")); link() != before || dirs() != 1 || string(text) != "1" {
+		t.Errorf("the link went from %s to %s, there are %d directories, a has %q, %v", before, link(), dirs(), text, err)
+	}
+	for what, files := range map[string]fileSet{
+		"another text": {"a": {data: "2", mode: 0o600}, "sub/b": {data: "2", mode: 0o644}},
+		"another mode": {"a": {data: "1", mode: 0o640}, "sub/b": {data: "2", mode: 0o644}},
+		"one more":     {"a": {data: "1", mode: 0o600}, "sub/b": {data: "2", mode: 0o644}, "c": {}},
+		"one less":     {"a": {data: "1", mode: 0o600}},
+	} {
+		write(fileSet{"a": {data: "1", mode: 0o600}, "sub/b": {data: "2", mode: 0o644}})
+		before = link()
+		if write(files); link() == before || dirs() != 1 {
+			t.Errorf("%s: %s is what was there, in one of %d directories", what, link(), dirs())
+		}
 	}
 }
 

@@ -79,8 +79,10 @@ func (a *Agent) sandboxFailed(pod *v1.Pod, s *podState, err error) time.Time {
 		a.mirror.Connected()
 		return a.now().Add(retryFirst)
 	}
-	if mount := (*mountError)(nil); errors.As(err, &mount) {
-		a.event(pod, nil, v1.EventTypeWarning, "FailedMount", "%v", mount)
+	if missing := mountErrors(nil); errors.As(err, &missing) {
+		for _, one := range missing {
+			a.event(pod, nil, v1.EventTypeWarning, "FailedMount", "%v", one)
+		}
 		return a.now().Add(configRetry)
 	}
 	a.event(pod, nil, v1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %v", err)

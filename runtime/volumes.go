@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -24,7 +25,17 @@ func (e *mountError) Error() string {
 	return fmt.Sprintf("MountVolume.SetUp failed for volume %q : %v", e.volume, e.err)
 }
 
-func (e *mountError) Unwrap() error { return e.err }
+// mountErrors are all volumes of a Pod that are not there: whoever declared the Pod wants to
+// know them at once, not one after the other.
+type mountErrors []*mountError
+
+func (e mountErrors) Error() string {
+	all := make([]string, 0, len(e))
+	for _, one := range e {
+		all = append(all, one.Error())
+	}
+	return strings.Join(all, "; ")
+}
 
 // prepare makes the Pod's directory, its volumes and the files that are mounted into
 // every container. The address may be unknown yet: see writeHosts.
@@ -33,10 +44,14 @@ func (a *Agent) prepare(pod *v1.Pod, s *podState, podIP string) error {
 	if err := os.MkdirAll(filepath.Join(dir, volumesDir), 0o750); err != nil {
 		return err
 	}
+	var missing mountErrors
 	for _, v := range pod.Spec.Volumes {
 		if err := a.makeVolume(pod, s, v); err != nil {
-			return &mountError{v.Name, err}
+			missing = append(missing, &mountError{v.Name, err})
 		}
+	}
+	if len(missing) > 0 {
+		return missing
 	}
 	if err := a.writeResolvConf(pod, filepath.Join(dir, resolvConfFile)); err != nil {
 		return err
