@@ -42,6 +42,7 @@ type fakeEngine struct {
 	progress  *docker.Progress                                                                          // what a pull tells of
 	exec      func(ctx context.Context, container string, command []string, out io.Writer) (int, error) // nil: succeeds at once
 	startErr  func(docker.ContainerSpec) error
+	readDelay time.Duration // how long each piece of an image's files takes
 	stopDelay time.Duration // how long a container takes to heed a stop
 }
 
@@ -403,7 +404,21 @@ func (f *fakeEngine) ImageFiles(ctx context.Context, spec docker.ContainerSpec, 
 	if _, err := io.WriteString(w, spec.Image); err != nil {
 		return err
 	}
-	return errors.Join(w.Close(), read(&archive))
+	return errors.Join(w.Close(), read(&slowReader{&archive, f.readDelay}))
+}
+
+// slowReader gives a few bytes at a time.
+type slowReader struct {
+	io.Reader
+	delay time.Duration
+}
+
+func (r *slowReader) Read(p []byte) (int, error) {
+	if r.delay > 0 {
+		time.Sleep(r.delay)
+		p = p[:1]
+	}
+	return r.Reader.Read(p)
 }
 
 // What follows is for tests: it does to Docker what others may do.

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
@@ -90,11 +91,30 @@ func (a *Agent) copyImage(ctx context.Context, pod *v1.Pod, v v1.Volume, path st
 		Labels: a.labels(pod, imageVolumeContainer+v.Name, 0),
 	}
 	spec.Labels[labelType] = typeContainer
-	if err := a.engine.ImageFiles(ctx, spec, func(archive io.Reader) error { return untar(archive, part) }); err != nil {
+	began := a.now()
+	err := a.engine.ImageFiles(ctx, spec, func(archive io.Reader) error {
+		return untar(&wantedReader{archive, a, ref}, part, func(h *tar.Header) bool { return docker.IsEngines(h, began) })
+	})
+	if err != nil {
 		return errors.Join(err, os.RemoveAll(part))
 	}
 	if err := os.Rename(part, path); err != nil {
 		return fmt.Errorf("keep the files of image %s: %w", v.Image.Reference, err)
 	}
 	return nil
+}
+
+// wantedReader reads an archive while its Pod is wanted: gigabytes must not keep a Pod from
+// being deleted.
+type wantedReader struct {
+	io.Reader
+	agent *Agent
+	ref   podRef
+}
+
+func (r *wantedReader) Read(p []byte) (int, error) {
+	if pod := r.agent.declared(r.ref); pod == nil || pod.DeletionTimestamp != nil {
+		return 0, errors.New("the pod is being deleted")
+	}
+	return r.Reader.Read(p)
 }

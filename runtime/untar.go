@@ -11,9 +11,10 @@ import (
 	"strings"
 )
 
-// untar writes the files of an archive below dir, with their owners and modes. Nothing is
-// written elsewhere, whatever names and links the archive holds. Devices are left out.
-func untar(archive io.Reader, dir string) error {
+// untar writes the files of an archive below dir, with their owners, modes and times.
+// Nothing is written elsewhere, whatever names and links the archive holds. Devices are left
+// out, and so is what leave tells; a directory comes with the first file in it then.
+func untar(archive io.Reader, dir string, leave func(*tar.Header) bool) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
@@ -29,7 +30,7 @@ func untar(archive io.Reader, dir string) error {
 			return err
 		}
 		name := strings.TrimPrefix(filepath.Clean("/"+header.Name), "/")
-		if name == "" {
+		if name == "" || leave(header) {
 			continue
 		}
 		if err := untarOne(root, name, header, reader); err != nil {
@@ -64,7 +65,10 @@ func untarOne(root *os.Root, name string, h *tar.Header, content io.Reader) erro
 	if err := root.Lchown(name, h.Uid, h.Gid); err != nil {
 		return err
 	}
-	return root.Chmod(name, mode)
+	if err := root.Chmod(name, mode); err != nil {
+		return err
+	}
+	return root.Chtimes(name, h.ModTime, h.ModTime)
 }
 
 func untarFile(root *os.Root, name string, content io.Reader) error {

@@ -180,6 +180,16 @@ func TestImageVolumeOnDocker(t *testing.T) {
 			t.Errorf("%s is left", name)
 		}
 	}
+	r.declare("shown", func(p *v1.Pod) {
+		c := r.container("one", "sleep")
+		volume(&p.Spec, &c, "v", pod.Spec.Volumes[0].VolumeSource)
+		p.Spec.Containers = []v1.Container{c}
+	})
+	shown := r.await("shown", "ready", ready)
+	files, err := os.ReadDir(r.agent.volumePath(shown.UID, shown.Spec.Volumes[0]))
+	if err != nil || len(files) != 1 || files[0].Name() != "actor" {
+		t.Errorf("the volume has %v, %v", files, err)
+	}
 	r.markDeleted("web")
 	r.await("web", "gone", gone)
 	if _, err := os.Stat(r.agent.podDir(pod.UID)); !os.IsNotExist(err) {

@@ -1,8 +1,10 @@
 package docker
 
 import (
+	"archive/tar"
 	"context"
 	"io"
+	"path"
 	"time"
 )
 
@@ -30,4 +32,19 @@ func (e *Engine) ImageFiles(ctx context.Context, spec ContainerSpec, read func(i
 	}
 	defer archive.Close()
 	return read(archive)
+}
+
+// engineFiles are what the engine puts into each container that it makes, for mounts of its
+// own. An image that has such a file keeps it.
+var engineFiles = map[string]byte{
+	".dockerenv": tar.TypeReg, "dev": tar.TypeDir, "dev/console": tar.TypeReg, "dev/pts": tar.TypeDir, "dev/shm": tar.TypeDir,
+	"etc": tar.TypeDir, "etc/hostname": tar.TypeReg, "etc/hosts": tar.TypeReg, "etc/mtab": tar.TypeSymlink,
+	"etc/resolv.conf": tar.TypeReg, "proc": tar.TypeDir, "sys": tar.TypeDir,
+}
+
+// IsEngines tells whether the engine put a file into a container that was made at that time
+// or later, rather than the image.
+func IsEngines(h *tar.Header, made time.Time) bool {
+	kind, known := engineFiles[path.Clean("/" + h.Name)[1:]]
+	return known && h.Typeflag == kind && h.Size == 0 && !h.ModTime.Before(made.Truncate(time.Second))
 }
