@@ -17,7 +17,7 @@ import (
 
 // serveExec runs the query's command in a container.
 func (s *Server) serveExec(w http.ResponseWriter, r *http.Request) {
-	c, ok := s.openSession(w, r, "container not found (%q)", s.pods.Running)
+	c, ok := s.openSession(w, r, fmt.Sprintf("container not found (%q)", r.PathValue("container")), s.pods.Running)
 	if !ok {
 		return
 	}
@@ -36,7 +36,8 @@ func (s *Server) serveExec(w http.ResponseWriter, r *http.Request) {
 
 // serveAttach connects to the main process of a container.
 func (s *Server) serveAttach(w http.ResponseWriter, r *http.Request) {
-	c, ok := s.openSession(w, r, "container %q not found in pod", s.attachable)
+	notFound := fmt.Sprintf("container %s not found in pod %s_%s", r.PathValue("container"), r.PathValue("pod"), r.PathValue("namespace"))
+	c, ok := s.openSession(w, r, notFound, s.attachable)
 	if !ok {
 		return
 	}
@@ -87,7 +88,7 @@ func (s *Server) openSession(w http.ResponseWriter, r *http.Request, notFound st
 	}
 	id, ok := find(r.PathValue("namespace"), c.pod, types.UID(c.uid), c.container)
 	if !ok {
-		http.Error(w, fmt.Sprintf(notFound, c.container), http.StatusInternalServerError)
+		http.Error(w, notFound, http.StatusInternalServerError)
 		return nil, false
 	}
 	c.id = id

@@ -194,8 +194,8 @@ func TestExecThatIsRefused(t *testing.T) {
 		"/exec/default/web/ended":            `container not found ("ended")`,
 		"/exec/default/web/some-uid/ended":   `container not found ("ended")`,
 		"/exec/default/nope/app":             "pod does not exist",
-		"/attach/default/web/ended":          `container "ended" not found in pod`,
-		"/attach/default/web/some-uid/ended": `container "ended" not found in pod`,
+		"/attach/default/web/ended":          `container ended not found in pod web_default`,
+		"/attach/default/web/some-uid/ended": `container ended not found in pod web_default`,
 	} {
 		for _, d := range []dialect{overSPDY, overWebSocket} {
 			err := d.session(t.Context(), t, r, path, nil, remotecommand.StreamOptions{Stdout: io.Discard})
