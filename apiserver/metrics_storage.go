@@ -47,14 +47,14 @@ type readable interface {
 var _, _ readable = (*nodeMetrics)(nil), (*podMetrics)(nil)
 
 func newNodeMetrics(f *nodeFigures, l corelisters.NodeLister) *nodeMetrics {
-	return &nodeMetrics{rest.NewDefaultTableConvertor(nodeMetricsResource), f, l}
+	return &nodeMetrics{usageTable{}, f, l}
 }
 
 func (*nodeMetrics) New() runtime.Object     { return &metrics.NodeMetrics{} }
 func (*nodeMetrics) NewList() runtime.Object { return &metrics.NodeMetricsList{} }
 func (*nodeMetrics) Destroy()                {}
 func (*nodeMetrics) NamespaceScoped() bool   { return false }
-func (*nodeMetrics) GetSingularName() string { return "node" }
+func (*nodeMetrics) GetSingularName() string { return "" } // as metrics-server: clients take the kind's, nodemetrics
 
 // Kind is rest.KindProvider: the type's name is not the resource's.
 func (*nodeMetrics) Kind() string { return "NodeMetrics" }
@@ -90,14 +90,14 @@ func (n *nodeMetrics) Get(ctx context.Context, name string, _ *metav1.GetOptions
 }
 
 func newPodMetrics(f *nodeFigures, l corelisters.PodLister) *podMetrics {
-	return &podMetrics{rest.NewDefaultTableConvertor(podMetricsResource), f, l}
+	return &podMetrics{usageTable{}, f, l}
 }
 
 func (*podMetrics) New() runtime.Object     { return &metrics.PodMetrics{} }
 func (*podMetrics) NewList() runtime.Object { return &metrics.PodMetricsList{} }
 func (*podMetrics) Destroy()                {}
 func (*podMetrics) NamespaceScoped() bool   { return true }
-func (*podMetrics) GetSingularName() string { return "pod" }
+func (*podMetrics) GetSingularName() string { return "" } // as metrics-server: clients take the kind's, podmetrics
 
 // Kind is rest.KindProvider: the type's name is not the resource's.
 func (*podMetrics) Kind() string { return "PodMetrics" }

@@ -1,18 +1,23 @@
 package apiserver
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	statsv1alpha1 "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
+	"k8s.io/metrics/pkg/apis/metrics"
 )
 
 // figuresOf is a container that uses so much.
@@ -76,6 +81,33 @@ func TestMetricsAreServedLikeAnyOtherGroup(t *testing.T) {
 	}
 	if _, err := client.Discovery().RESTClient().Get().AbsPath("/apis/metrics.k8s.io/v1beta1/pods").DoRaw(t.Context()); err != nil {
 		t.Errorf("list of a node without Pods: %v", err)
+	}
+}
+
+func TestMetricsArePrintedAsATable(t *testing.T) {
+	used := func(cpu, memory string) corev1.ResourceList {
+		return corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)}
+	}
+	window := metav1.Duration{Duration: time.Second}
+	for want, object := range map[string]runtime.Object{
+		"[[web 300m 3Mi 1s]]": &metrics.PodMetricsList{Items: []metrics.PodMetrics{{
+			ObjectMeta: metav1.ObjectMeta{Name: "web"}, Window: window,
+			Containers: []metrics.ContainerMetrics{{Usage: used("100m", "1Mi")}, {Usage: used("200m", "2Mi")}},
+		}}},
+		"[[vm 2 1Gi 1s]]": &metrics.NodeMetrics{ObjectMeta: metav1.ObjectMeta{Name: "vm"}, Window: window, Usage: used("2", "1Gi")},
+		"[]":              &metrics.PodMetricsList{},
+	} {
+		table, err := usageTable{}.ConvertToTable(t.Context(), object, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := [][]any{}
+		for _, row := range table.Rows {
+			rows = append(rows, row.Cells)
+		}
+		if got := fmt.Sprint(rows); got != want || len(table.ColumnDefinitions) != 4 {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }
 
