@@ -40,10 +40,18 @@ func (a *Agent) terminate(ctx context.Context, pod *v1.Pod, s *podState, have []
 }
 
 // clean removes what is left of a Pod that the API does not know any more: it was
-// deleted by force, or while nobody looked.
+// deleted by force, or while nobody looked. Its containers get a moment to end all the same.
+// https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-forced
 func (a *Agent) clean(ctx context.Context, s *podState, have []instance) verdict {
 	a.probes.keep(s.ref.uid, nil)
 	a.cancelHooks(s)
+	if containers, _ := split(running(have)); len(containers) > 0 {
+		pod := s.last
+		if pod == nil {
+			pod = &v1.Pod{} // of an earlier life: nothing but its containers is known
+		}
+		return a.again(a.endContainers(pod, s, have, endings(containers), 0))
+	}
 	if a.removeAll(ctx, have) || !a.removePodDir(s) {
 		return verdict{after: cleanRetry}
 	}

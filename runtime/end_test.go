@@ -54,12 +54,33 @@ func TestShorterGraceIsHeeded(t *testing.T) {
 	})
 }
 
-func TestPodDeletedByForceLeavesNoContainer(t *testing.T) {
+func TestPodDeletedByForceGivesItsContainersAMoment(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		r.pod("web", nil)
+		r.pod("web", func(p *v1.Pod) { p.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PreStop: commandHook("drain")} })
 		r.engine.stopDelay = time.Hour
+		r.engine.history()
 		r.delete("web", 0)
+		r.agent.workers.poke(podRef{"ns", "web", "uid-web"}) // nobody is told twice
+		r.after(leastGrace / 4)
+		r.wantNames("k8s_POD_web_ns_uid-web_0 running", "k8s_app_web_ns_uid-web_0 running")
+		r.after(leastGrace)
 		r.wantNames()
+		if acts := r.engine.history(); len(acts) != 3 || acts[0] != "stop k8s_app_web_ns_uid-web_0" {
+			t.Errorf("acts %q, want one stop and the removals", acts)
+		}
+	})
+}
+
+// Also one that is to end at once.
+func TestContainersGetAMomentToEnd(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.engine.stopDelay = time.Hour
+		r.pod("web", nil)
+		r.delete("web", 1)
+		r.after(leastGrace / 2)
+		r.wantState("web", "app", "running 0")
+		r.after(time.Second)
+		r.wantState("web", "app", "gone")
 	})
 }
 

@@ -8,18 +8,17 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// leastGrace is what a container gets to end after its preStop hook, or the containers
-// that end before it, took all its grace period; a kubelet's.
+// leastGrace is what a container gets to end, however short its grace period is and
+// whatever its preStop hook, or the containers that end before it, took of it; a kubelet's.
 const leastGrace = 2 * time.Second
 
 // stopping is how far a running container is on the way to its end: preStop, its turn,
 // stop signal, SIGKILL.
 // https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-flow
 type stopping struct {
-	due    time.Time     // when its grace period is over
-	hook   chan struct{} // closed when its preStop hook has ended; nil: there is none
-	waited bool          // for its hook or its turn
-	sent   bool          // Docker is asked to stop it
+	due  time.Time     // when its grace period is over
+	hook chan struct{} // closed when its preStop hook has ended; nil: there is none
+	sent bool          // Docker is asked to stop it
 }
 
 func (st *stopping) hooking() bool {
@@ -61,8 +60,8 @@ func (a *Agent) endContainers(pod *v1.Pod, s *podState, have []instance, list []
 			own = time.Duration(*e.grace) * time.Second
 		}
 		st := a.beginEnd(pod, s, e, podIP, own)
-		if due := a.now().Add(own); due.Before(st.due.Add(-time.Second)) {
-			st.due, st.sent, st.waited = due, false, false
+		if due := a.now().Add(max(own, leastGrace)); due.Before(st.due.Add(-time.Second)) {
+			st.due, st.sent = due, false
 		}
 	}
 	for _, e := range list {
@@ -105,13 +104,9 @@ func (a *Agent) beginEnd(pod *v1.Pod, s *podState, e ending, podIP string, grace
 func (a *Agent) continueEnd(pod *v1.Pod, s *podState, e ending, st *stopping, list []ending) {
 	left := st.due.Sub(a.now())
 	if left > 0 && (st.hooking() || !itsTurn(pod, e.instance, list)) {
-		st.waited = true
 		return
 	}
-	left = max(left, 0)
-	if st.waited {
-		left = max(left, leastGrace)
-	}
+	left = max(left, leastGrace)
 	st.sent, st.due = true, a.now().Add(left)
 	a.stopContainer(e.instance, left)
 }
@@ -144,7 +139,7 @@ func sidecarIndex(pod *v1.Pod, name string) int {
 // stopContainer stops a container in the background; the event of its end wakes the Pod.
 func (a *Agent) stopContainer(i instance, grace time.Duration) {
 	a.tasks.start(func(ctx context.Context) {
-		err := a.endContainer(ctx, i.ID, grace)
+		err := a.engine.Stop(ctx, i.ID, grace)
 		if err == nil || ctx.Err() != nil {
 			return // the event of its end tells the rest
 		}
@@ -155,14 +150,6 @@ func (a *Agent) stopContainer(i instance, grace time.Duration) {
 			a.workers.poke(i.ref)
 		}
 	})
-}
-
-// endContainer stops a container, or kills it if there is no time.
-func (a *Agent) endContainer(ctx context.Context, id string, grace time.Duration) error {
-	if grace <= 0 {
-		return a.engine.Kill(ctx, id, "SIGKILL")
-	}
-	return a.engine.Stop(ctx, id, grace)
 }
 
 // forgetStops drops the stops of containers that ended, and those that Docker did not
