@@ -93,7 +93,12 @@ func TestReplicaSetScalesDownToExactlyTheSurplus(t *testing.T) {
 func TestDelayedWatchDoesNotCreateTwice(t *testing.T) {
 	f := start(t)
 	rs := f.createReplicaSet(t, testReplicaSet("echo", 1))
-	f.wantPods(t, "", 1)
+	eventually(t, func() (err error) { // the controller has seen its first pod
+		if rs, err = f.client.AppsV1().ReplicaSets("default").Get(t.Context(), "echo", metav1.GetOptions{}); err == nil && rs.Status.Replicas != 1 {
+			err = fmt.Errorf("status %+v", rs.Status)
+		}
+		return err
+	})
 	release := f.hold(podsGVR)
 	for replicas := int32(2); replicas <= 6; replicas++ {
 		eventually(t, func() error {
