@@ -43,9 +43,9 @@ func askKeychain(ctx context.Context, key string) (types.AuthConfig, error) {
 		auth types.AuthConfig
 		err  error
 	}
-	answers := make(chan answer, 1)
+	answers, dir := make(chan answer, 1), config.Dir()
 	go func() { // ends with the program
-		file, err := config.Load(config.Dir())
+		file, err := config.Load(dir)
 		if err != nil {
 			answers <- answer{err: err}
 			return
