@@ -31,20 +31,28 @@ func (a *Agent) allocate(ctx context.Context, pod *v1.Pod, s *podState, have []i
 	if len(have) == 0 { // what runs already was let in
 		node = a.labelledNode(ctx, pod)
 	}
-	a.allocations.mu.Lock()
-	defer a.allocations.mu.Unlock()
-	if len(have) == 0 {
-		if r := a.admit(pod, node); r != nil {
-			a.event(pod, nil, v1.EventTypeWarning, r.reason, "%s", r.message)
-			s.fail(r.reason, "Pod was rejected: "+r.message)
-			return pod
-		}
+	if r := a.letIn(pod, node, len(have) > 0); r != nil {
+		a.event(pod, nil, v1.EventTypeWarning, r.reason, "%s", r.message)
+		s.fail(r.reason, "Pod was rejected: "+r.message)
+		return pod
 	}
-	if err := a.grant(pod); err != nil {
+	if err := a.keep(pod.UID, grantOf(pod)); err != nil {
 		a.log.Warn("what a pod was granted cannot be kept", "pod", s.ref, "error", err)
-		a.allocations.grants[pod.UID] = grantOf(pod)
 	}
 	return pod
+}
+
+// letIn grants a Pod what it declares if the node can take it.
+func (a *Agent) letIn(pod *v1.Pod, node *v1.Node, ran bool) *rejection {
+	a.allocations.mu.Lock()
+	defer a.allocations.mu.Unlock()
+	if !ran {
+		if r := a.admit(pod, node); r != nil {
+			return r
+		}
+	}
+	a.allocations.grants[pod.UID] = grantOf(pod)
+	return nil
 }
 
 // asGranted is a Pod that was let in with what it may use now; known is false if it was not.
@@ -100,6 +108,10 @@ func shortage(pod *v1.Pod, others []*v1.Pod, allocatable v1.ResourceList) *rejec
 	if most := allocatable[v1.ResourcePods]; int64(len(others)) >= most.Value() {
 		return outOf(v1.ResourcePods, 1, int64(len(others)), most.Value())
 	}
+	wanted := requests(pod)
+	if len(wanted) == 0 {
+		return nil
+	}
 	used := v1.ResourceList{}
 	for _, other := range others {
 		for name, amount := range resourcehelper.PodRequests(other, resourcehelper.PodResourcesOptions{UseStatusResources: true}) {
@@ -108,7 +120,6 @@ func shortage(pod *v1.Pod, others []*v1.Pod, allocatable v1.ResourceList) *rejec
 			used[name] = sum
 		}
 	}
-	wanted := requests(pod)
 	for _, name := range slices.SortedFunc(maps.Keys(wanted), inKubeletsOrder) {
 		all, known := allocatable[name]
 		if !known && v1helper.IsExtendedResourceName(name) {

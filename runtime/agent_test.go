@@ -1,7 +1,9 @@
 package runtime
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -341,6 +343,30 @@ func TestSandboxThatFailsIsTriedAgainWithoutCountingRestarts(t *testing.T) {
 		r.wantState("web", "app", "running 0")
 		if names := r.engine.names(); len(names) != 2 {
 			t.Errorf("Docker has %q", names)
+		}
+	})
+}
+
+func TestHostsFileThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		file := filepath.Join(r.agent.podDir("uid-web"), hostsFile)
+		r.step = func(act string) {
+			if act == "started" { // the sandbox
+				r.step = nil
+				if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o755)); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		r.pod("web", nil)
+		r.wantState("web", "app", "waiting ContainerCreating 0")
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		r.after(retryMax)
+		r.wantState("web", "app", "running 0")
+		if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), "10.244.0.") {
+			t.Errorf("the container does not find itself, %v, in\n%s", err, text)
 		}
 	})
 }

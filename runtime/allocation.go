@@ -125,15 +125,13 @@ func (a *Agent) readGrant(uid types.UID) (*grant, error) {
 	return &g, nil
 }
 
-// grant gives the Pod what it declares, for the next life of the agent too. The caller
-// holds the lock.
-func (a *Agent) grant(pod *v1.Pod) error {
-	g := grantOf(pod)
+// keep writes down what a Pod was granted, for the next life of the agent.
+func (a *Agent) keep(uid types.UID, g grant) error {
 	content, err := json.Marshal(g)
 	if err != nil {
 		return err
 	}
-	dir := a.podDir(pod.UID)
+	dir := a.podDir(uid)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
@@ -142,12 +140,7 @@ func (a *Agent) grant(pod *v1.Pod) error {
 	if err := os.WriteFile(next, content, 0o600); err != nil {
 		return err
 	}
-	if err := os.Rename(next, filepath.Join(dir, grantFile)); err != nil {
-		return err
-	}
-	a.allocations.grants[pod.UID] = g
-	delete(a.allocations.deferred, pod.UID)
-	return nil
+	return os.Rename(next, filepath.Join(dir, grantFile))
 }
 
 // neighbours are the Pods beside this one that hold a part of the node, with what they

@@ -98,10 +98,12 @@ func (a *Agent) considerResize(pod *v1.Pod, s *podState, granted grant) *v1.Pod 
 		a.allocations.deferred[pod.UID] = s.ref
 		return granted.apply(pod)
 	}
-	if err := a.grant(pod); err != nil {
+	if err := a.keep(pod.UID, grantOf(pod)); err != nil {
 		a.log.Warn("a pod is not resized: what it was granted cannot be kept", "pod", s.ref, "error", err)
 		return granted.apply(pod)
 	}
+	a.allocations.grants[pod.UID] = grantOf(pod)
+	delete(a.allocations.deferred, pod.UID)
 	s.resize.pending, s.resize.inProgress = nil, nil
 	setResize(&s.resize.inProgress, v1.PodResizeInProgress, "", "", pod.Generation, a.now())
 	a.event(pod, nil, v1.EventTypeNormal, "ResizeStarted", "%s", resizeMessage("Pod resize started", pod, pod.Generation, ""))

@@ -104,6 +104,10 @@ func (r *pipeline) beginSandbox(ctx context.Context) error {
 			return fmt.Errorf("prepare the pod's directory: %w", err)
 		}
 		r.state.prepared = true
+	} else if r.plan.sandbox.Running() { // it may have failed when the sandbox came to run
+		if err := a.writeHosts(r.pod, r.podIP); err != nil {
+			return err
+		}
 	}
 	if r.plan.sandbox.ID != "" {
 		r.sandboxID = r.plan.sandbox.ID
