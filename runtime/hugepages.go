@@ -1,11 +1,14 @@
 package runtime
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
+	"github.com/kube-lite/kube-lite/runtime/usage"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 )
@@ -31,4 +34,37 @@ func readHugePages(dir string) v1.ResourceList {
 		out[v1.ResourceName(name)] = *resource.NewQuantity(pages*size<<10, resource.BinarySI)
 	}
 	return out
+}
+
+// limitHugePages lets a running container have the huge pages that it declares and no
+// others, of every size that the host knows. Docker has no such bound, so it is written to
+// the container's cgroup, where the kernel has that controller.
+// https://www.kernel.org/doc/html/latest/admin-guide/cgroup-v1/hugetlb.html
+func limitHugePages(groups usage.Cgroups, known v1.ResourceList, pod *v1.Pod, c *v1.Container, i instance) (err error) {
+	dir, unified, found := groups.Dir(i.PID, "hugetlb")
+	if found != nil || !strings.Contains(dir, i.ID) { // the process may have ended, and its ID be another's
+		return nil
+	}
+	file := "limit_in_bytes"
+	if unified {
+		file = "max"
+	}
+	for name := range known {
+		size, bad := resource.ParseQuantity(strings.TrimPrefix(string(name), v1.ResourceHugePagesPrefix))
+		limit := limitOf(pod, c, name)
+		control := filepath.Join(dir, "hugetlb."+kernelSize(size.Value())+"."+file)
+		err = errors.Join(err, bad, setControl(control, strconv.FormatInt(limit.Value(), 10)))
+	}
+	return err
+}
+
+// kernelSize is a size of huge pages as the kernel names it, such as 2MB.
+func kernelSize(bytes int64) string {
+	switch {
+	case bytes >= 1<<30:
+		return fmt.Sprintf("%dGB", bytes>>30)
+	case bytes >= 1<<20:
+		return fmt.Sprintf("%dMB", bytes>>20)
+	}
+	return fmt.Sprintf("%dKB", bytes>>10)
 }

@@ -3,6 +3,8 @@ package runtime
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -119,11 +121,23 @@ func refusedScore(err error) bool {
 // a kubelet does where there is cgroup v2. Version 1 ends one process only.
 // https://www.kernel.org/doc/html/latest/admin-guide/cgroup-v2.html
 func killTogether(groups usage.Cgroups, i instance) error {
-	dir, err := groups.Unified(i.PID)
-	if err != nil || !strings.Contains(dir, i.ID) { // the process may have ended, and its ID be another's
+	dir, unified, err := groups.Dir(i.PID, "memory")
+	if err != nil || !unified || !strings.Contains(dir, i.ID) { // the process may have ended, and its ID be another's
 		return nil
 	}
-	return os.WriteFile(filepath.Join(dir, "memory.oom.group"), []byte("1"), 0)
+	return setControl(filepath.Join(dir, "memory.oom.group"), "1")
+}
+
+// setControl writes a file of a cgroup, if the kernel has it.
+func setControl(path, value string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
 }
 
 // hasCapability reads the effective set of a /proc/<pid>/status; see capabilities(7).

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
@@ -131,21 +132,24 @@ func TestOOMKilledIsToldHoweverLateDockerLearnsOfIt(t *testing.T) {
 	})
 }
 
+// groupFile makes a file of a pretended kernel.
+func groupFile(t *testing.T, dir, name, content string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 func TestContainerThatRunsOutOfMemoryEndsAsAWhole(t *testing.T) {
 	groups := usage.Cgroups{Proc: t.TempDir(), Root: t.TempDir()}
-	write := func(path, content string) {
-		t.Helper()
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(filepath.Join(groups.Proc, "7/cgroup"), "0::/docker/abc\n")
-	write(filepath.Join(groups.Proc, "8/cgroup"), "3:memory:/docker/abc\n0::/\n")
-	file := filepath.Join(groups.Root, "docker/abc/memory.oom.group")
-	write(file, "0")
+	groupFile(t, groups.Proc, "7/cgroup", "0::/docker/abc\n")
+	groupFile(t, groups.Proc, "8/cgroup", "3:memory:/docker/abc\n0::/\n")
+	file := groupFile(t, groups.Root, "docker/abc/memory.oom.group", "0")
 	for _, c := range []struct {
 		what string
 		i    docker.Container
@@ -161,6 +165,31 @@ func TestContainerThatRunsOutOfMemoryEndsAsAWhole(t *testing.T) {
 		}
 		if got, _ := os.ReadFile(file); string(got) != c.want {
 			t.Errorf("%s: %s", c.what, got)
+		}
+	}
+}
+
+func TestContainersHaveTheHugePagesThatTheyDeclare(t *testing.T) {
+	for version, files := range map[string][3]string{
+		"1": {"3:hugetlb:/docker/abc\n0::/\n", "hugetlb/docker/abc/hugetlb.2MB.limit_in_bytes", "hugetlb/docker/abc/hugetlb.1GB.limit_in_bytes"},
+		"2": {"0::/docker/abc\n", "docker/abc/hugetlb.2MB.max", "docker/abc/hugetlb.1GB.max"},
+	} {
+		groups := usage.Cgroups{Proc: t.TempDir(), Root: t.TempDir()}
+		groupFile(t, groups.Proc, "7/cgroup", files[0])
+		small, large := groupFile(t, groups.Root, files[1], "max"), groupFile(t, groups.Root, files[2], "max")
+		known := amounts("hugepages-2Mi", "0", "hugepages-1Gi", "4Gi", "hugepages-64Ki", "0") // the kernel has no file for the last
+		c := app("one")
+		c.Resources.Limits = amounts("hugepages-2Mi", "6Mi")
+		if err := limitHugePages(groups, known, &v1.Pod{}, &c, instance{Container: docker.Container{ID: "abc", PID: 7}}); err != nil {
+			t.Errorf("version %s: %v", version, err)
+		}
+		for file, want := range map[string]string{small: "6291456", large: "0"} {
+			if got, _ := os.ReadFile(file); string(got) != want {
+				t.Errorf("version %s: %s has %s, want %s", version, filepath.Base(file), got, want)
+			}
+		}
+		if _, err := os.Stat(filepath.Join(filepath.Dir(small), strings.Replace(filepath.Base(small), "2MB", "64KB", 1))); !os.IsNotExist(err) {
+			t.Errorf("version %s: a file was made that the kernel does not have: %v", version, err)
 		}
 	}
 }

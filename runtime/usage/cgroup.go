@@ -18,7 +18,7 @@ type Cgroups struct {
 // Memory is what the cgroup of a process uses, in bytes, page cache included: what a
 // kubelet calls usage.
 func (c Cgroups) Memory(pid int) (int64, error) {
-	dir, unified, err := c.dir(pid, "memory")
+	dir, unified, err := c.Dir(pid, "memory")
 	if err != nil {
 		return 0, err
 	}
@@ -28,19 +28,9 @@ func (c Cgroups) Memory(pid int) (int64, error) {
 	return readNumber(filepath.Join(dir, "memory.usage_in_bytes"))
 }
 
-// Unified is the directory of a process's cgroup where there is version 2; empty where
-// version 1 bounds memory.
-func (c Cgroups) Unified(pid int) (string, error) {
-	dir, unified, err := c.dir(pid, "memory")
-	if err != nil || !unified {
-		return "", err
-	}
-	return dir, nil
-}
-
-// dir is where a controller keeps its files of a process's cgroup. Unified tells that it
+// Dir is where a controller keeps its files of a process's cgroup. Unified tells that it
 // is one of version 2, where all controllers share a directory. See cgroups(7).
-func (c Cgroups) dir(pid int, controller string) (dir string, unified bool, err error) {
+func (c Cgroups) Dir(pid int, controller string) (dir string, unified bool, err error) {
 	proc, root := c.Proc, c.Root
 	if proc == "" {
 		proc = "/proc"
@@ -99,7 +89,7 @@ func (c Cgroups) MemoryStat(pid int) (MemoryStat, error) {
 	if err != nil {
 		return MemoryStat{}, err
 	}
-	dir, unified, err := c.dir(pid, "memory")
+	dir, unified, err := c.Dir(pid, "memory")
 	if err != nil {
 		return MemoryStat{}, err
 	}
@@ -116,7 +106,7 @@ func (c Cgroups) MemoryStat(pid int) (MemoryStat, error) {
 
 // CPU is the time that the cgroup of a process has had of all cores together.
 func (c Cgroups) CPU(pid int) (time.Duration, error) {
-	dir, unified, err := c.dir(pid, "cpuacct")
+	dir, unified, err := c.Dir(pid, "cpuacct")
 	if err != nil {
 		return 0, err
 	}
@@ -130,7 +120,7 @@ func (c Cgroups) CPU(pid int) (time.Duration, error) {
 
 // Processes counts the processes and threads of a process's cgroup.
 func (c Cgroups) Processes(pid int) (int64, error) {
-	dir, _, err := c.dir(pid, "pids")
+	dir, _, err := c.Dir(pid, "pids")
 	if err != nil {
 		return 0, err
 	}
