@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,9 +19,10 @@ import (
 const engineLimit = 30 * time.Second
 
 // engine is a dockerd of the test's own, for what the machine's, which others use, must not go through. It makes no
-// rules and no bridge of its own, so it does not disturb the other.
+// rules, and its bridge is made by the test: a dockerd that is told to have none deletes docker0, whosever it is.
 type engine struct {
 	dir, socket string
+	bridge      string
 	daemon      *exec.Cmd
 	ended       chan struct{}
 }
@@ -34,6 +36,7 @@ func startEngine(t *testing.T) *engine {
 	}
 	e := &engine{dir: dir, socket: filepath.Join(dir, "docker.sock")}
 	t.Cleanup(func() { e.remove(t) })
+	e.makeBridge(t)
 	// Not the machine's own configuration, which may name other rules and bridges.
 	if err := os.WriteFile(e.config(), []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
@@ -59,7 +62,7 @@ func (e *engine) start(t *testing.T) {
 		"--exec-root="+filepath.Join(e.dir, "exec"), "--pidfile="+filepath.Join(e.dir, "pid"),
 		"--config-file="+e.config(),
 		"--containerd-namespace="+name, "--containerd-plugins-namespace="+name+"-plugins",
-		"--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false")
+		"--bridge="+e.bridge, "--iptables=false", "--ip6tables=false", "--ip-masq=false")
 	e.daemon.Stdout, e.daemon.Stderr = log, log
 	e.daemon.WaitDelay = time.Second
 	e.ended = make(chan struct{})
@@ -79,6 +82,22 @@ func (e *engine) start(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// makeBridge makes what dockerd needs instead of docker0; no container joins it. The address is of a range for tests,
+// RFC 2544.
+func (e *engine) makeBridge(t *testing.T) {
+	t.Helper()
+	e.bridge = fmt.Sprintf("kl-e2e-%05x", rand.IntN(1<<20))
+	for _, args := range [][]string{
+		{"link", "add", e.bridge, "type", "bridge"},
+		{"address", "add", fmt.Sprintf("198.18.%d.1/24", rand.IntN(256)), "dev", e.bridge},
+		{"link", "set", e.bridge, "up"},
+	} {
+		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, out)
+		}
+	}
 }
 
 // run starts dockerd and waits for its end. dockerd is told to end when this process dies, however it does; the kernel
@@ -124,7 +143,7 @@ func (e *engine) importImage(t *testing.T, ref string) {
 // stop ends dockerd as a service manager does, and with it its containers.
 func (e *engine) stop(t *testing.T) {
 	t.Helper()
-	if e.daemon.Process == nil {
+	if e.daemon == nil || e.daemon.Process == nil {
 		return
 	}
 	_ = e.daemon.Process.Signal(syscall.SIGTERM) // it may have ended
@@ -153,5 +172,11 @@ func (e *engine) remove(t *testing.T) {
 	}
 	if err := os.RemoveAll(e.dir); err != nil {
 		t.Error(err)
+	}
+	if _, err := os.Stat("/sys/class/net/" + e.bridge); e.bridge == "" || err != nil {
+		return
+	}
+	if out, err := exec.Command("ip", "link", "delete", e.bridge).CombinedOutput(); err != nil {
+		t.Errorf("ip link delete %s: %v: %s", e.bridge, err, out)
 	}
 }
