@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -350,12 +351,14 @@ func TestSandboxThatFailsIsTriedAgainWithoutCountingRestarts(t *testing.T) {
 func TestHostsFileThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		file := filepath.Join(r.agent.podDir("uid-web"), hostsFile)
+		var once sync.Once
 		r.step = func(act string) {
 			if act == "started" { // the sandbox
-				r.step = nil
-				if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o755)); err != nil {
-					t.Error(err)
-				}
+				once.Do(func() {
+					if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o755)); err != nil {
+						t.Error(err)
+					}
+				})
 			}
 		}
 		r.pod("web", nil)
