@@ -73,7 +73,7 @@ func holds(dir string, files fileSet, group *int64) bool {
 		path := strings.TrimPrefix(at, root)
 		f, known := want[path]
 		delete(want, path)
-		if info, err := entry.Info(); err != nil || !known || info.Mode() != fileMode(f, group) {
+		if info, err := entry.Info(); err != nil || !known || info.Mode() != fileMode(f, group) || info.Size() != int64(len(f.data)) {
 			return errors.Join(err, errOther)
 		}
 		if text, err := os.ReadFile(at); err != nil || string(text) != f.data {

@@ -38,11 +38,13 @@ const (
 func (a *Agent) podDir(uid types.UID) string { return filepath.Join(a.opts.Root, podsDir, string(uid)) }
 
 // writeFile replaces a file's content in place: it is mounted, so a new file under its
-// name would not be seen.
+// name would not be seen. Containers write to it too, so it may have any size.
 func writeFile(path string, content []byte) error {
-	old, err := os.ReadFile(path)
-	if err == nil && bytes.Equal(old, content) {
-		return nil
+	info, err := os.Stat(path)
+	if err == nil && info.Size() == int64(len(content)) {
+		if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, content) {
+			return nil
+		}
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

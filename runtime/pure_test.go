@@ -203,6 +203,21 @@ func TestHostsFile(t *testing.T) {
 	}
 }
 
+func TestFileThatAContainerBlewUpIsWrittenAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hosts")
+	for _, size := range []int64{0, 4, 1 << 42} { // far more than memory
+		if err := errors.Join(os.WriteFile(path, nil, 0o644), os.Truncate(path, size)); err != nil {
+			t.Fatal(err)
+		}
+		if err := writeFile(path, []byte("text")); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != "text" {
+			t.Errorf("of %d bytes: %q, %v", size, got, err)
+		}
+	}
+}
+
 func TestResolvConfFollowsTheDNSPolicy(t *testing.T) {
 	host := parseResolv([]byte("# comment\nnameserver 192.0.2.53\nsearch example.org\noptions timeout:1\n"))
 	server, two := netip.MustParseAddr("10.96.0.10"), "2"
