@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -120,6 +121,7 @@ func isCritical(pod *v1.Pod) bool {
 type diskUse struct {
 	volumes    map[string]int64 // emptyDir and configMap
 	containers map[string]int64 // what they wrote over their images, and logs
+	files      int64            // /etc/hosts and last words
 }
 
 // diskTaken measures a Pod.
@@ -134,6 +136,13 @@ func (a *Agent) diskTaken(ctx context.Context, pod *v1.Pod) (diskUse, error) {
 			return use, err
 		}
 		use.volumes[v.Name] = tree.Bytes
+	}
+	for _, name := range []string{hostsFile, resolvConfFile, messagesDir} { // containers can write to them
+		tree, err := usage.Tree(ctx, filepath.Join(a.podDir(pod.UID), name))
+		if err != nil {
+			return use, err
+		}
+		use.files += tree.Bytes
 	}
 	for _, i := range a.mirror.pod(pod.UID) {
 		if i.isSandbox() || !i.Running() {
@@ -187,5 +196,5 @@ func (u diskUse) total() (sum int64) {
 			sum += bytes
 		}
 	}
-	return sum
+	return sum + u.files
 }

@@ -123,6 +123,20 @@ func TestContainerThatWritesTooMuchHasItsPodEvicted(t *testing.T) {
 	}
 }
 
+func TestWhatContainersWriteToThePodsOwnFilesCounts(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.pod("full", func(p *v1.Pod) {
+			p.Spec.Containers[0].TerminationMessagePath = "/dev/termination-log"
+			p.Spec.Containers[0].Resources.Limits = amounts("ephemeral-storage", "1Mi")
+		})
+		fill(t, r.agent.messagePath("uid-full", "app", 0), 2<<20)
+		r.after(measurePeriod + evictionGrace)
+		if s := r.get("full").Status; s.Message != "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. " {
+			t.Errorf("%s, %s: %q", s.Phase, s.Reason, s.Message)
+		}
+	})
+}
+
 func TestPodThatIsSlowToMeasureHidesNoOther(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		const long = time.Minute

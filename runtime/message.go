@@ -21,9 +21,12 @@ const (
 	messageLogLines = 80
 )
 
+// messagesDir holds the last words of a Pod's containers, in its directory.
+const messagesDir = "containers"
+
 // messagePath is the file that one run of a container may leave its last words in.
 func (a *Agent) messagePath(uid types.UID, container string, attempt int) string {
-	return filepath.Join(a.podDir(uid), "containers", container, strconv.Itoa(attempt))
+	return filepath.Join(a.podDir(uid), messagesDir, container, strconv.Itoa(attempt))
 }
 
 // messageMount makes that file and mounts it; ok is false if the container has none.
