@@ -295,22 +295,25 @@ func TestContainerRemovedByHandComesBack(t *testing.T) {
 	})
 }
 
+// Whatever the restart policy says of containers that end by themselves.
 func TestChangedImageReplacesTheContainer(t *testing.T) {
-	inBubble(t, func(t *testing.T, r *rig) {
-		r.engine.build("app:2")
-		r.pod("web", nil)
-		pod := r.get("web").DeepCopy()
-		pod.Spec.Containers[0].Image, pod.Generation = "app:2", 2
-		if _, err := r.client.CoreV1().Pods("ns").Update(t.Context(), pod, metav1.UpdateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		r.settle()
-		r.wantState("web", "app", "running 1")
-		r.wantEvent("web", "Killing: Container app definition changed, will be restarted")
-		if image := r.engine.get("k8s_app_web_ns_uid-web_1").Image; image != "app:2" {
-			t.Errorf("it runs %s", image)
-		}
-	})
+	for _, policy := range []v1.RestartPolicy{v1.RestartPolicyAlways, v1.RestartPolicyOnFailure, v1.RestartPolicyNever} {
+		inBubble(t, func(t *testing.T, r *rig) {
+			r.engine.build("app:2")
+			r.pod("web", func(p *v1.Pod) { p.Spec.RestartPolicy = policy })
+			pod := r.get("web").DeepCopy()
+			pod.Spec.Containers[0].Image, pod.Generation = "app:2", 2
+			if _, err := r.client.CoreV1().Pods("ns").Update(t.Context(), pod, metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			r.settle()
+			r.wantState("web", "app", "running 1")
+			r.wantEvent("web", "Killing: Container app definition changed, will be restarted")
+			if image := r.engine.get("k8s_app_web_ns_uid-web_1").Image; image != "app:2" {
+				t.Errorf("it runs %s", image)
+			}
+		})
+	}
 }
 
 func TestFieldsThatAreIgnoredAreNamedOnce(t *testing.T) {

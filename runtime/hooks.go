@@ -115,7 +115,7 @@ func (a *Agent) startHook(pod *v1.Pod, s *podState, c *v1.Container, i instance,
 			}
 			a.step("hooked")
 		} else if own.Err() == nil {
-			a.event(pod, c, v1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed: %v", h.err)
+			a.hookFailed(pod, c, "PostStart", h.err)
 		}
 	}) {
 		cancel()
@@ -168,8 +168,15 @@ func (a *Agent) preStop(ctx context.Context, pod *v1.Pod, c *v1.Container, i ins
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	if err := a.runHook(ctx, pod, c.Lifecycle.PreStop, a.target(c, i, podIP)); err != nil {
-		a.event(pod, c, v1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed: %v", err)
+		a.hookFailed(pod, c, "PreStop", err)
 	}
+}
+
+// hookFailed tells that a hook failed. What it said may be secret, and is for the log, as on
+// a kubelet; the message of a container that does not run for its postStart hook has it too.
+func (a *Agent) hookFailed(pod *v1.Pod, c *v1.Container, kind string, err error) {
+	a.event(pod, c, v1.EventTypeWarning, "Failed"+kind+"Hook", "%sHook failed", kind)
+	a.log.Warn("a hook failed", "pod", refOf(pod), "hook", kind, "error", err)
 }
 
 func hasPreStop(c *v1.Container) bool {

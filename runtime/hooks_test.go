@@ -65,7 +65,9 @@ func TestFailedPostStartHookEndsTheContainer(t *testing.T) {
 		r.pod("web", func(p *v1.Pod) {
 			p.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PostStart: commandHook("warm-up")}
 		})
-		r.wantEvent("web", `FailedPostStartHook: PostStartHook failed: Exec lifecycle hook ([warm-up]) for Container "app" failed - error: command 'warm-up' exited with 3, message: "too cold"`)
+		if !slices.Contains(r.reasons("web"), "FailedPostStartHook: PostStartHook failed") {
+			t.Errorf("events %q", r.reasons("web"))
+		}
 		r.wantEvent("web", "Killing: FailedPostStartHook")
 		r.after(5 * time.Second)
 		r.wantState("web", "app", "waiting CrashLoopBackOff 1")
@@ -179,7 +181,7 @@ func TestPreStopHookThatHangsEndsWithTheGracePeriod(t *testing.T) {
 		r.wantState("web", "app", "running 0")
 		r.after(5 * time.Second) // two seconds to end after the hook
 		r.wantState("web", "app", "gone")
-		r.wantEvent("web", "FailedPreStopHook: ")
+		r.wantEvent("web", "FailedPreStopHook: PreStopHook failed")
 	})
 }
 

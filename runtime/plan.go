@@ -77,6 +77,8 @@ type view struct {
 	waiting map[string]waiting
 	// vital is what is known of a running container.
 	vital func(*v1.Container, instance) vital
+	// renewed are the containers, by ID, that were ended to be started anew.
+	renewed map[string]bool
 }
 
 // decide computes the plan.
@@ -86,7 +88,7 @@ func decide(pod *v1.Pod, have []instance, v view) plan {
 		d.latest[i.container] = i // oldest first, so the latest stays
 	}
 	d.remove = surplus(have)
-	if d.finished = podFinished(pod, d.latest); d.finished {
+	if d.finished = d.podFinished(); d.finished {
 		d.remove = append(d.remove, unstarted(have)...)
 		return d.plan
 	}
@@ -133,7 +135,7 @@ func (d *decision) checkRunning(i instance) {
 		if i.Image == c.Image {
 			why = fmt.Sprintf("Container %s resize requires restart", c.Name)
 		}
-		d.end = append(d.end, ending{instance: i, why: why})
+		d.end = append(d.end, ending{instance: i, why: why, renew: true})
 	case v.hook == hookFailed:
 		d.end = append(d.end, ending{instance: i, why: "FailedPostStartHook"})
 	case v.failed != "":
@@ -141,10 +143,14 @@ func (d *decision) checkRunning(i instance) {
 		if v.failed == "startup" {
 			probe = c.StartupProbe
 		}
-		d.end = append(d.end, ending{
-			instance: i, grace: probe.TerminationGracePeriodSeconds,
-			why: fmt.Sprintf("Container %s failed %s probe, will be restarted", c.Name, v.failed),
-		})
+		e := ending{
+			instance: i, grace: probe.TerminationGracePeriodSeconds, renew: restartsUnwell(d.pod, c),
+			why: fmt.Sprintf("Container %s failed %s probe", c.Name, v.failed),
+		}
+		if e.renew {
+			e.why += ", will be restarted"
+		}
+		d.end = append(d.end, e)
 	}
 }
 
@@ -269,7 +275,7 @@ func (d *decision) shallRun(c *v1.Container) bool {
 	if !ok {
 		return !vanished(d.pod, c.Name) || restarts(d.pod, c, goneExitCode)
 	}
-	return !ended(i) || d.changed(i) || restarts(d.pod, c, i.ExitCode)
+	return !ended(i) || d.changed(i) || d.renewed[i.ID] || restarts(d.pod, c, i.ExitCode)
 }
 
 // changed tells that the container is not what is declared any more.
@@ -279,14 +285,15 @@ func (d *decision) changed(i instance) bool {
 }
 
 // podFinished tells that nothing of the Pod will run again.
-func podFinished(pod *v1.Pod, latest map[string]instance) bool {
+func (d *decision) podFinished() bool {
+	pod, latest := d.pod, d.latest
 	if isFinal(pod.Status.Phase) {
 		return true
 	}
 	for n := range pod.Spec.InitContainers {
 		c := &pod.Spec.InitContainers[n]
 		i, ok := latest[c.Name]
-		if ok && ended(i) && i.ExitCode != 0 && !isSidecar(c) && !restarts(pod, c, i.ExitCode) {
+		if ok && ended(i) && i.ExitCode != 0 && !isSidecar(c) && !d.renewed[i.ID] && !restarts(pod, c, i.ExitCode) {
 			return true
 		}
 	}
@@ -295,7 +302,7 @@ func podFinished(pod *v1.Pod, latest map[string]instance) bool {
 		i, ok := latest[c.Name]
 		switch {
 		case !ok && vanished(pod, c.Name) && !restarts(pod, c, goneExitCode):
-		case !ok || !ended(i) || restarts(pod, c, i.ExitCode):
+		case !ok || !ended(i) || d.renewed[i.ID] || restarts(pod, c, i.ExitCode):
 			return false
 		}
 	}

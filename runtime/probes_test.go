@@ -57,6 +57,33 @@ func TestProbeWhoseCommandIsMissingTellsNothing(t *testing.T) {
 	})
 }
 
+// The policy decides, not how the container ends when it is told to.
+func TestRestartPolicyOfAContainerThatFailsItsLivenessProbe(t *testing.T) {
+	for _, c := range []struct {
+		policy      v1.RestartPolicy
+		again, says string
+	}{
+		{v1.RestartPolicyOnFailure, "running 1", "Killing: Container app failed liveness probe, will be restarted"},
+		{v1.RestartPolicyNever, "Completed 0", "Killing: Container app failed liveness probe"},
+	} {
+		inBubble(t, func(t *testing.T, r *rig) {
+			r.engine.exec = answers{"live": always(1, "deadlock")}.exec
+			r.pod("web", func(p *v1.Pod) {
+				p.Spec.RestartPolicy, p.Spec.Containers[0].LivenessProbe = c.policy, commandProbe("live")
+			})
+			r.after(25 * time.Second) // asked at 1, 11 and 21 s
+			r.wantState("web", "app", c.again)
+			if !slices.Contains(r.reasons("web"), c.says) {
+				t.Errorf("%s: %q", c.policy, r.reasons("web"))
+			}
+			if c.policy == v1.RestartPolicyOnFailure { // the next one has to wait
+				r.after(25 * time.Second)
+				r.wantState("web", "app", "waiting CrashLoopBackOff 1")
+			}
+		})
+	}
+}
+
 func TestProbesOwnGracePeriodIsUsed(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.engine.exec = answers{"live": always(1, "")}.exec

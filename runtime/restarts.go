@@ -39,3 +39,12 @@ func restarts(pod *v1.Pod, c *v1.Container, exitCode int) bool {
 	}
 	return true
 }
+
+// restartsUnwell tells whether a container that fails its liveness or startup probe is
+// started again. How it ends when it is told to does not matter, nor do its rules.
+func restartsUnwell(pod *v1.Pod, c *v1.Container) bool {
+	if c.RestartPolicy != nil {
+		return *c.RestartPolicy != v1.ContainerRestartPolicyNever
+	}
+	return pod.Spec.RestartPolicy != v1.RestartPolicyNever
+}

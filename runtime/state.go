@@ -17,6 +17,8 @@ type podState struct {
 	images map[string]*imageState
 	// stops are the containers on their way to their end, by ID.
 	stops map[string]*stopping
+	// renewed are the containers, by ID, that were ended to be started anew.
+	renewed map[string]bool
 	// hooks are the postStart hooks that were run, by container ID.
 	hooks map[string]*hook
 	// ahead is what the containers that were created before their turn are made of, by ID.
@@ -61,7 +63,7 @@ const (
 func newPodState(ref podRef) *podState {
 	return &podState{
 		ref: ref, waiting: map[string]waiting{}, images: map[string]*imageState{},
-		ahead: map[string]docker.ContainerSpec{}, stops: map[string]*stopping{}, hooks: map[string]*hook{}, logEnds: map[string]string{}, retry: map[string]retryState{}, projected: map[string]fileSet{}, warned: map[string]bool{}, warnedAt: -1,
+		ahead: map[string]docker.ContainerSpec{}, stops: map[string]*stopping{}, renewed: map[string]bool{}, hooks: map[string]*hook{}, logEnds: map[string]string{}, retry: map[string]retryState{}, projected: map[string]fileSet{}, warned: map[string]bool{}, warnedAt: -1,
 		resize: resizeState{settled: map[string]settlement{}},
 	}
 }

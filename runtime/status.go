@@ -21,6 +21,7 @@ type observation struct {
 	imageID  func(id string) string // how an image is shown
 	message  func(instance) string  // what a container that ended left to say
 	vital    func(*v1.Container, instance) vital
+	renewed  map[string]bool   // containers that start again whatever they ended with, by ID
 	resize   []v1.PodCondition // those of a resize
 	now      time.Time
 }
@@ -29,7 +30,7 @@ type observation struct {
 func (a *Agent) report(pod *v1.Pod, s *podState, have []instance, p plan) {
 	o := observation{
 		pod: pod, have: have, waiting: s.waiting, finished: p.finished, failure: s.failure,
-		hostIP: a.opts.HostIP.String(), imageID: func(id string) string { return a.imageIDs.show(s.ref, id) }, message: a.lastWords(pod, s), vital: a.vitalOf(s), resize: s.resize.conditions(), now: a.now(),
+		hostIP: a.opts.HostIP.String(), imageID: func(id string) string { return a.imageIDs.show(s.ref, id) }, message: a.lastWords(pod, s), vital: a.vitalOf(s), renewed: s.renewed, resize: s.resize.conditions(), now: a.now(),
 	}
 	for _, i := range have {
 		if i.isSandbox() && i.Running() {
@@ -134,7 +135,7 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 		s.State.Running = &v1.ContainerStateRunning{StartedAt: metav1.NewTime(last.StartedAt)}
 		*s.Started = v.started
 		s.Ready = v.started && v.ready && (!init || isSidecar(c)) && ephemeral(o.pod, c.Name) == nil
-	case waits && !o.finished && why.reason != "" && (init || runsAgain(o.pod, c, last.ExitCode)):
+	case waits && !o.finished && why.reason != "" && (init || o.renewed[last.ID] || runsAgain(o.pod, c, last.ExitCode)):
 		s.State.Waiting = &v1.ContainerStateWaiting{Reason: why.reason, Message: why.message}
 		s.LastTerminationState.Terminated = o.terminated(*last)
 	default:

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
@@ -40,6 +41,8 @@ type ending struct {
 	why string
 	// grace is the probe's that failed, in seconds; nil: the Pod's.
 	grace *int64
+	// renew has it started again, whatever it ends with.
+	renew bool
 }
 
 // endings are running containers that end for no reason of their own.
@@ -79,6 +82,7 @@ func (a *Agent) beginEnd(pod *v1.Pod, s *podState, e ending, podIP string, grace
 	}
 	st := &stopping{due: a.now().Add(grace)}
 	s.stops[e.ID] = st
+	s.renewed[e.ID] = e.renew
 	a.probes.ending(e.ID)
 	c := findContainer(pod, e.container)
 	if e.why != "" {
@@ -159,6 +163,7 @@ func (s *podState) forgetStops(have []instance, now time.Time) {
 	for _, i := range have {
 		alive[i.ID] = i.Running()
 	}
+	maps.DeleteFunc(s.renewed, func(id string, _ bool) bool { _, known := alive[id]; return !known })
 	for id, st := range s.stops {
 		switch {
 		case !alive[id]:

@@ -44,7 +44,7 @@ func (a *Agent) decide(pod *v1.Pod, s *podState, have []instance) plan {
 	if s.mustEnd(pod) {
 		return plan{finished: true, remove: append(surplus(have), unstarted(have)...)}
 	}
-	return decide(pod, have, view{backoffs: a.crashes, waiting: s.waiting, vital: a.vitalOf(s)})
+	return decide(pod, have, view{backoffs: a.crashes, waiting: s.waiting, vital: a.vitalOf(s), renewed: s.renewed})
 }
 
 // drive acts on the plan of a Pod that shall run. It is looked at again at wake, or before.
