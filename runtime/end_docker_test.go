@@ -16,7 +16,7 @@ func TestForcedDeletionTellsItsContainersOnDocker(t *testing.T) {
 	dir := t.TempDir()
 	pod := r.declare("web", func(p *v1.Pod) {
 		polite, paused := r.container("polite", "sleep", "write=/v/bye=yes"), r.container("paused", "sleep")
-		volume(&p.Spec, &polite, "v", hostPath(dir, v1.HostPathDirectory))
+		withVolume(&p.Spec, &polite, "v", hostPath(dir, v1.HostPathDirectory))
 		p.Spec.Containers = []v1.Container{polite, paused}
 	})
 	r.await("web", "ready", ready)

@@ -43,7 +43,7 @@ func TestHostPathsOfEachTypeOnDocker(t *testing.T) {
 		{"char-device", "/dev/zero", v1.HostPathCharDev, []string{"write=/v=y"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r.job(c.name, func(s *v1.PodSpec, one *v1.Container) { volume(s, one, "v", hostPath(c.path, c.kind)) }, c.acts...)
+			r.job(c.name, func(s *v1.PodSpec, one *v1.Container) { withVolume(s, one, "v", hostPath(c.path, c.kind)) }, c.acts...)
 			r.finished(c.name)
 		})
 	}
@@ -54,7 +54,7 @@ func TestHostPathsOfEachTypeOnDocker(t *testing.T) {
 	}
 	t.Run("one of another type keeps the Pod waiting until it is right", func(t *testing.T) {
 		late := at("late")
-		r.job("waits", func(s *v1.PodSpec, c *v1.Container) { volume(s, c, "v", hostPath(late, v1.HostPathDirectory)) }, "write=/v/x=y")
+		r.job("waits", func(s *v1.PodSpec, c *v1.Container) { withVolume(s, c, "v", hostPath(late, v1.HostPathDirectory)) }, "write=/v/x=y")
 		r.eventually("waits", `FailedMount: MountVolume.SetUp failed for volume "v" : hostPath type check failed: `+late+" is not a directory")
 		if err := os.Mkdir(late, 0o755); err != nil {
 			t.Fatal(err)
@@ -83,7 +83,7 @@ func TestBidirectionalMountsReachTheHostAndOthersOnDocker(t *testing.T) {
 	r.declare("reader", func(p *v1.Pod) {
 		p.Spec.RestartPolicy = v1.RestartPolicyNever
 		follows, alone := r.container("follows", "file=/v/inner/x=seen"), r.container("alone", "file=/v/done=yes", "absent=/v/inner/x")
-		volume(&p.Spec, &follows, "v", hostPath(dir, v1.HostPathDirectory)).MountPropagation = &down
+		withVolume(&p.Spec, &follows, "v", hostPath(dir, v1.HostPathDirectory)).MountPropagation = &down
 		alone.VolumeMounts = []v1.VolumeMount{{Name: "v", MountPath: "/v"}}
 		p.Spec.Containers = []v1.Container{follows, alone}
 	})
@@ -92,7 +92,7 @@ func TestBidirectionalMountsReachTheHostAndOthersOnDocker(t *testing.T) {
 		return len(s) == 2 && s[0].State.Running != nil && s[1].State.Running != nil
 	})
 	r.job("writer", func(s *v1.PodSpec, c *v1.Container) {
-		volume(s, c, "v", hostPath(dir, v1.HostPathDirectory)).MountPropagation = &both
+		withVolume(s, c, "v", hostPath(dir, v1.HostPathDirectory)).MountPropagation = &both
 		c.SecurityContext = &v1.SecurityContext{Capabilities: &v1.Capabilities{Add: []v1.Capability{"SYS_ADMIN"}}}
 	}, "mkdir=/v/inner", "mount=/v/inner", "write=/v/inner/x=seen", "write=/v/done=yes")
 	r.finished("writer")
@@ -107,9 +107,9 @@ func TestBidirectionalMountsReachTheHostAndOthersOnDocker(t *testing.T) {
 func TestSubPathOfAnImageVolumeMustExistOnDocker(t *testing.T) {
 	r := newDockerRig(t)
 	image := v1.VolumeSource{Image: &v1.ImageVolumeSource{Reference: r.image, PullPolicy: v1.PullIfNotPresent}}
-	r.job("there", func(s *v1.PodSpec, c *v1.Container) { volume(s, c, "v", image).SubPath = "actor" }, "file=/v=ELF")
+	r.job("there", func(s *v1.PodSpec, c *v1.Container) { withVolume(s, c, "v", image).SubPath = "actor" }, "file=/v=ELF")
 	r.finished("there")
-	r.job("missing", func(s *v1.PodSpec, c *v1.Container) { volume(s, c, "v", image).SubPath = "no/where" }, "mode=/v=0755:0")
+	r.job("missing", func(s *v1.PodSpec, c *v1.Container) { withVolume(s, c, "v", image).SubPath = "no/where" }, "mode=/v=0755:0")
 	pod := r.await("missing", "refused", func(p *v1.Pod) bool {
 		return isFinal(p.Status.Phase) || len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].State.Waiting != nil && p.Status.ContainerStatuses[0].State.Waiting.Reason == "CreateContainerError"
 	})
@@ -130,8 +130,8 @@ func TestPartsOfVolumesOnDocker(t *testing.T) {
 	r.job("web", func(s *v1.PodSpec, c *v1.Container) {
 		picked := configMapSource("colors")
 		picked.ConfigMap.Items = []v1.KeyToPath{{Key: "color", Path: "deep/er/red", Mode: &tight}}
-		volume(s, c, "picked", picked)
-		kept := volume(s, c, "kept", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}})
+		withVolume(s, c, "picked", picked)
+		kept := withVolume(s, c, "kept", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}})
 		kept.SubPathExpr = "$(NAME)/of/$(PLAIN)"
 		c.VolumeMounts = append(c.VolumeMounts, v1.VolumeMount{Name: "kept", MountPath: "/all"}, v1.VolumeMount{Name: "picked", MountPath: "/one", SubPath: "deep/er/red"})
 		c.Env = []v1.EnvVar{
@@ -141,7 +141,7 @@ func TestPartsOfVolumesOnDocker(t *testing.T) {
 		"write=/kept/x=y", "is=/all/web/of/a/x=y")
 	r.finished("web")
 	r.job("unset", func(s *v1.PodSpec, c *v1.Container) {
-		volume(s, c, "kept", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}).SubPathExpr = "$(NOWHERE)"
+		withVolume(s, c, "kept", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}).SubPathExpr = "$(NOWHERE)"
 	})
 	r.await("unset", "refused", func(p *v1.Pod) bool {
 		s := p.Status.ContainerStatuses

@@ -12,8 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// volume declares a volume of the Pod that its container mounts at /name.
-func volume(s *v1.PodSpec, c *v1.Container, name string, source v1.VolumeSource) *v1.VolumeMount {
+// withVolume declares a volume of the Pod that its container mounts at /name.
+func withVolume(s *v1.PodSpec, c *v1.Container, name string, source v1.VolumeSource) *v1.VolumeMount {
 	s.Volumes = append(s.Volumes, v1.Volume{Name: name, VolumeSource: source})
 	c.VolumeMounts = append(c.VolumeMounts, v1.VolumeMount{Name: name, MountPath: "/" + name})
 	return &c.VolumeMounts[len(c.VolumeMounts)-1]
@@ -48,14 +48,14 @@ func TestVolumesFollowTheirSourcesOnDocker(t *testing.T) {
 		p.Labels, p.Annotations = map[string]string{"tier": "front"}, map[string]string{"note": "old"}
 		p.Spec.SecurityContext = &v1.PodSecurityContext{FSGroup: &group}
 		c := r.container("one", "file=/whole/color=green", "file=/pod/labels=tier=\"back\"", "file=/pod/note=new", "file=/part/color=red", "mode=/whole/color=0644:77", "mode=/tight/color=0440:77")
-		volume(&p.Spec, &c, "whole", configMapSource("colors"))
+		withVolume(&p.Spec, &c, "whole", configMapSource("colors"))
 		tight := configMapSource("colors")
 		tight.ConfigMap.DefaultMode = &secretMode
-		volume(&p.Spec, &c, "tight", tight)
+		withVolume(&p.Spec, &c, "tight", tight)
 		field := func(path, of string) v1.DownwardAPIVolumeFile {
 			return v1.DownwardAPIVolumeFile{Path: path, FieldRef: &v1.ObjectFieldSelector{FieldPath: of}}
 		}
-		volume(&p.Spec, &c, "pod", v1.VolumeSource{DownwardAPI: &v1.DownwardAPIVolumeSource{Items: []v1.DownwardAPIVolumeFile{
+		withVolume(&p.Spec, &c, "pod", v1.VolumeSource{DownwardAPI: &v1.DownwardAPIVolumeSource{Items: []v1.DownwardAPIVolumeFile{
 			field("labels", "metadata.labels"), field("note", "metadata.annotations['note']"),
 		}}})
 		c.VolumeMounts = append(c.VolumeMounts, v1.VolumeMount{Name: "whole", MountPath: "/part/color", SubPath: "color"})
@@ -76,8 +76,8 @@ func TestVolumesFollowTheirSourcesOnDocker(t *testing.T) {
 func TestMissingSourcesHealOnDockerAsSoonAsTheyAppear(t *testing.T) {
 	r := newDockerRig(t)
 	r.job("web", func(s *v1.PodSpec, c *v1.Container) {
-		volume(s, c, "first", configMapSource("first"))
-		volume(s, c, "second", configMapSource("second"))
+		withVolume(s, c, "first", configMapSource("first"))
+		withVolume(s, c, "second", configMapSource("second"))
 		c.Env = []v1.EnvVar{{Name: "X", ValueFrom: &v1.EnvVarSource{ConfigMapKeyRef: &v1.ConfigMapKeySelector{LocalObjectReference: v1.LocalObjectReference{Name: "third"}, Key: "k"}}}}
 	}, "file=/first/k=1", "file=/second/k=2", "env=X=3")
 	r.eventually("web", `FailedMount: MountVolume.SetUp failed for volume "first" : configmap "first" not found`)
@@ -113,8 +113,8 @@ func TestMountsReachContainersOnDocker(t *testing.T) {
 	}
 	host := v1.VolumeSource{HostPath: &v1.HostPathVolumeSource{Path: dir}}
 	mode := v1.MountPropagationHostToContainer
-	r.job("slave", func(s *v1.PodSpec, c *v1.Container) { volume(s, c, "v", host).MountPropagation = &mode }, "file=/v/below/x=late")
-	r.job("private", func(s *v1.PodSpec, c *v1.Container) { volume(s, c, "v", host) }, "file=/v/ready=yes", "mode=/v/below=0755:0")
+	r.job("slave", func(s *v1.PodSpec, c *v1.Container) { withVolume(s, c, "v", host).MountPropagation = &mode }, "file=/v/below/x=late")
+	r.job("private", func(s *v1.PodSpec, c *v1.Container) { withVolume(s, c, "v", host) }, "file=/v/ready=yes", "mode=/v/below=0755:0")
 	for _, name := range []string{"slave", "private"} {
 		r.await(name, "running", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodRunning })
 	}
@@ -131,7 +131,7 @@ func TestMountsReachContainersOnDocker(t *testing.T) {
 	t.Run("read-only as deep as it goes, or not at all", func(t *testing.T) {
 		deep := v1.RecursiveReadOnlyEnabled
 		r.job("deep", func(s *v1.PodSpec, c *v1.Container) {
-			m := volume(s, c, "v", host)
+			m := withVolume(s, c, "v", host)
 			m.ReadOnly, m.RecursiveReadOnly = true, &deep
 		}, "denied=/v/below/y")
 		pod := r.await("deep", "decided", func(p *v1.Pod) bool {
@@ -155,9 +155,9 @@ func TestSubPathsOnDocker(t *testing.T) {
 	host := v1.VolumeSource{HostPath: &v1.HostPathVolumeSource{Path: dir}}
 	r.job("web", func(s *v1.PodSpec, c *v1.Container) {
 		s.SecurityContext = &v1.PodSecurityContext{RunAsUser: &user}
-		volume(s, c, "file", host).SubPath = "file"
-		volume(s, c, "new", host).SubPath = "made/deep"
-		volume(s, c, "scratch", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: v1.StorageMediumMemory}}).SubPath = "sub"
+		withVolume(s, c, "file", host).SubPath = "file"
+		withVolume(s, c, "new", host).SubPath = "made/deep"
+		withVolume(s, c, "scratch", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: v1.StorageMediumMemory}}).SubPath = "sub"
 	}, "file=/file=text", "write=/new/x=of any user", "write=/scratch/x=y", "exit=0")
 	pod := r.finished("web")
 	if text, err := os.ReadFile(filepath.Join(dir, "made/deep/x")); err != nil || string(text) != "of any user" {
@@ -172,7 +172,7 @@ func TestSubPathsOnDocker(t *testing.T) {
 func TestImageVolumeOnDocker(t *testing.T) {
 	r := newDockerRig(t)
 	r.job("web", func(s *v1.PodSpec, c *v1.Container) {
-		volume(s, c, "v", v1.VolumeSource{Image: &v1.ImageVolumeSource{Reference: r.image, PullPolicy: v1.PullIfNotPresent}})
+		withVolume(s, c, "v", v1.VolumeSource{Image: &v1.ImageVolumeSource{Reference: r.image, PullPolicy: v1.PullIfNotPresent}})
 	}, "file=/v/actor=ELF", "mode=/v/actor=0755:0", "denied=/v/x")
 	pod := r.finished("web")
 	for name := range r.containers() {
@@ -182,7 +182,7 @@ func TestImageVolumeOnDocker(t *testing.T) {
 	}
 	r.declare("shown", func(p *v1.Pod) {
 		c := r.container("one", "sleep")
-		volume(&p.Spec, &c, "v", pod.Spec.Volumes[0].VolumeSource)
+		withVolume(&p.Spec, &c, "v", pod.Spec.Volumes[0].VolumeSource)
 		p.Spec.Containers = []v1.Container{c}
 	})
 	shown := r.await("shown", "ready", ready)

@@ -73,7 +73,7 @@ func TestVolumesChangeAllAtOnceWhileTheyAreReadOnDocker(t *testing.T) {
 		p.Annotations, p.Spec.RestartPolicy = map[string]string{"a": zero, "b": zero}, v1.RestartPolicyNever
 		for name, v := range volumes {
 			c := r.container(name, "swaps=/"+name+"="+last)
-			volume(&p.Spec, &c, name, v)
+			withVolume(&p.Spec, &c, name, v)
 			c.TerminationMessagePath = v1.TerminationMessagePathDefault
 			p.Spec.Containers = append(p.Spec.Containers, c)
 		}
