@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -146,7 +147,7 @@ func (r *dockerRig) cleanup() {
 			}
 		}
 	}
-	if err := unmountBelow(r.opts.Root); err != nil {
+	if err := volume.UnmountBelow(r.opts.Root); err != nil {
 		r.t.Error(err)
 	}
 	switch err := r.engine.RemoveNetwork(ctx, docker.NetworkName(r.opts.Instance)); {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kube-lite/kube-lite/runtime/volume"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -63,7 +64,7 @@ func openToAll(pod *v1.Pod, path string) error {
 // mountEmptyDir mounts what the medium asks for; fresh is false if it is mounted already,
 // by an earlier life of the agent.
 func (a *Agent) mountEmptyDir(pod *v1.Pod, e *v1.EmptyDirVolumeSource, path string) (fresh bool, err error) {
-	mounted, err := mountedBelow(path)
+	mounted, err := volume.MountedBelow(path)
 	if err != nil || len(mounted) > 0 {
 		return false, err
 	}
@@ -157,7 +158,7 @@ func hugePageSize(pod *v1.Pod, medium v1.StorageMedium) (resource.Quantity, erro
 func (a *Agent) dropVolumes(s *podState) {
 	dir := a.podDir(s.ref.uid)
 	for _, part := range []string{subPathsDir, volumesDir} {
-		if err := removeTree(filepath.Join(dir, part)); err != nil {
+		if err := volume.RemoveTree(filepath.Join(dir, part)); err != nil {
 			a.log.Warn("the volumes of a pod that is over cannot be removed", "pod", s.ref, "error", err)
 			return
 		}
@@ -167,5 +168,5 @@ func (a *Agent) dropVolumes(s *podState) {
 
 // unmountAll unmounts what is mounted for all Pods, when all have been stopped.
 func (a *Agent) unmountAll() error {
-	return unmountBelow(filepath.Join(a.opts.Root, podsDir))
+	return volume.UnmountBelow(filepath.Join(a.opts.Root, podsDir))
 }

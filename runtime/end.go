@@ -2,11 +2,9 @@ package runtime
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"os"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -67,22 +65,11 @@ func (a *Agent) clean(ctx context.Context, s *podState, have []instance) verdict
 // removePodDir removes the Pod's directory, with nothing mounted in it.
 func (a *Agent) removePodDir(s *podState) bool {
 	s.prepared, s.projected = false, map[string]fileSet{}
-	if err := removeTree(a.podDir(s.ref.uid)); err != nil {
+	if err := volume.RemoveTree(a.podDir(s.ref.uid)); err != nil {
 		a.log.Warn("a pod's directory cannot be removed", "pod", s.ref, "error", err)
 		return false
 	}
 	return true
-}
-
-// removeTree unmounts what is mounted below a directory and removes it.
-func removeTree(dir string) error {
-	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err := unmountBelow(dir); err != nil {
-		return err
-	}
-	return os.RemoveAll(dir)
 }
 
 // graceLeft is what is left of the grace period that the deletion was asked for.

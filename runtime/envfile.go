@@ -14,11 +14,11 @@ const maxEnvFile = 1 << 20
 // an init container wrote.
 // https://kubernetes.io/docs/tasks/inject-data-application/define-environment-variable-via-file/
 func (a *Agent) envFile(pod *v1.Pod, ref *v1.FileKeySelector) (value string, ok bool, err error) {
-	volume := findVolume(pod, ref.VolumeName)
-	if volume == nil || volume.EmptyDir == nil {
+	v := findVolume(pod, ref.VolumeName)
+	if v == nil || v.EmptyDir == nil {
 		return "", false, fmt.Errorf("cannot find the volume %q referenced by FileKeyRef", ref.VolumeName)
 	}
-	content, err := readPart(a.volumePath(pod.UID, *volume), ref.Path, maxEnvFile)
+	content, err := readPart(a.volumePath(pod.UID, *v), ref.Path, maxEnvFile)
 	if err != nil {
 		return "", false, fmt.Errorf("couldn't parse env file: %w", err)
 	}

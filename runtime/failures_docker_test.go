@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/volume"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,7 +28,7 @@ func (r *dockerRig) nothingLeft() {
 	deadline := time.Now().Add(patience)
 	for {
 		dirs, err := os.ReadDir(pods)
-		mounts, mountErr := mountedBelow(pods)
+		mounts, mountErr := volume.MountedBelow(pods)
 		if err == nil && mountErr == nil && len(dirs) == 0 && len(mounts) == 0 {
 			return
 		}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/volume"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -149,7 +150,7 @@ func (p *pruning) directories() error {
 			continue
 		}
 		path := filepath.Join(root, e.Name())
-		if err := p.act(Pruned{PrunedDirectory, path, diskSize(path)}, func() error { return removeTree(path) }); err != nil {
+		if err := p.act(Pruned{PrunedDirectory, path, diskSize(path)}, func() error { return volume.RemoveTree(path) }); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/volume"
 )
 
 // Remove takes away everything of an instance that this room made: its containers,
@@ -27,7 +28,7 @@ func Remove(ctx context.Context, engine *docker.Engine, instanceName, root strin
 	if err := eachAtOnce(all, func(i instance) error { return engine.Remove(ctx, i.ID) }); err != nil {
 		return err
 	}
-	dirs := removeTree(filepath.Join(root, podsDir))
+	dirs := volume.RemoveTree(filepath.Join(root, podsDir))
 	if dirs != nil {
 		dirs = fmt.Errorf("remove the directory of pods: %w", dirs)
 	}

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/volume"
 )
 
 // instanceOf finds a container of a Pod as Docker has it.
@@ -97,7 +98,7 @@ func TestResourcesOnDocker(t *testing.T) {
 		r.stop() // another life of the agent finds it as it is
 		r.start()
 		r.synced("memory")
-		if mounted, err := mountedBelow(path); err != nil || len(mounted) != 1 {
+		if mounted, err := volume.MountedBelow(path); err != nil || len(mounted) != 1 {
 			t.Errorf("mounted are %v, %v", mounted, err)
 		}
 		r.stop() // the Pod is deleted while nobody looks
@@ -193,7 +194,7 @@ func (r *dockerRig) unmounted(pod *v1.Pod) {
 	r.t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
-		mounted, err := mountedBelow(r.agent.podDir(pod.UID))
+		mounted, err := volume.MountedBelow(r.agent.podDir(pod.UID))
 		if err == nil && len(mounted) == 0 {
 			return
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/pause"
+	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,7 +41,7 @@ type rig struct {
 func inBubble(t *testing.T, test func(*testing.T, *rig)) {
 	root := t.TempDir()
 	t.Cleanup(func() {
-		if err := unmountBelow(root); err != nil {
+		if err := volume.UnmountBelow(root); err != nil {
 			t.Error(err)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/volume"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 )
@@ -110,7 +111,7 @@ func mountsHere(t *testing.T) {
 	t.Helper()
 	if dir := t.TempDir(); unix.Mount(dir, dir, "", unix.MS_BIND, "") != nil {
 		t.Skip("nothing can be mounted here")
-	} else if err := unmountBelow(dir); err != nil {
+	} else if err := volume.UnmountBelow(dir); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -148,7 +149,7 @@ func TestSubPathOfAVolumeIsMadeForAllItsUsers(t *testing.T) {
 		r.engine.exit("k8s_one_web_ns_uid-web_0", 1)
 		r.settle()
 		r.wantState("web", "one", "running 1")
-		if mounted, err := mountedBelow(filepath.Join(r.agent.podDir("uid-web"), subPathsDir)); err != nil || len(mounted) != 2 {
+		if mounted, err := volume.MountedBelow(filepath.Join(r.agent.podDir("uid-web"), subPathsDir)); err != nil || len(mounted) != 2 {
 			t.Errorf("after a restart %v are mounted, %v", mounted, err)
 		}
 		r.delete("web", 30)

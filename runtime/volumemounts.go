@@ -35,20 +35,20 @@ func (a *Agent) mounts(pod *v1.Pod, c *v1.Container, env []string) ([]docker.Mou
 // is not supported.
 func (a *Agent) mount(pod *v1.Pod, c *v1.Container, n int, env []string) (mount docker.Mount, ok bool, err error) {
 	m := c.VolumeMounts[n]
-	volume := findVolume(pod, m.Name)
-	if volume == nil {
+	v := findVolume(pod, m.Name)
+	if v == nil {
 		return mount, false, fmt.Errorf("volume %q is not declared", m.Name)
 	}
-	if !supportedVolume(*volume) {
+	if !supportedVolume(*v) {
 		return mount, false, nil
 	}
 	sub, err := subPathOf(m, env)
 	if err != nil {
 		return mount, false, err
 	}
-	source := a.volumePath(pod.UID, *volume)
+	source := a.volumePath(pod.UID, *v)
 	if sub != "" {
-		if source, err = a.subPath(pod, c, n, *volume, sub); err != nil {
+		if source, err = a.subPath(pod, c, n, *v, sub); err != nil {
 			return mount, false, err
 		}
 	}
@@ -59,7 +59,7 @@ func (a *Agent) mount(pod *v1.Pod, c *v1.Container, n int, env []string) (mount 
 	return docker.Mount{
 		Recursive: recursive,
 		Source:    source, Target: absolute(m.MountPath), Propagation: propagation(m.MountPropagation),
-		ReadOnly: m.ReadOnly || volume.Image != nil || isProjection(*volume),
+		ReadOnly: m.ReadOnly || v.Image != nil || isProjection(*v),
 	}, true, nil
 }
 

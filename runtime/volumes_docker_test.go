@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/volume"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -100,7 +101,7 @@ func TestMountsReachContainersOnDocker(t *testing.T) {
 		t.Skipf("mounts cannot be made here: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := unmountBelow(dir); err != nil {
+		if err := volume.UnmountBelow(dir); err != nil {
 			t.Error(err)
 		}
 	})

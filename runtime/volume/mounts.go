@@ -1,4 +1,4 @@
-package runtime
+package volume
 
 import (
 	"bufio"
@@ -16,10 +16,24 @@ import (
 // mountInfo lists this process's mounts; see proc_pid_mountinfo(5).
 const mountInfo = "/proc/self/mountinfo"
 
-// unmountBelow unmounts everything that is mounted at or below dir, the latest first. After
-// it nothing is mounted there: what is removed then is nobody else's.
-func unmountBelow(dir string) error {
-	mounted, err := mountedBelow(dir)
+// RemoveTree unmounts what is mounted at and below a directory and removes it with all that
+// is in it. One that is not there is no error. Nothing is removed if something stays mounted:
+// it would be somebody else's files.
+func RemoveTree(dir string) error {
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := UnmountBelow(dir); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+// UnmountBelow unmounts everything that is mounted at or below dir, the latest first, also
+// what is in use: its users keep it until they end. After it nothing is mounted there: what
+// is removed then is nobody else's. A dir that is not there has no mounts.
+func UnmountBelow(dir string) error {
+	mounted, err := MountedBelow(dir)
 	if err != nil || len(mounted) == 0 {
 		return err
 	}
@@ -28,15 +42,15 @@ func unmountBelow(dir string) error {
 			return fmt.Errorf("unmount %s: %w", mounted[n], err)
 		}
 	}
-	if mounted, err = mountedBelow(dir); err != nil || len(mounted) > 0 {
+	if mounted, err = MountedBelow(dir); err != nil || len(mounted) > 0 {
 		return errors.Join(err, fmt.Errorf("still mounted: %q", mounted))
 	}
 	return nil
 }
 
-// mountedBelow are the paths at and below dir where something is mounted, the oldest first.
-// The kernel knows them without links.
-func mountedBelow(dir string) (out []string, err error) {
+// MountedBelow are the paths at and below dir where something is mounted, the oldest first,
+// as the kernel has them: absolute and without links. A dir that is not there has none.
+func MountedBelow(dir string) (out []string, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, err
 	}
