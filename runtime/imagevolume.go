@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -93,7 +94,7 @@ func (a *Agent) copyImage(ctx context.Context, pod *v1.Pod, v v1.Volume, path st
 	spec.Labels[labelType] = typeContainer
 	began := a.now()
 	err := a.engine.ImageFiles(ctx, spec, func(archive io.Reader) error {
-		return untar(&wantedReader{archive, a, ref}, part, func(h *tar.Header) bool { return docker.IsEngines(h, began) })
+		return volume.Untar(&wantedReader{archive, a, ref}, part, func(h *tar.Header) bool { return docker.IsEngines(h, began) })
 	})
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(part))

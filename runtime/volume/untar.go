@@ -1,4 +1,4 @@
-package runtime
+package volume
 
 import (
 	"archive/tar"
@@ -11,10 +11,11 @@ import (
 	"strings"
 )
 
-// untar writes the files of an archive below dir, with their owners, modes and times.
-// Nothing is written elsewhere, whatever names and links the archive holds. Devices are left
-// out, and so is what leave tells; a directory comes with the first file in it then.
-func untar(archive io.Reader, dir string, leave func(*tar.Header) bool) error {
+// Untar writes the files of an archive below dir, which is there, with their owners, modes and
+// times. Nothing is written elsewhere, whatever names and links the archive holds: a name that
+// leads out is an error. Devices are left out, and so is what leave tells; a directory comes
+// with the first file in it then. What was written before an error stays.
+func Untar(archive io.Reader, dir string, leave func(*tar.Header) bool) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
