@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -18,7 +19,7 @@ func (a *Agent) envFile(pod *v1.Pod, ref *v1.FileKeySelector) (value string, ok 
 	if v == nil || v.EmptyDir == nil {
 		return "", false, fmt.Errorf("cannot find the volume %q referenced by FileKeyRef", ref.VolumeName)
 	}
-	content, err := readPart(a.volumePath(pod.UID, *v), ref.Path, maxEnvFile)
+	content, err := volume.ReadFile(a.volumePath(pod.UID, *v), ref.Path, maxEnvFile)
 	if err != nil {
 		return "", false, fmt.Errorf("couldn't parse env file: %w", err)
 	}
