@@ -163,7 +163,7 @@ func (a *Agent) dropVolumes(s *podState) {
 			return
 		}
 	}
-	s.prepared, s.projected = false, map[string]fileSet{}
+	s.prepared, s.projected = false, map[string]volume.Files{}
 }
 
 // unmountAll unmounts what is mounted for all Pods, when all have been stopped.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 	"k8s.io/kubernetes/pkg/securitycontext"
@@ -27,14 +28,14 @@ func isProjection(v v1.Volume) bool {
 func (a *Agent) project(pod *v1.Pod, s *podState, v v1.Volume) error {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	p := &projection{ctx: ctx, pod: pod, node: a.nodeFacts(), from: a, tokens: a.tokens.token, files: fileSet{}}
+	p := &projection{ctx: ctx, pod: pod, node: a.nodeFacts(), from: a, tokens: a.tokens.token, files: volume.Files{}}
 	if err := p.volume(v); err != nil {
 		return err
 	}
-	if s.projected[v.Name].equal(p.files) {
+	if s.projected[v.Name].Equal(p.files) {
 		return nil
 	}
-	if err := writeAtomically(a.volumePath(pod.UID, v), p.files, fsGroup(pod)); err != nil {
+	if err := volume.WriteAtomically(a.volumePath(pod.UID, v), p.files, fsGroup(pod)); err != nil {
 		return err
 	}
 	s.projected[v.Name] = p.files
@@ -54,18 +55,6 @@ func (a *Agent) followSources(pod *v1.Pod, s *podState) {
 	}
 }
 
-// file is one projected file.
-type file struct {
-	data  string
-	mode  int32
-	owner int64 // user ID; the group is the volume's
-}
-
-// fileSet are the files of a volume by their path in it.
-type fileSet map[string]file
-
-func (f fileSet) equal(other fileSet) bool { return f != nil && maps.Equal(f, other) }
-
 // projection collects the files of one volume.
 type projection struct {
 	ctx  context.Context //nolint:containedctx // lives as long as one call
@@ -74,7 +63,7 @@ type projection struct {
 	from sources
 	// tokens finds the token that is declared.
 	tokens func(context.Context, *v1.Pod, *v1.ServiceAccountTokenProjection) (string, error)
-	files  fileSet
+	files  volume.Files
 }
 
 func (p *projection) volume(v v1.Volume) error {
@@ -186,25 +175,25 @@ func (p *projection) downward(items []v1.DownwardAPIVolumeFile, mode *int32) err
 	return nil
 }
 
-// add adds a file; its own mode wins over the volume's.
-func (p *projection) add(path, data string, own, volume *int32) {
+// add adds a file; its own mode wins over the one that all files of the volume share.
+func (p *projection) add(path, data string, own, shared *int32) {
 	mode := int32(defaultFileMode)
-	if m := either(own, volume); m != nil {
+	if m := either(own, shared); m != nil {
 		mode = *m
 	}
-	p.files[path] = file{data: data, mode: mode}
+	p.files[path] = volume.File{Data: data, Mode: mode}
 }
 
 // addToken adds a token. Where it is known who will read it, nobody else can: the one
 // user that all containers declare, or the Pod's fsGroup.
-func (p *projection) addToken(path, token string, volume *int32) {
-	p.add(path, token, nil, volume)
+func (p *projection) addToken(path, token string, shared *int32) {
+	p.add(path, token, nil, shared)
 	f, user := p.files[path], oneUser(p.pod)
 	if user != nil {
-		f.owner = *user
+		f.Owner = *user
 	}
 	if user != nil || fsGroup(p.pod) != nil {
-		f.mode = tokenFileMode
+		f.Mode = tokenFileMode
 	}
 	p.files[path] = f
 }

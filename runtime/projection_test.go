@@ -34,7 +34,7 @@ func TestRestartedAgentLeavesProjectedFilesAlone(t *testing.T) {
 		volume := r.agent.volumePath("uid-web", fromMap("cm"))
 		read := func() (link, color string) {
 			t.Helper()
-			link, err := os.Readlink(filepath.Join(volume, dataLink))
+			link, err := os.Readlink(filepath.Join(volume, "..data"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,6 +4,7 @@ import (
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -30,7 +31,7 @@ type podState struct {
 	// warnedAt is the Pod's generation then.
 	warnedAt int64
 	// projected are the files that were written to the volumes which follow API objects.
-	projected map[string]fileSet
+	projected map[string]volume.Files
 	// prepared says that the Pod's directories and files exist.
 	prepared bool
 	// ended says that the status which tells how a deleted Pod ended was reported.
@@ -63,7 +64,7 @@ const (
 func newPodState(ref podRef) *podState {
 	return &podState{
 		ref: ref, waiting: map[string]waiting{}, images: map[string]*imageState{},
-		ahead: map[string]docker.ContainerSpec{}, stops: map[string]*stopping{}, renewed: map[string]bool{}, hooks: map[string]*hook{}, logEnds: map[string]string{}, retry: map[string]retryState{}, projected: map[string]fileSet{}, warned: map[string]bool{}, warnedAt: -1,
+		ahead: map[string]docker.ContainerSpec{}, stops: map[string]*stopping{}, renewed: map[string]bool{}, hooks: map[string]*hook{}, logEnds: map[string]string{}, retry: map[string]retryState{}, projected: map[string]volume.Files{}, warned: map[string]bool{}, warnedAt: -1,
 		resize: resizeState{settled: map[string]settlement{}},
 	}
 }

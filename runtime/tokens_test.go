@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/volume"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -99,20 +100,20 @@ func TestTokenIsForItsReaderOnly(t *testing.T) {
 	for _, c := range []struct {
 		what string
 		pod  *v1.Pod
-		want file
+		want volume.File
 	}{
-		{"nobody known", pod(func(*v1.PodSpec) {}), file{"x", 0o644, 0}},
-		{"one user", pod(func(s *v1.PodSpec) { s.SecurityContext.RunAsUser = &user }), file{"x", 0o600, 1000}},
-		{"a group", pod(func(s *v1.PodSpec) { s.SecurityContext.FSGroup = &group }), file{"x", 0o600, 0}},
+		{"nobody known", pod(func(*v1.PodSpec) {}), volume.File{Data: "x", Mode: 0o644}},
+		{"one user", pod(func(s *v1.PodSpec) { s.SecurityContext.RunAsUser = &user }), volume.File{Data: "x", Mode: 0o600, Owner: 1000}},
+		{"a group", pod(func(s *v1.PodSpec) { s.SecurityContext.FSGroup = &group }), volume.File{Data: "x", Mode: 0o600}},
 		{"two users", pod(func(s *v1.PodSpec) {
 			s.SecurityContext.RunAsUser = &user
 			s.Containers[1].SecurityContext = &v1.SecurityContext{RunAsUser: &other}
-		}), file{"x", 0o644, 0}},
+		}), volume.File{Data: "x", Mode: 0o644}},
 		{"a user of one container only", pod(func(s *v1.PodSpec) {
 			s.Containers[0].SecurityContext = &v1.SecurityContext{RunAsUser: &user}
-		}), file{"x", 0o644, 0}},
+		}), volume.File{Data: "x", Mode: 0o644}},
 	} {
-		p := &projection{pod: c.pod, files: fileSet{}}
+		p := &projection{pod: c.pod, files: volume.Files{}}
 		p.addToken("token", "x", nil)
 		if got := p.files["token"]; got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.what, got, c.want)

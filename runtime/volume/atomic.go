@@ -1,9 +1,10 @@
-package runtime
+package volume
 
 import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,9 +19,29 @@ const (
 	dataDirs    = "..v*" // pattern of the directories behind the link
 )
 
-// writeAtomically makes a volume hold exactly these files. One that does is left alone:
-// programs that watch it take each swap for a change.
-func writeAtomically(volume string, files fileSet, group *int64) (err error) {
+// File is one file of a projected volume.
+type File struct {
+	Data string
+	// Mode are the permission bits; others do not count. A group that owns the volume can
+	// read the file whatever they say.
+	Mode int32
+	// Owner is a user ID; the group is the volume's.
+	Owner int64
+}
+
+// Files are the files of a volume by their path in it, with slashes; missing directories are
+// made. No path leads out of the volume.
+type Files map[string]File
+
+// Equal tells whether both are the same files. None yet (nil) are no files, not even none.
+func (f Files) Equal(other Files) bool { return f != nil && maps.Equal(f, other) }
+
+// WriteAtomically makes a volume, a directory that is made if it is missing, hold exactly these
+// files, which belong to the group unless it is nil. Readers see the old files or the new ones,
+// never some of each. A volume that holds them is left alone: programs that watch it take each
+// swap for a change. After an error the call can be repeated.
+// https://kubernetes.io/docs/concepts/configuration/configmap/#mounted-configmaps-are-updated-automatically
+func WriteAtomically(volume string, files Files, group *int64) (err error) {
 	if err := os.MkdirAll(volume, 0o755); err != nil {
 		return err
 	}
@@ -57,8 +78,8 @@ func sweep(volume string) error {
 }
 
 // holds tells whether a directory has these files and no others, as we write them.
-func holds(dir string, files fileSet, group *int64) bool {
-	want := map[string]file{}
+func holds(dir string, files Files, group *int64) bool {
+	want := map[string]File{}
 	for path, f := range files {
 		want[filepath.Clean("/"+path)] = f
 	}
@@ -73,10 +94,10 @@ func holds(dir string, files fileSet, group *int64) bool {
 		path := strings.TrimPrefix(at, root)
 		f, known := want[path]
 		delete(want, path)
-		if info, err := entry.Info(); err != nil || !known || info.Mode() != fileMode(f, group) || info.Size() != int64(len(f.data)) {
+		if info, err := entry.Info(); err != nil || !known || info.Mode() != fileMode(f, group) || info.Size() != int64(len(f.Data)) {
 			return errors.Join(err, errOther)
 		}
-		if text, err := os.ReadFile(at); err != nil || string(text) != f.data {
+		if text, err := os.ReadFile(at); err != nil || string(text) != f.Data {
 			return errors.Join(err, errOther)
 		}
 		return nil
@@ -87,7 +108,7 @@ func holds(dir string, files fileSet, group *int64) bool {
 // errOther ends the look at a directory that holds something else.
 var errOther = errors.New("another file")
 
-func writeFiles(dir string, files fileSet, group *int64) error {
+func writeFiles(dir string, files Files, group *int64) error {
 	if err := ownDir(dir, group); err != nil {
 		return err
 	}
@@ -101,7 +122,7 @@ func writeFiles(dir string, files fileSet, group *int64) error {
 				return err
 			}
 		}
-		if err := os.WriteFile(full, []byte(f.data), 0o600); err != nil {
+		if err := os.WriteFile(full, []byte(f.Data), 0o600); err != nil {
 			// The directory has another name each time: an event with it would not be
 			// counted but repeated.
 			if at := (*fs.PathError)(nil); errors.As(err, &at) {
@@ -117,13 +138,13 @@ func writeFiles(dir string, files fileSet, group *int64) error {
 }
 
 // own gives a file to its user and the Pod's group; what we write is root's already.
-func own(path string, f file, group *int64) error {
-	if f.owner != 0 || group != nil {
+func own(path string, f File, group *int64) error {
+	if f.Owner != 0 || group != nil {
 		gid := -1
 		if group != nil {
 			gid = int(*group)
 		}
-		if err := os.Chown(path, int(f.owner), gid); err != nil {
+		if err := os.Chown(path, int(f.Owner), gid); err != nil {
 			return err
 		}
 	}
@@ -131,8 +152,8 @@ func own(path string, f file, group *int64) error {
 }
 
 // fileMode is the declared one; a group that owns the file can read it at least.
-func fileMode(f file, group *int64) fs.FileMode {
-	mode := fs.FileMode(f.mode) & fs.ModePerm
+func fileMode(f File, group *int64) fs.FileMode {
+	mode := fs.FileMode(f.Mode) & fs.ModePerm
 	if group != nil {
 		mode |= 0o440
 	}
@@ -164,7 +185,7 @@ func replaceLink(volume, target string) error {
 }
 
 // linkNames makes the visible names: those of the files, and no others.
-func linkNames(volume string, files fileSet) error {
+func linkNames(volume string, files Files) error {
 	want := map[string]bool{}
 	for path := range files {
 		top, _, _ := strings.Cut(strings.TrimPrefix(filepath.Clean("/"+path), "/"), "/")
