@@ -2,13 +2,14 @@ package runtime
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 )
 
 // volumesDir holds a Pod's volumes, in its directory, as on a kubelet's node.
@@ -66,56 +67,9 @@ func (a *Agent) makeVolume(pod *v1.Pod, s *podState, v v1.Volume) error {
 	case v.EmptyDir != nil:
 		return a.makeEmptyDir(pod, v)
 	case v.HostPath != nil:
-		return checkHostPath(v.HostPath)
+		return volume.CheckHostPath(v.HostPath.Path, ptr.Deref(v.HostPath.Type, v1.HostPathUnset))
 	case isProjection(v):
 		return a.project(pod, s, v)
-	}
-	return nil
-}
-
-// hostPathWords are a kubelet's for the types.
-var hostPathWords = map[v1.HostPathType]string{
-	v1.HostPathDirectory: "directory", v1.HostPathDirectoryOrCreate: "directory", v1.HostPathFile: "file", v1.HostPathFileOrCreate: "file",
-	v1.HostPathSocket: "socket file", v1.HostPathCharDev: "character device", v1.HostPathBlockDev: "block device",
-}
-
-// checkHostPath makes sure that a path of the host is of the declared type.
-// https://kubernetes.io/docs/concepts/storage/volumes/#hostpath
-func checkHostPath(h *v1.HostPathVolumeSource) error {
-	kind := v1.HostPathUnset
-	if h.Type != nil {
-		kind = *h.Type
-	}
-	info, err := os.Stat(h.Path)
-	if os.IsNotExist(err) {
-		switch kind {
-		case v1.HostPathUnset, v1.HostPathDirectoryOrCreate:
-			return os.MkdirAll(h.Path, 0o755)
-		case v1.HostPathFileOrCreate:
-			return os.WriteFile(h.Path, nil, 0o644)
-		}
-	}
-	var mode fs.FileMode
-	switch {
-	case err == nil:
-		mode = info.Mode()
-	case kind == v1.HostPathUnset:
-		return fmt.Errorf("hostPath type check failed: %w", err)
-	default: // what cannot be found is of no type
-		mode = fs.ModeIrregular
-	}
-	fits := map[v1.HostPathType]bool{
-		v1.HostPathUnset:             true,
-		v1.HostPathDirectory:         mode.IsDir(),
-		v1.HostPathDirectoryOrCreate: mode.IsDir(),
-		v1.HostPathFile:              mode.IsRegular(),
-		v1.HostPathFileOrCreate:      mode.IsRegular(),
-		v1.HostPathSocket:            mode&fs.ModeSocket != 0,
-		v1.HostPathCharDev:           mode&fs.ModeCharDevice != 0,
-		v1.HostPathBlockDev:          mode&fs.ModeDevice != 0 && mode&fs.ModeCharDevice == 0,
-	}
-	if !fits[kind] {
-		return fmt.Errorf("hostPath type check failed: %s is not a %s", h.Path, hostPathWords[kind])
 	}
 	return nil
 }

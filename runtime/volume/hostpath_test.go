@@ -1,4 +1,4 @@
-package runtime
+package volume
 
 import (
 	"net"
@@ -35,7 +35,7 @@ func TestHostPathsAreOfTheDeclaredType(t *testing.T) {
 		{"/dev/null", v1.HostPathCharDev, ""}, {at("file"), v1.HostPathCharDev, "is not a character device"},
 		{"/dev/null", v1.HostPathBlockDev, "is not a block device"}, {dir, v1.HostPathBlockDev, "is not a block device"},
 	} {
-		err := checkHostPath(&v1.HostPathVolumeSource{Path: c.path, Type: &c.kind})
+		err := CheckHostPath(c.path, c.kind)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s as %q: got %v, want %q", c.path, c.kind, err, c.want)
 		}
