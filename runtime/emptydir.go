@@ -1,23 +1,17 @@
 package runtime
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/kube-lite/kube-lite/runtime/volume"
-	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
 )
-
-// partSuffix ends the name of a volume in the making. No volume's own name has a dot.
-const partSuffix = ".part"
 
 // makeEmptyDir makes a directory that every user of the Pod may write to, once: its users
 // may change its mode and owner. What is not to lie on disk is mounted there, so that all
@@ -25,40 +19,17 @@ const partSuffix = ".part"
 // https://kubernetes.io/docs/concepts/storage/volumes/#emptydir
 func (a *Agent) makeEmptyDir(pod *v1.Pod, v v1.Volume) error {
 	path := a.volumePath(pod.UID, v)
-	if !onDisk(v) {
-		if err := os.MkdirAll(path, 0o750); err != nil {
-			return err
-		}
-		fresh, err := a.mountEmptyDir(pod, v.EmptyDir, path)
-		if err != nil || !fresh {
-			return err
-		}
-		return openToAll(pod, path)
+	if onDisk(v) {
+		return volume.MakeOpen(path, fsGroup(pod))
 	}
-	if _, err := os.Lstat(path); err == nil {
-		return nil
-	}
-	// A crash must not leave one that is half open.
-	if err := os.MkdirAll(path+partSuffix, 0o750); err != nil {
+	if err := os.MkdirAll(path, 0o750); err != nil {
 		return err
 	}
-	if err := openToAll(pod, path+partSuffix); err != nil {
+	fresh, err := a.mountEmptyDir(pod, v.EmptyDir, path)
+	if err != nil || !fresh {
 		return err
 	}
-	return os.Rename(path+partSuffix, path)
-}
-
-// openToAll lets all users write to a directory, whatever the daemon's umask says. With a
-// group, what is made in it belongs to that group.
-func openToAll(pod *v1.Pod, path string) error {
-	mode := fs.ModePerm
-	if group := fsGroup(pod); group != nil {
-		mode |= fs.ModeSetgid
-		if err := os.Chown(path, -1, int(*group)); err != nil {
-			return err
-		}
-	}
-	return os.Chmod(path, mode)
+	return volume.OpenToAll(path, fsGroup(pod))
 }
 
 // mountEmptyDir mounts what the medium asks for; fresh is false if it is mounted already,
@@ -71,13 +42,13 @@ func (a *Agent) mountEmptyDir(pod *v1.Pod, e *v1.EmptyDirVolumeSource, path stri
 	switch {
 	case e.Medium == v1.StorageMediumMemory:
 		allocatable := a.node.allocatable()
-		return true, mountMemory(path, memorySize(pod, e, *allocatable.Memory()))
+		return true, volume.MountMemory(path, memorySize(pod, e, *allocatable.Memory()))
 	case v1helper.IsHugePageMedium(e.Medium):
 		size, err := hugePageSize(pod, e.Medium)
 		if err != nil {
 			return false, err
 		}
-		return true, mountHugePages(path, size)
+		return true, volume.MountHugePages(path, size)
 	}
 	return false, fmt.Errorf("unknown storage medium %q", e.Medium)
 }
@@ -93,28 +64,6 @@ func memorySize(pod *v1.Pod, e *v1.EmptyDirVolumeSource, node resource.Quantity)
 		size = min(size, e.SizeLimit.Value())
 	}
 	return size
-}
-
-// mountMemory mounts a tmpfs of that many bytes. Kernels from 6.4 can keep it out of swap:
-// it may hold secrets.
-func mountMemory(path string, size int64) error {
-	options := fmt.Sprintf("size=%d", size)
-	err := unix.Mount("tmpfs", path, "tmpfs", 0, options+",noswap")
-	if errors.Is(err, unix.EINVAL) {
-		err = unix.Mount("tmpfs", path, "tmpfs", 0, options)
-	}
-	if err != nil {
-		return fmt.Errorf("mount a tmpfs of %d bytes at %s: %w", size, path, err)
-	}
-	return nil
-}
-
-// mountHugePages mounts a filesystem of huge pages of that size.
-func mountHugePages(path string, size resource.Quantity) error {
-	if err := unix.Mount("nodev", path, "hugetlbfs", 0, fmt.Sprintf("pagesize=%d", size.Value())); err != nil {
-		return fmt.Errorf("mount huge pages of %s at %s: %w", size.String(), path, err)
-	}
-	return nil
 }
 
 // hugePageSize is the size of the pages that a medium stands for. The containers must have

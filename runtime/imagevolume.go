@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"time"
@@ -77,15 +76,8 @@ func (r *pipeline) ensureImageVolume(ctx context.Context, c *v1.Container, v v1.
 	return false, waiting{reason: "ContainerCreating"}, a.now().Add(configRetry)
 }
 
-// copyImage writes the image's files beside path and moves them there when they are whole.
+// copyImage makes path a directory with the image's files.
 func (a *Agent) copyImage(ctx context.Context, pod *v1.Pod, v v1.Volume, path string) error {
-	part := path + partSuffix
-	if err := os.RemoveAll(part); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(part, 0o755); err != nil {
-		return err
-	}
 	ref := refOf(pod)
 	spec := docker.ContainerSpec{
 		Name: containerName(ref, imageVolumeContainer+v.Name, 0), Image: v.Image.Reference,
@@ -93,16 +85,11 @@ func (a *Agent) copyImage(ctx context.Context, pod *v1.Pod, v v1.Volume, path st
 	}
 	spec.Labels[labelType] = typeContainer
 	began := a.now()
-	err := a.engine.ImageFiles(ctx, spec, func(archive io.Reader) error {
-		return volume.Untar(&wantedReader{archive, a, ref}, part, func(h *tar.Header) bool { return docker.IsEngines(h, began) })
+	return volume.Build(path, func(part string) error {
+		return a.engine.ImageFiles(ctx, spec, func(archive io.Reader) error {
+			return volume.Untar(&wantedReader{archive, a, ref}, part, func(h *tar.Header) bool { return docker.IsEngines(h, began) })
+		})
 	})
-	if err != nil {
-		return errors.Join(err, os.RemoveAll(part))
-	}
-	if err := os.Rename(part, path); err != nil {
-		return fmt.Errorf("keep the files of image %s: %w", v.Image.Reference, err)
-	}
-	return nil
 }
 
 // wantedReader reads an archive while its Pod is wanted: gigabytes must not keep a Pod from
