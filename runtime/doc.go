@@ -19,12 +19,12 @@
 // that cannot be found again in Docker's labels or in the Pod's status, back-offs
 // aside: a restarted daemon adopts what runs without touching it.
 //
-// Where things are: plan.go decides what is missing, as a pure function; sync.go,
-// start.go, ahead.go, end.go and stopping.go do it; probes.go and
-// hooks.go ask and tell running containers; status.go and conditions.go compute what is reported, and
-// writer.go writes it; lookup.go and
-// successor.go tell the streams of users which container is meant, stats*.go sample what
-// is used; pull.go and image.go get images; spec.go, env.go and volumes.go
-// translate a declaration; unsupported.go is the table of what is not done yet. After
-// each act Agent.step is called: tests end the agent there (kill_test.go).
+// Where things are: plan.go decides what is missing, as a pure function; sync.go, start.go,
+// ahead.go, end.go and stopping.go do it; probes.go and hooks.go ask and tell running
+// containers; status.go and conditions.go compute what is reported, and writer.go writes it;
+// lookup.go and successor.go tell the streams of users which container is meant, stats*.go
+// sample what is used; pull.go and image.go get images; spec.go, env.go and volumes.go
+// translate a declaration, and package volume makes the volumes; unsupported.go is the table of
+// what is not done yet. After each act Agent.step is called: tests end the agent there
+// (kill_test.go).
 package runtime

@@ -17,6 +17,7 @@
 //	err = volume.Bind(part, target) // target is what an engine mounts
 //	err = volume.RemoveTree(pod)
 //
-// Nothing is remembered: the state is the disk's and the kernel's. Calls on different volumes
-// may run at the same time, of one volume only those that open parts of it.
+// Nothing is remembered: the state is the disk's and the kernel's. Any number of goroutines may
+// work on different paths, and open and mount parts of one volume; who writes or removes one
+// sees to it that nobody else does.
 package volume

@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,5 +83,40 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 	}
 	if text, err := ReadFile(volume, "file", 4); string(text) != "long" || err != nil {
 		t.Errorf("got %q, %v", text, err)
+	}
+}
+
+func TestBoundPartTakesThePlaceOfTheOneBefore(t *testing.T) {
+	volume, target := t.TempDir(), filepath.Join(t.TempDir(), "mounts/one")
+	t.Cleanup(func() {
+		if err := UnmountBelow(target); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.WriteFile(filepath.Join(volume, "file"), []byte("text"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, sub := range []string{"dir/deep", "file"} { // a directory, and then a file
+		part, err := OpenSubPath(volume, sub, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = Bind(part, target)
+		part.Close()
+		if errors.Is(err, unix.EPERM) {
+			t.Skipf("nothing can be mounted here: %v", err)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		want, err := os.Stat(filepath.Join(volume, sub))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.Stat(target); err != nil || !os.SameFile(got, want) {
+			t.Errorf("%s is not what is at %s: %v", sub, target, err)
+		}
+	}
+	if mounted, err := MountedBelow(target); err != nil || len(mounted) != 1 {
+		t.Errorf("mounted are %v, %v", mounted, err)
 	}
 }
