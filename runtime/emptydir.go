@@ -20,7 +20,7 @@ import (
 func (a *Agent) makeEmptyDir(pod *v1.Pod, v v1.Volume) error {
 	path := a.volumePath(pod.UID, v)
 	if onDisk(v) {
-		return volume.MakeOpen(path, fsGroup(pod))
+		return volume.MakeEmptyDir(path, fsGroup(pod))
 	}
 	if err := os.MkdirAll(path, 0o750); err != nil {
 		return err

@@ -31,9 +31,9 @@ func Build(path string, fill func(part string) error) error {
 	return nil
 }
 
-// MakeOpen makes a directory that all users may write to (see OpenToAll), unless something is
+// MakeEmptyDir makes a directory that all users may write to (see OpenToAll), unless something is
 // at path: its users may have changed its mode and owner since.
-func MakeOpen(path string, group *int64) error {
+func MakeEmptyDir(path string, group *int64) error {
 	if _, err := os.Lstat(path); err == nil {
 		return nil
 	}

@@ -47,7 +47,7 @@ func TestDirectoryIsOpenToAllOnce(t *testing.T) {
 		}
 		return info.Mode()
 	}
-	if err := MakeOpen(dir, &group); err != nil {
+	if err := MakeEmptyDir(dir, &group); err != nil {
 		t.Fatal(err)
 	}
 	if got := mode(); got != os.ModeDir|os.ModeSetgid|0o777 {
@@ -56,7 +56,7 @@ func TestDirectoryIsOpenToAllOnce(t *testing.T) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := MakeOpen(dir, nil); err != nil {
+	if err := MakeEmptyDir(dir, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := mode(); got != os.ModeDir|0o700 {
