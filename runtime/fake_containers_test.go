@@ -1,0 +1,156 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/kube-lite/kube-lite/runtime/docker"
+)
+
+// What the fake engine does to containers.
+
+func (f *fakeEngine) Create(ctx context.Context, spec docker.ContainerSpec) (string, error) {
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.down {
+		return "", errFakeDown
+	}
+	image, ok := f.images[spec.Image]
+	if !ok {
+		return "", fmt.Errorf("create container %s: No such image: %s: %w", spec.Name, spec.Image, errdefs.ErrNotFound)
+	}
+	if f.byName(spec.Name) != nil {
+		return "", fmt.Errorf("create container %s: name in use: %w", spec.Name, errdefs.ErrAlreadyExists)
+	}
+	f.made++
+	id := fmt.Sprintf("%064d", f.made)
+	f.containers[id] = &fakeContainer{spec: spec, Container: docker.Container{
+		ID: id, Name: spec.Name, Image: spec.Image, ImageID: image.ID, Labels: spec.Labels,
+		Status: docker.StatusCreated, Created: time.Now(), Resources: spec.Resources,
+	}}
+	f.log = append(f.log, "create "+spec.Name)
+	return id, nil
+}
+
+func (f *fakeEngine) Start(ctx context.Context, id string) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.find(id)
+	if err != nil {
+		return err
+	}
+	if f.startErr != nil {
+		if err := f.startErr(c.spec); err != nil {
+			c.Error, c.ExitCode = err.Error(), 127
+			return err
+		}
+	}
+	if owner, ok := strings.CutPrefix(c.spec.Network, "container:"); ok {
+		if o := f.containers[owner]; o == nil || !o.Running() {
+			c.Error, c.ExitCode = "cannot join network of a non running container", 128
+			return errors.New(c.Error)
+		}
+	} else {
+		c.Addrs = map[string]netip.Addr{c.spec.Network: netip.AddrFrom4([4]byte{10, 244, 0, byte(f.made + 1)})}
+	}
+	c.Status, c.StartedAt, c.PID = docker.StatusRunning, time.Now(), f.made
+	f.log = append(f.log, "start "+c.Name)
+	f.tell(c, "start")
+	return nil
+}
+
+func (f *fakeEngine) Stop(ctx context.Context, id string, grace time.Duration) error {
+	f.mu.Lock()
+	delay := f.stopDelay
+	f.mu.Unlock()
+	code := 0
+	if delay > grace {
+		delay, code = grace, 137
+	}
+	select {
+	case <-time.After(delay):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.find(id)
+	if err != nil {
+		return err
+	}
+	f.log = append(f.log, "stop "+c.Name)
+	f.finish(c, code)
+	return nil
+}
+
+func (f *fakeEngine) Update(ctx context.Context, id string, r docker.Resources) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.find(id)
+	if err != nil {
+		return err
+	}
+	if f.updateErr != nil {
+		return f.updateErr
+	}
+	f.log = append(f.log, "update "+c.Name)
+	c.Resources = r
+	return nil
+}
+
+func (f *fakeEngine) Kill(ctx context.Context, id, _ string) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.find(id)
+	if err != nil {
+		return err
+	}
+	f.log = append(f.log, "kill "+c.Name)
+	f.finish(c, 137)
+	return nil
+}
+
+func (f *fakeEngine) Remove(ctx context.Context, id string) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.find(id)
+	if docker.IsNotFound(err) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	delete(f.containers, c.ID)
+	f.log = append(f.log, "remove "+c.Name)
+	f.tell(c, "destroy")
+	return nil
+}
+
+// failStart makes the containers of one name fail to start.
+func failStart(container, message string) func(docker.ContainerSpec) error {
+	return func(spec docker.ContainerSpec) error {
+		if spec.Labels[labelContainer] == container {
+			return errors.New(message)
+		}
+		return nil
+	}
+}
