@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kube-lite/kube-lite/runtime/volume"
-	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -68,18 +66,7 @@ func TestHostPathsOfEachTypeOnDocker(t *testing.T) {
 // volume HostToContainer. The API lets only a privileged one declare it; all that it needs of that is the capability.
 func TestBidirectionalMountsReachTheHostAndOthersOnDocker(t *testing.T) {
 	r := newDockerRig(t)
-	dir := t.TempDir()
-	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
-		t.Skipf("mounts cannot be made here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := volume.UnmountBelow(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := unix.Mount("", dir, "", unix.MS_SHARED, ""); err != nil {
-		t.Fatal(err)
-	}
+	dir := sharedMount(t)
 	both, down := v1.MountPropagationBidirectional, v1.MountPropagationHostToContainer
 	r.declare("reader", func(p *v1.Pod) {
 		p.Spec.RestartPolicy = v1.RestartPolicyNever

@@ -29,18 +29,27 @@ func TestSubPathExpressionsAreExpandedInAKubeletsWords(t *testing.T) {
 	}
 }
 
-// mountsHere skips a test where nothing can be mounted.
-func mountsHere(t *testing.T) {
+// sharedMount is a directory that passes on what is mounted below it, whatever the host's root
+// does, until the test ends. It skips the test where nothing can be mounted.
+func sharedMount(t *testing.T) string {
 	t.Helper()
-	if dir := t.TempDir(); unix.Mount(dir, dir, "", unix.MS_BIND, "") != nil {
-		t.Skip("nothing can be mounted here")
-	} else if err := volume.UnmountBelow(dir); err != nil {
+	dir := t.TempDir()
+	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
+		t.Skipf("mounts cannot be made here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := volume.UnmountBelow(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := unix.Mount("", dir, "", unix.MS_SHARED, ""); err != nil {
 		t.Fatal(err)
 	}
+	return dir
 }
 
 func TestSubPathOfAVolumeIsMadeForAllItsUsers(t *testing.T) {
-	mountsHere(t)
+	sharedMount(t) // mounts can be made here
 	inBubble(t, func(t *testing.T, r *rig) {
 		group := int64(77)
 		r.pod("web", func(p *v1.Pod) {

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kube-lite/kube-lite/runtime/volume"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -95,19 +94,7 @@ func TestMissingSourcesHealOnDockerAsSoonAsTheyAppear(t *testing.T) {
 
 func TestMountsReachContainersOnDocker(t *testing.T) {
 	r := newDockerRig(t)
-	dir := t.TempDir()
-	// A mount of its own that passes on what is mounted below it, whatever the host's root does.
-	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
-		t.Skipf("mounts cannot be made here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := volume.UnmountBelow(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := unix.Mount("", dir, "", unix.MS_SHARED, ""); err != nil {
-		t.Fatal(err)
-	}
+	dir := sharedMount(t)
 	below := filepath.Join(dir, "below")
 	if err := os.Mkdir(below, 0o755); err != nil {
 		t.Fatal(err)
