@@ -83,7 +83,7 @@ func TestResourcesOnDocker(t *testing.T) {
 		for mode := os.FileMode(0); ; time.Sleep(20 * time.Millisecond) {
 			if info, err := os.Stat(filepath.Join(path, "half")); err == nil && info.Size() == 500000 {
 				dir, _ := os.Stat(path)
-				if mode = dir.Mode(); mode&os.ModeSetgid == 0 || mode.Perm() != 0o777 {
+				if mode = dir.Mode(); mode&(os.ModeSetgid|os.ModeSticky|os.ModePerm) != os.ModeSetgid|os.ModeSticky|os.ModePerm {
 					t.Errorf("its mode is %v", mode)
 				}
 				break

@@ -41,9 +41,14 @@ func MakeEmptyDir(path string, group *int64) error {
 }
 
 // OpenToAll lets all users write to a directory, whatever the daemon's umask says. What is made
-// in it belongs to the group, unless that is nil.
+// in it belongs to the group, unless that is nil. A tmpfs stays sticky, as the kernel makes
+// it: nobody removes there what is another's.
 func OpenToAll(path string, group *int64) error {
-	mode := fs.ModePerm
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	mode := info.Mode()&fs.ModeSticky | fs.ModePerm
 	if group != nil {
 		mode |= fs.ModeSetgid
 		if err := os.Chown(path, -1, int(*group)); err != nil {
