@@ -322,36 +322,6 @@ func (r *pipeline) createFailed(ctx context.Context, s starting, image *imageSta
 	return waiting{"CreateContainerError", docker.Words(err)}, a.now().Add(retryFirst)
 }
 
-// image returns the state of a container's image, new if another image is declared now.
-func (s *podState) image(c *v1.Container) *imageState {
-	i := s.images[c.Name]
-	if i == nil || i.image != c.Image {
-		i = &imageState{image: c.Image}
-		s.images[c.Name] = i
-	}
-	return i
-}
-
-// note makes failures of a container's own wait longer each time.
-func (s *podState) note(o outcome, now time.Time) {
-	switch o.waiting.reason {
-	case "":
-		s.succeeded(o.container)
-	case "CreateContainerError":
-		s.failed(o.container, now)
-	}
-}
-
-// latestOf is the newest instance of a container that ended, id aside.
-func latestOf(have []instance, container, id string) (last instance, ok bool) {
-	for _, i := range have {
-		if i.container == container && i.ID != id && ended(i) {
-			last, ok = i, true
-		}
-	}
-	return last, ok
-}
-
 // podIP is the Pod's address: the sandbox's or, in the host's network, the node's.
 func (a *Agent) podIP(pod *v1.Pod, sandbox instance) string {
 	if pod.Spec.HostNetwork {

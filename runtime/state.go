@@ -86,3 +86,23 @@ func (s *podState) held(what string, now time.Time) (time.Time, bool) {
 	r, ok := s.retry[what]
 	return r.until, ok && now.Before(r.until)
 }
+
+// image returns the state of a container's image, new if another image is declared now.
+func (s *podState) image(c *v1.Container) *imageState {
+	i := s.images[c.Name]
+	if i == nil || i.image != c.Image {
+		i = &imageState{image: c.Image}
+		s.images[c.Name] = i
+	}
+	return i
+}
+
+// note makes failures of a container's own wait longer each time.
+func (s *podState) note(o outcome, now time.Time) {
+	switch o.waiting.reason {
+	case "":
+		s.succeeded(o.container)
+	case "CreateContainerError":
+		s.failed(o.container, now)
+	}
+}
