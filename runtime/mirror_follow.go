@@ -1,0 +1,153 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	"golang.org/x/sync/errgroup"
+)
+
+// How the mirror follows Docker.
+
+// inspectConcurrency is how many containers are read at once: enough to hide the
+// round trip, few enough to leave the engine to those who start containers.
+const inspectConcurrency = 4
+
+// run follows Docker until ctx ends.
+func (m *mirror) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { m.engine.Watch(ctx, m.labels, m); return nil })
+	group.Go(func() error { m.relistLoop(ctx); return nil })
+	for range inspectConcurrency {
+		group.Go(func() error { m.refreshLoop(ctx); return nil })
+	}
+	group.Go(func() error { <-ctx.Done(); m.dirty.ShutDown(); return nil })
+	return group.Wait()
+}
+
+// Connected implements docker.Watcher.
+func (m *mirror) Connected() {
+	select {
+	case m.relist <- struct{}{}:
+	default: // one is waiting already
+	}
+}
+
+// Disconnected implements docker.Watcher.
+func (m *mirror) Disconnected(err error) {
+	m.mu.Lock()
+	was := m.synced
+	m.synced = false
+	m.mu.Unlock()
+	if was {
+		m.log.Warn("Docker's event stream ended", "error", err)
+	}
+	m.linked(false, err)
+}
+
+// refresh reads a container from Docker. One that is gone is forgotten.
+func (m *mirror) refresh(ctx context.Context, id string) (instance, error) {
+	m.mu.Lock()
+	m.seq++
+	seq := m.seq
+	m.mu.Unlock()
+	c, err := m.engine.Inspect(ctx, id)
+	if docker.IsNotFound(err) {
+		m.forget(id)
+		return instance{}, err
+	}
+	if err != nil {
+		return instance{}, err
+	}
+	i, ok := fromLabels(c)
+	if !ok {
+		return instance{}, fmt.Errorf("container %s carries no labels of a Pod", id)
+	}
+	m.store(i, seq)
+	return i, nil
+}
+
+func (m *mirror) refreshLoop(ctx context.Context) {
+	for {
+		id, shutdown := m.dirty.Get()
+		if shutdown {
+			return
+		}
+		if _, err := m.refresh(ctx, id); err != nil && !docker.IsNotFound(err) && ctx.Err() == nil {
+			m.log.Warn("a container cannot be read", "container", id, "error", err)
+			m.doubt()
+		}
+		m.dirty.Done(id)
+	}
+}
+
+// relistLoop reads everything whenever the stream was opened anew, and again some
+// time after something could not be read: the engine may answer slowly while its
+// stream stands, and then no event would tell.
+func (m *mirror) relistLoop(ctx context.Context) {
+	var retry <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.doubts:
+			retry = time.After(m.retryAfter)
+			continue
+		case <-retry:
+		case <-m.relist:
+		}
+		retry = nil
+		if err := m.resync(ctx); err != nil {
+			if ctx.Err() == nil {
+				m.log.Warn("containers cannot be listed", "error", err)
+				m.linked(false, err)
+			}
+			m.doubt()
+			continue
+		}
+		m.linked(true, nil)
+	}
+}
+
+// doubt has everything read again, though not at once.
+func (m *mirror) doubt() {
+	select {
+	case m.doubts <- struct{}{}:
+	default: // one is waiting already
+	}
+}
+
+// resync makes the mirror equal to what Docker has.
+func (m *mirror) resync(ctx context.Context) error {
+	before := m.ids()
+	found, err := m.engine.List(ctx, m.labels)
+	if err != nil {
+		return err
+	}
+	group, inspecting := errgroup.WithContext(ctx)
+	group.SetLimit(inspectConcurrency)
+	for _, c := range found {
+		delete(before, c.ID)
+		if _, ok := fromLabels(c); !ok {
+			continue
+		}
+		group.Go(func() error {
+			if _, err := m.refresh(inspecting, c.ID); err != nil && !docker.IsNotFound(err) {
+				return err
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for id := range before {
+		m.forget(id)
+	}
+	m.mu.Lock()
+	m.synced = true
+	m.mu.Unlock()
+	return nil
+}
