@@ -17,7 +17,7 @@ func (a *Agent) create(ctx context.Context, spec docker.ContainerSpec) (string, 
 	}
 	a.mirror.created(docker.Container{
 		ID: id, Name: spec.Name, Image: spec.Image, Labels: spec.Labels,
-		Status: docker.StatusCreated, Created: a.now(),
+		Status: docker.StatusCreated, Created: a.now(), CgroupParent: spec.CgroupParent,
 	})
 	a.step("created")
 	return id, nil

@@ -60,6 +60,7 @@ type Agent struct {
 	oomScores   oomScores
 	allocations *allocations
 	evictions   *evictions
+	cgroups     usage.Cgroups
 	// memoryInUse reads what the cgroup of a process uses, in bytes.
 	memoryInUse func(pid int) (int64, error)
 

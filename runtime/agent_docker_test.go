@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/usage"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -146,6 +147,9 @@ func (r *dockerRig) cleanup() {
 				r.t.Error(err)
 			}
 		}
+	}
+	if err := removeGroups(usage.Cgroups{}, instanceGroup(r.opts.Instance)); err != nil {
+		r.t.Error(err)
 	}
 	if err := volume.UnmountBelow(r.opts.Root); err != nil {
 		r.t.Error(err)

@@ -62,13 +62,14 @@ func isSidecar(c *v1.Container) bool {
 }
 
 // containerHash covers what can change in a Pod without a new Pod, and not in a container
-// without a restart: the image, and resources if their resize policy says so.
-func containerHash(c *v1.Container) string {
+// without a restart: the image, and resources if their resize policy says so. The Pod's
+// limit counts where the container has none.
+func containerHash(pod *v1.Pod, c *v1.Container) string {
 	h := fnv.New32a()
 	fmt.Fprintf(h, "%s\x00%s", c.Name, c.Image)
 	for _, p := range c.ResizePolicy {
 		if p.RestartPolicy == v1.RestartContainer {
-			request, limit := c.Resources.Requests[p.ResourceName], c.Resources.Limits[p.ResourceName]
+			request, limit := c.Resources.Requests[p.ResourceName], limitOf(pod, c, p.ResourceName)
 			fmt.Fprintf(h, "\x00%s\x00%d\x00%d", p.ResourceName, request.MilliValue(), limit.MilliValue())
 		}
 	}

@@ -57,7 +57,7 @@ func (a *Agent) mountEmptyDir(pod *v1.Pod, e *v1.EmptyDirVolumeSource, path stri
 // the volume may take.
 func memorySize(pod *v1.Pod, e *v1.EmptyDirVolumeSource, node resource.Quantity) int64 {
 	size := node.Value()
-	if bound := boundedMemory(pod); bound.Sign() > 0 {
+	if bound := bounded(pod, v1.ResourceMemory); bound.Sign() > 0 {
 		size = min(size, bound.Value())
 	}
 	if e.SizeLimit != nil && e.SizeLimit.Sign() > 0 {

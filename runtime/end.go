@@ -30,7 +30,7 @@ func (a *Agent) terminate(ctx context.Context, pod *v1.Pod, s *podState, have []
 	if !a.statuses.flush(ref.uid, func() { a.workers.poke(ref) }) {
 		return verdict{}
 	}
-	if a.removeAll(ctx, have) || !a.removePodDir(s) {
+	if a.removeAll(ctx, have) || !a.removeGroup(s) || !a.removePodDir(s) {
 		return verdict{after: cleanRetry}
 	}
 	a.statuses.remove(ref)
@@ -50,7 +50,7 @@ func (a *Agent) clean(ctx context.Context, s *podState, have []instance) verdict
 		}
 		return a.again(a.endContainers(pod, s, have, endings(containers), 0))
 	}
-	if a.removeAll(ctx, have) || !a.removePodDir(s) {
+	if a.removeAll(ctx, have) || !a.removeGroup(s) || !a.removePodDir(s) {
 		return verdict{after: cleanRetry}
 	}
 	a.statuses.forget(s.ref.uid)

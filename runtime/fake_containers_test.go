@@ -34,7 +34,7 @@ func (f *fakeEngine) Create(ctx context.Context, spec docker.ContainerSpec) (str
 	id := fmt.Sprintf("%064d", f.made)
 	f.containers[id] = &fakeContainer{spec: spec, Container: docker.Container{
 		ID: id, Name: spec.Name, Image: spec.Image, ImageID: image.ID, Labels: spec.Labels,
-		Status: docker.StatusCreated, Created: time.Now(), Resources: spec.Resources,
+		Status: docker.StatusCreated, Created: time.Now(), Resources: spec.Resources, CgroupParent: spec.CgroupParent,
 	}}
 	f.log = append(f.log, "create "+spec.Name)
 	return id, nil

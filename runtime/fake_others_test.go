@@ -32,6 +32,15 @@ func (f *fakeEngine) outOfMemory(name string) {
 	f.tell(c, "oom")
 }
 
+// lacksMemory tells of a lack of memory around a container that runs, as Docker tells of it
+// to all containers of one control group.
+func (f *fakeEngine) lacksMemory(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.byName(name)
+	f.tell(c, "oom")
+}
+
 // change does something to a container behind everybody's back.
 func (f *fakeEngine) change(name string, do func(*fakeContainer)) {
 	f.mu.Lock()

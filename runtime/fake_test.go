@@ -34,6 +34,7 @@ type fakeEngine struct {
 	progress  *docker.Progress                                                                          // what a pull tells of
 	exec      func(ctx context.Context, container string, command []string, out io.Writer) (int, error) // nil: succeeds at once
 	startErr  func(docker.ContainerSpec) error
+	driver    string        // of control groups
 	readDelay time.Duration // how long each piece of an image's files takes
 	stopDelay time.Duration // how long a container takes to heed a stop
 }
@@ -76,7 +77,10 @@ func (f *fakeEngine) Accepts(ctx context.Context) error {
 }
 
 func (f *fakeEngine) Info(ctx context.Context) (docker.Info, error) {
-	return docker.Info{Version: "20.10.24", RootDir: "/", Runtimes: []string{"runc", "sandboxed"}}, f.Ping(ctx)
+	f.mu.Lock()
+	driver := f.driver
+	f.mu.Unlock()
+	return docker.Info{Version: "20.10.24", CgroupDriver: driver, RootDir: "/", Runtimes: []string{"runc", "sandboxed"}}, f.Ping(ctx)
 }
 
 func (f *fakeEngine) byName(name string) *fakeContainer {

@@ -45,13 +45,18 @@ func limitHugePages(groups usage.Cgroups, known v1.ResourceList, pod *v1.Pod, c 
 	if found != nil || !strings.Contains(dir, i.ID) { // the process may have ended, and its ID be another's
 		return nil
 	}
+	return setHugePages(dir, unified, known, func(name v1.ResourceName) resource.Quantity { return limitOf(pod, c, name) })
+}
+
+// setHugePages writes the bounds of every size to a cgroup.
+func setHugePages(dir string, unified bool, known v1.ResourceList, limitOf func(v1.ResourceName) resource.Quantity) (err error) {
 	file := "limit_in_bytes"
 	if unified {
 		file = "max"
 	}
 	for name := range known {
 		size, bad := resource.ParseQuantity(strings.TrimPrefix(string(name), v1.ResourceHugePagesPrefix))
-		limit := limitOf(pod, c, name)
+		limit := limitOf(name)
 		control := filepath.Join(dir, "hugetlb."+kernelSize(size.Value())+"."+file)
 		err = errors.Join(err, bad, setControl(control, strconv.FormatInt(limit.Value(), 10)))
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/usage"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 )
@@ -26,6 +27,7 @@ type mirror struct {
 	doubts  chan struct{} // something could not be read
 	// retryAfter is how long after a doubt everything is read again.
 	retryAfter time.Duration
+	cgroups    usage.Cgroups
 
 	mu         sync.Mutex // guards what follows
 	containers map[string]*entry
@@ -38,8 +40,8 @@ type mirror struct {
 // entry is a container and the time it was read, on the clock of mirror.seq.
 type entry struct {
 	instance
-	seq         uint64
-	outOfMemory bool // Docker told so in an event
+	seq    uint64
+	memory oomReport
 }
 
 func newMirror(e containerEngine, instanceName string, log *slog.Logger) *mirror {
@@ -73,17 +75,6 @@ func (m *mirror) Event(e docker.Event) {
 		m.noteOOM(e.ID)
 	}
 	m.dirty.Add(e.ID)
-}
-
-// noteOOM remembers that the kernel ended a process of a container for want of memory.
-// Docker itself forgets it when it learns of the container's end first, as it does on a
-// busy machine: the two are told to it by different ways.
-func (m *mirror) noteOOM(id string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if e := m.containers[id]; e != nil {
-		e.outOfMemory = true
-	}
 }
 
 // knowsStart tells that the event of a start has nothing to say: the container was read
@@ -227,9 +218,12 @@ func (m *mirror) store(i instance, seq uint64) {
 		m.mu.Unlock()
 		return
 	}
-	told := old != nil && old.outOfMemory
-	i.OOMKilled = i.OOMKilled || told
-	m.containers[i.ID] = &entry{instance: i, seq: seq, outOfMemory: told}
+	var report oomReport
+	if old != nil {
+		report = old.memory
+	}
+	i.OOMKilled = report.killed(i)
+	m.containers[i.ID] = &entry{instance: i, seq: seq, memory: report}
 	m.mu.Unlock()
 	m.changed(i.ref)
 }

@@ -40,6 +40,7 @@ type node struct {
 	down    error      // why Docker cannot be used; nil when it can
 	version string     // Docker's
 	root    string     // the directory in which Docker keeps its files
+	driver  string     // of Docker's control groups: cgroupfs or systemd
 }
 
 func newNode(a *Agent) *node {
@@ -132,7 +133,7 @@ func (n *node) identify(ctx context.Context) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.down = err; err == nil {
-		n.version, n.root = info.Version, info.RootDir
+		n.version, n.root, n.driver = info.Version, info.RootDir, info.CgroupDriver
 	}
 }
 
@@ -141,6 +142,18 @@ func (n *node) dockerRoot() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.root
+}
+
+// cgroupDriver asks Docker if it was never asked.
+func (n *node) cgroupDriver(ctx context.Context) (string, error) {
+	n.mu.Lock()
+	driver := n.driver
+	n.mu.Unlock()
+	if driver != "" {
+		return driver, nil
+	}
+	info, err := n.agent.engine.Info(ctx)
+	return info.CgroupDriver, err
 }
 
 func (n *node) create(ctx context.Context) error {

@@ -281,7 +281,7 @@ func (d *decision) shallRun(c *v1.Container) bool {
 // changed tells that the container is not what is declared any more.
 func (d *decision) changed(i instance) bool {
 	c := findContainer(d.pod, i.container)
-	return c != nil && i.hash != containerHash(c)
+	return c != nil && i.hash != containerHash(d.pod, c)
 }
 
 // podFinished tells that nothing of the Pod will run again.

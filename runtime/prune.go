@@ -2,12 +2,14 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/usage"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -150,7 +152,9 @@ func (p *pruning) directories() error {
 			continue
 		}
 		path := filepath.Join(root, e.Name())
-		if err := p.act(Pruned{PrunedDirectory, path, diskSize(path)}, func() error { return volume.RemoveTree(path) }); err != nil {
+		if err := p.act(Pruned{PrunedDirectory, path, diskSize(path)}, func() error {
+			return errors.Join(removeGroups(usage.Cgroups{}, podGroup(p.opts.Instance, types.UID(e.Name()))), volume.RemoveTree(path))
+		}); err != nil {
 			return err
 		}
 	}

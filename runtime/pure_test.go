@@ -163,7 +163,7 @@ func TestContainerSpecIsWhatIsDeclared(t *testing.T) {
 		t.Errorf("security: %+v", s)
 	}
 	back, ok := fromLabels(docker.Container{Labels: s.Labels})
-	if !ok || back.ref != refOf(pod) || back.container != "app" || back.attempt != 2 || back.sandboxID != "sandbox" || back.hash != containerHash(c) {
+	if !ok || back.ref != refOf(pod) || back.container != "app" || back.attempt != 2 || back.sandboxID != "sandbox" || back.hash != containerHash(pod, c) {
 		t.Errorf("read back: %+v", back)
 	}
 }

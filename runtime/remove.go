@@ -7,11 +7,12 @@ import (
 	"path/filepath"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/usage"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 )
 
 // Remove takes away everything of an instance that this room made: its containers,
-// killed without a grace period; the directory of its Pods below root, with what is
+// killed without a grace period, and their control groups; the directory of its Pods below root, with what is
 // mounted there; its network. No agent of the instance may run. What is gone already is
 // fine, so it can be repeated.
 func Remove(ctx context.Context, engine *docker.Engine, instanceName, root string) error {
@@ -28,9 +29,10 @@ func Remove(ctx context.Context, engine *docker.Engine, instanceName, root strin
 	if err := eachAtOnce(all, func(i instance) error { return engine.Remove(ctx, i.ID) }); err != nil {
 		return err
 	}
+	groups := removeGroups(usage.Cgroups{}, instanceGroup(instanceName))
 	dirs := volume.RemoveTree(filepath.Join(root, podsDir))
 	if dirs != nil {
 		dirs = fmt.Errorf("remove the directory of pods: %w", dirs)
 	}
-	return errors.Join(dirs, engine.RemoveNetwork(ctx, docker.NetworkName(instanceName)))
+	return errors.Join(groups, dirs, engine.RemoveNetwork(ctx, docker.NetworkName(instanceName)))
 }

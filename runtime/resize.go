@@ -114,7 +114,10 @@ func (a *Agent) considerResize(pod *v1.Pod, s *podState, granted grant) *v1.Pod 
 // and returns when to try again what failed.
 func (a *Agent) resizeContainers(ctx context.Context, pod *v1.Pod, s *podState, have []instance) (wake time.Time) {
 	var errs []error
-	due := false
+	due, sandbox := false, sandboxOf(have)
+	if err := a.boundPod(pod, s, sandbox, true); err != nil {
+		errs = append(errs, err)
+	}
 	maps.DeleteFunc(s.resize.settled, func(id string, _ settlement) bool {
 		return !slices.ContainsFunc(have, func(i instance) bool { return i.ID == id })
 	})
@@ -123,7 +126,7 @@ func (a *Agent) resizeContainers(ctx context.Context, pod *v1.Pod, s *podState, 
 		if c == nil || !i.Running() {
 			continue
 		}
-		if i.hash != containerHash(c) {
+		if i.hash != containerHash(pod, c) {
 			due = true // the plan restarts it
 			continue
 		}
@@ -133,6 +136,11 @@ func (a *Agent) resizeContainers(ctx context.Context, pod *v1.Pod, s *podState, 
 		}
 		if err := a.resizeContainer(ctx, s, i, want); err != nil {
 			due, errs = true, append(errs, err)
+		}
+	}
+	if !due && len(errs) == 0 {
+		if err := a.boundPod(pod, s, sandbox, false); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

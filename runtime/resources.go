@@ -25,6 +25,11 @@ func resourcesOf(pod *v1.Pod, c *v1.Container) docker.Resources {
 	if !ok {
 		request = cpu
 	}
+	return bounds(request, cpu, memory)
+}
+
+// bounds are those of a request for CPU and of limits; a zero limit is none.
+func bounds(request, cpu, memory resource.Quantity) docker.Resources {
 	out := docker.Resources{
 		CPUShares: min(maxShares, max(minShares, request.MilliValue()*sharesPerCPU/1000)),
 		Memory:    memory.Value(),
@@ -55,22 +60,25 @@ func limits(pod *v1.Pod) v1.ResourceList {
 	return resourcehelper.PodLimits(pod, resourcehelper.PodResourcesOptions{})
 }
 
-// boundedMemory is the most memory that a whole Pod can use; zero: no bound, since a
-// container has none.
-func boundedMemory(pod *v1.Pod) resource.Quantity {
-	if pod.Spec.Resources != nil && !pod.Spec.Resources.Limits.Memory().IsZero() {
-		return *pod.Spec.Resources.Limits.Memory()
+// bounded is the most that a whole Pod can use of a resource; zero: no bound, since neither
+// the Pod nor one of its containers has one.
+func bounded(pod *v1.Pod, name v1.ResourceName) resource.Quantity {
+	if pod.Spec.Resources != nil {
+		if limit := pod.Spec.Resources.Limits[name]; !limit.IsZero() {
+			return limit
+		}
 	}
-	bounded := true
+	every := true
 	all := resourcehelper.PodLimits(pod, resourcehelper.PodResourcesOptions{
 		ContainerFn: func(limits v1.ResourceList, _ resourcehelper.ContainerType) {
-			bounded = bounded && !limits.Memory().IsZero()
+			limit := limits[name]
+			every = every && !limit.IsZero()
 		},
 	})
-	if !bounded {
+	if !every {
 		return resource.Quantity{}
 	}
-	return *all.Memory()
+	return all[name]
 }
 
 // The inverse of resourcesOf, as far as it can be inverted: what Docker has in force.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/pause"
+	"github.com/kube-lite/kube-lite/runtime/usage"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -35,6 +36,7 @@ type rig struct {
 	end    func()
 	cancel func()
 	step   func(act string) // called after each act of the agent
+	groups usage.Cgroups    // what the agents that are started from then on see of the kernel
 }
 
 // inBubble runs a test with a running agent. The image "app:1" is there.
@@ -67,6 +69,7 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	agent.recorder = r.events
+	agent.cgroups, agent.mirror.cgroups = r.groups, r.groups
 	agent.step = func(act string) {
 		if r.step != nil {
 			r.step(act)

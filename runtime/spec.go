@@ -24,7 +24,7 @@ func (a *Agent) containerSpec(pod *v1.Pod, c *v1.Container, attempt int, sandbox
 	}
 	spec.Labels[labelType] = typeContainer
 	spec.Labels[labelSandboxID] = sandboxID
-	spec.Labels[labelSpecHash] = containerHash(c)
+	spec.Labels[labelSpecHash] = containerHash(pod, c)
 	if pod.Spec.HostPID {
 		spec.PID = hostNetwork
 	} else if pod.Spec.ShareProcessNamespace != nil && *pod.Spec.ShareProcessNamespace {

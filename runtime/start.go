@@ -23,6 +23,7 @@ type pipeline struct {
 	plan  plan
 
 	sandboxID string
+	group     string        // the control group of the sandbox and the containers; empty: the engine's default
 	running   chan struct{} // closed when the sandbox runs, or did not come to run
 	podIP     string        // valid after running is closed
 	failed    error         // why the sandbox does not run; valid after running is closed
@@ -110,8 +111,11 @@ func (r *pipeline) beginSandbox(ctx context.Context) error {
 		}
 	}
 	if r.plan.sandbox.ID != "" {
-		r.sandboxID = r.plan.sandbox.ID
+		r.sandboxID, r.group = r.plan.sandbox.ID, r.plan.sandbox.CgroupParent
 		if r.plan.sandbox.Running() {
+			if err := a.boundPod(r.pod, r.state, r.plan.sandbox, true); err != nil {
+				return err
+			}
 			close(r.running)
 			return nil
 		}
@@ -131,6 +135,10 @@ func (r *pipeline) createSandbox(ctx context.Context) error {
 	if spec.Runtime, err = a.sandboxRuntime(ctx, r.pod); err != nil {
 		return err
 	}
+	if r.group, err = a.groupOf(ctx, r.pod); err != nil {
+		return err
+	}
+	spec.CgroupParent = r.group
 	id, err := a.create(ctx, spec)
 	if docker.IsNotFound(err) { // somebody removed the image
 		if err := a.ensurePauseImage(ctx); err != nil {
@@ -147,6 +155,9 @@ func (r *pipeline) startSandbox(ctx context.Context) {
 	defer close(r.running)
 	a := r.agent
 	i, err := a.startContainer(ctx, r.sandboxID)
+	if err == nil {
+		err = a.boundPod(r.pod, r.state, i, false)
+	}
 	if err != nil {
 		r.failed = err
 		if refusedScore(err) {
@@ -298,6 +309,7 @@ func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, 
 		return docker.ContainerSpec{}, err
 	}
 	spec := a.containerSpec(r.pod, s.container, s.attempt, r.sandboxID, env, mounts)
+	spec.CgroupParent = r.group
 	if s.targetID != "" {
 		spec.PID = "container:" + s.targetID
 	}

@@ -42,6 +42,8 @@ type podState struct {
 	failure *failure
 	// resize is how far a change of the Pod's resources is.
 	resize resizeState
+	// bounds are those of its control group.
+	bounds podBounds
 	// last is the Pod as last seen, for the grace period and the events of its end.
 	last *v1.Pod
 }

@@ -41,7 +41,7 @@ func (a *Agent) StopPods(ctx context.Context) error {
 	err = errors.Join(err, eachAtOnce(sandboxes, func(i instance) error {
 		return about(i, a.engine.Stop(ctx, i.ID, sandboxGrace))
 	}))
-	return errors.Join(err, a.unmountAll())
+	return errors.Join(err, removeGroups(a.cgroups, instanceGroup(a.opts.Instance)), a.unmountAll())
 }
 
 // stopPod stops a Pod's running containers, with their preStop hooks and in the order of

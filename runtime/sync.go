@@ -82,7 +82,9 @@ func (a *Agent) finish(ctx context.Context, pod *v1.Pod, s *podState, have []ins
 	a.dropVolumes(s)
 	a.pokeDeferred() // it made room
 	_, sandboxes := split(have)
-	a.removeAll(ctx, append(p.remove, sandboxes...))
+	if a.removeAll(ctx, append(p.remove, sandboxes...)) || !a.removeGroup(s) {
+		return verdict{after: cleanRetry}
+	}
 	return verdict{}
 }
 

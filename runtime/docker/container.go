@@ -39,6 +39,8 @@ type Container struct {
 
 	// Resources are those in force.
 	Resources Resources
+	// CgroupParent is that of its ContainerSpec.
+	CgroupParent string
 	// UpperDir is the directory of this machine that holds what the container wrote to its
 	// image's files; empty where the storage driver has none. LogPath is the log file in
 	// use; older ones lie beside it with a number.
@@ -188,6 +190,7 @@ func fromSummary(c container.Summary) Container {
 func fromInspect(r container.InspectResponse) Container {
 	out := Container{ID: r.ID, Name: strings.TrimPrefix(r.Name, "/"), ImageID: r.Image, Created: parseTime(r.Created), LogPath: r.LogPath, UpperDir: r.GraphDriver.Data["UpperDir"]}
 	if h := r.HostConfig; h != nil {
+		out.CgroupParent = h.CgroupParent
 		out.Resources = Resources{CPUShares: h.CPUShares, CPUQuota: h.CPUQuota, CPUPeriod: h.CPUPeriod, Memory: h.Memory}
 	}
 	if r.Config != nil {

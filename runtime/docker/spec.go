@@ -60,6 +60,10 @@ type ContainerSpec struct {
 	Runtime string
 
 	Resources
+	// CgroupParent is the control group in which the engine makes the container's own, by
+	// its path in each hierarchy; it is made if missing, and stays. Empty: the engine's
+	// default. Only engines whose Info.CgroupDriver is cgroupfs take a path.
+	CgroupParent string
 	// PidsLimit is the most processes and threads of the container; 0: no limit.
 	PidsLimit int64
 	// OOMScoreAdj is -1000 to 1000; less than the engine's own needs CAP_SYS_RESOURCE
@@ -113,6 +117,7 @@ func (s *ContainerSpec) hostConfig() *container.HostConfig {
 		OomScoreAdj: s.OOMScoreAdj, Runtime: s.Runtime,
 		Resources: s.Resources.sdk(),
 	}
+	h.CgroupParent = s.CgroupParent
 	if s.PidsLimit > 0 {
 		h.PidsLimit = &s.PidsLimit
 	}

@@ -31,12 +31,9 @@ func (c Cgroups) Memory(pid int) (int64, error) {
 // Dir is where a controller keeps its files of a process's cgroup. Unified tells that it
 // is one of version 2, where all controllers share a directory. See cgroups(7).
 func (c Cgroups) Dir(pid int, controller string) (dir string, unified bool, err error) {
-	proc, root := c.Proc, c.Root
+	proc, root := c.Proc, c.root()
 	if proc == "" {
 		proc = "/proc"
-	}
-	if root == "" {
-		root = "/sys/fs/cgroup"
 	}
 	content, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "cgroup"))
 	if err != nil {
@@ -60,6 +57,41 @@ func (c Cgroups) Dir(pid int, controller string) (dir string, unified bool, err 
 		return "", false, fmt.Errorf("process %d is in no cgroup of %s", pid, controller)
 	}
 	return dir, true, nil
+}
+
+func (c Cgroups) root() string {
+	if c.Root == "" {
+		return "/sys/fs/cgroup"
+	}
+	return c.Root
+}
+
+// Hierarchies are the directories below which a group may have one of its own: that of
+// version 2, and one for each hierarchy of version 1.
+func (c Cgroups) Hierarchies() []string {
+	out := []string{c.root()}
+	entries, _ := os.ReadDir(c.root()) // a machine without has no groups
+	for _, e := range entries {
+		if e.IsDir() { // a link leads to another of them
+			out = append(out, filepath.Join(c.root(), e.Name()))
+		}
+	}
+	return out
+}
+
+// OOMKills counts the processes of a process's cgroup that the kernel ended for want of
+// memory, whether that of the group was used up or that of one around it.
+func (c Cgroups) OOMKills(pid int) (int64, error) {
+	dir, unified, err := c.Dir(pid, "memory")
+	if err != nil {
+		return 0, err
+	}
+	file := "memory.oom_control"
+	if unified {
+		file = "memory.events"
+	}
+	fields, err := readFields(filepath.Join(dir, file))
+	return fields["oom_kill"], err
 }
 
 // readNumber reads a file that holds one.

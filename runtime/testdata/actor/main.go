@@ -22,6 +22,9 @@ const patience = 30 * time.Second
 // settling is how long a container runs before it does what the engine must notice.
 const settling = 500 * time.Millisecond
 
+// held is memory that an act keeps.
+var held [][]byte
+
 func main() {
 	for _, arg := range os.Args[1:] {
 		verb, rest, _ := strings.Cut(arg, "=")
@@ -133,6 +136,15 @@ func act(verb, what, text string) error {
 			os.Exit(code)
 		}
 		return err
+	case "hold": // so many MiB of memory, until the end
+		size, err := strconv.Atoi(what)
+		if err != nil {
+			return err
+		}
+		time.Sleep(settling) // as below
+		for range size {
+			held = append(held, bytes.Repeat([]byte{1}, 1<<20))
+		}
 	case "eat": // all the memory there is
 		// containerd listens for a lack of memory only after a container has started: whoever
 		// is faster just dies.

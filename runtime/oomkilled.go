@@ -1,0 +1,37 @@
+package runtime
+
+import "golang.org/x/sys/unix"
+
+// oomReport is what Docker's events told of a container's memory. Docker itself forgets it
+// when it learns of the container's end first, as it does on a busy machine: the two are told
+// to it by different ways.
+type oomReport struct {
+	lacked bool // there was none left, for this container or another one of its Pod
+	robbed bool // the kernel ended a process of this one
+}
+
+// noteOOM remembers that there was no memory left for a container. When that of a whole Pod
+// is used up, cgroup v1 tells so of all its containers.
+func (m *mirror) noteOOM(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.containers[id]
+	if e == nil {
+		return
+	}
+	e.memory.lacked = true
+	if e.CgroupParent == "" {
+		e.memory.robbed = true
+	} else if kills, err := m.cgroups.OOMKills(e.PID); err == nil && kills > 0 {
+		e.memory.robbed = true
+	}
+}
+
+// killed tells whether a container ended for want of memory. One whose Pod had none left may
+// have been spared, and end by itself later.
+func (r oomReport) killed(i instance) bool {
+	return r.robbed || (r.lacked || i.OOMKilled) && (i.CgroupParent == "" || i.ExitCode == sigKilled)
+}
+
+// sigKilled is the exit code of what SIGKILL ended.
+const sigKilled = 128 + int(unix.SIGKILL)
