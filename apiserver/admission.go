@@ -12,6 +12,7 @@ import (
 	"k8s.io/kubernetes/plugin/pkg/admission/limitranger"
 	"k8s.io/kubernetes/plugin/pkg/admission/network/defaultingressclass"
 	"k8s.io/kubernetes/plugin/pkg/admission/priority"
+	"k8s.io/kubernetes/plugin/pkg/admission/runtimeclass"
 	"k8s.io/kubernetes/plugin/pkg/admission/serviceaccount"
 	"k8s.io/kubernetes/plugin/pkg/admission/storage/storageclass/setdefault"
 )
@@ -26,6 +27,7 @@ var admissionOrder = []string{
 	priority.PluginName,
 	defaulttolerationseconds.PluginName,
 	setdefault.PluginName,
+	runtimeclass.PluginName,
 	defaultingressclass.PluginName,
 }
 
@@ -37,6 +39,7 @@ func (s *Server) admission(c *genericapiserver.Config) (admission.Interface, err
 	priority.Register(plugins)
 	defaulttolerationseconds.Register(plugins)
 	setdefault.Register(plugins)
+	runtimeclass.Register(plugins)
 	defaultingressclass.Register(plugins)
 
 	configs, err := admission.ReadAdmissionConfiguration(admissionOrder, "", nil)

@@ -313,3 +313,30 @@ func TestEventsAreThoseOfAKubelet(t *testing.T) {
 	ns.must(t, "delete", "pod", "told")
 	ns.waitForEvent(t, "told", "Killing", "^Stopping container main")
 }
+
+func TestRuntimeClasses(t *testing.T) {
+	ns := newNamespace(t, "classes")
+	if got := ns.must(t, "get", "runtimeclass", "runc", "-o", "jsonpath={.handler}"); got != "runc" {
+		t.Errorf("the class of Docker's runc has the handler %q", got)
+	}
+	ns.apply(t, podOf("usual", "runtimeClassName: runc", "args: [sleep]"))
+	ns.waitForPods(t, 1, "usual")
+
+	got := ns.in.run(t, podOf("lost", "runtimeClassName: nowhere", "args: [sleep]"), ns.args([]string{"apply", "-f", "-"})...)
+	if want := `pod rejected: RuntimeClass "nowhere" not found`; got.code != 1 || !strings.Contains(got.stderr, want) {
+		t.Errorf("exit code %d: %s, want %s", got.code, got.stderr, want)
+	}
+
+	const heavy = `
+apiVersion: node.k8s.io/v1
+kind: RuntimeClass
+metadata: {name: e2e-heavy}
+handler: heavy
+overhead: {podFixed: {cpu: 50m}}
+---
+`
+	t.Cleanup(func() { ns.must(t, "delete", "runtimeclass", "e2e-heavy") })
+	ns.apply(t, heavy+podOf("ballast", "runtimeClassName: e2e-heavy", "args: [sleep]"))
+	ns.waitForValue(t, "pod/ballast", "{.spec.overhead.cpu} {.status.phase}", "50m Running")
+	ns.waitForEvent(t, "ballast", "UnsupportedField", `spec.runtimeClassName is ignored: Docker has no runtime for "e2e-heavy"`)
+}

@@ -68,6 +68,9 @@ func (a *Agent) asGranted(pod *v1.Pod, s *podState) (out *v1.Pod, known bool) {
 
 // admit checks a Pod that is new here. The caller holds the lock.
 func (a *Agent) admit(pod *v1.Pod, node *v1.Node) *rejection {
+	if pod.Spec.OS != nil && pod.Spec.OS.Name != v1.Linux {
+		return &rejection{"PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"}
+	}
 	others := a.neighbours(pod.UID)
 	if r := shortage(pod, others, a.node.allocatable()); r != nil {
 		return r

@@ -61,6 +61,19 @@ func TestOverheadAndThePodsOwnRequestsCount(t *testing.T) {
 	}
 }
 
+func TestPodOfAnotherSystemIsTurnedAway(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.pod("pane", func(p *v1.Pod) { p.Spec.OS = &v1.PodOS{Name: v1.Windows} })
+		r.pod("here", func(p *v1.Pod) { p.UID, p.Spec.OS = "uid-here", &v1.PodOS{Name: v1.Linux} })
+		const message = "Failed to admit pod as the OS field doesn't match node OS"
+		if s := r.get("pane").Status; s.Phase != v1.PodFailed || s.Reason != "PodOSNotSupported" || s.Message != "Pod was rejected: "+message {
+			t.Errorf("%s, %s: %s", s.Phase, s.Reason, s.Message)
+		}
+		r.wantEvent("pane", "PodOSNotSupported: "+message)
+		r.wantState("here", "app", "running 0")
+	})
+}
+
 func TestPodThatDoesNotFitIsTurnedAway(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.pod("big", func(p *v1.Pod) { p.Spec.Containers[0].Resources.Requests = amounts("cpu", "1000") })

@@ -80,7 +80,7 @@ func (f *fakeEngine) Info(ctx context.Context) (docker.Info, error) {
 	f.mu.Lock()
 	driver := f.driver
 	f.mu.Unlock()
-	return docker.Info{Version: "20.10.24", CgroupDriver: driver, RootDir: "/", Runtimes: []string{"runc", "sandboxed"}}, f.Ping(ctx)
+	return docker.Info{Version: "20.10.24", CgroupDriver: driver, RootDir: "/", Runtimes: []string{"io.containerd.runc.v2", "runc", "sandboxed"}}, f.Ping(ctx)
 }
 
 func (f *fakeEngine) byName(name string) *fakeContainer {

@@ -36,11 +36,12 @@ type node struct {
 
 	written time.Time // when the status was; only run's goroutine looks
 
-	mu      sync.Mutex // guards what follows
-	down    error      // why Docker cannot be used; nil when it can
-	version string     // Docker's
-	root    string     // the directory in which Docker keeps its files
-	driver  string     // of Docker's control groups: cgroupfs or systemd
+	mu       sync.Mutex // guards what follows
+	down     error      // why Docker cannot be used; nil when it can
+	version  string     // Docker's
+	root     string     // the directory in which Docker keeps its files
+	driver   string     // of Docker's control groups: cgroupfs or systemd
+	runtimes []string   // Docker's
 }
 
 func newNode(a *Agent) *node {
@@ -80,6 +81,7 @@ func (n *node) run(ctx context.Context) error {
 		case <-time.After(registerRetry):
 		}
 	}
+	n.declareRuntimes(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { n.lease().Run(ctx) })
 	n.beat(ctx)
@@ -98,6 +100,7 @@ func (n *node) beat(ctx context.Context) {
 		case <-n.check:
 			if n.up() {
 				n.identify(ctx)
+				n.declareRuntimes(ctx)
 			}
 		case <-ticker.C:
 			n.ask(ctx)
@@ -133,7 +136,19 @@ func (n *node) identify(ctx context.Context) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.down = err; err == nil {
-		n.version, n.root, n.driver = info.Version, info.RootDir, info.CgroupDriver
+		n.version, n.root, n.driver, n.runtimes = info.Version, info.RootDir, info.CgroupDriver, info.Runtimes
+	}
+}
+
+// declareRuntimes has them declared that Docker had when it was asked last.
+func (n *node) declareRuntimes(ctx context.Context) {
+	n.mu.Lock()
+	names := n.runtimes
+	n.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	if err := n.agent.declareRuntimes(ctx, names); err != nil {
+		n.agent.log.Warn("Docker's runtimes cannot be declared as RuntimeClasses", "error", err)
 	}
 }
 

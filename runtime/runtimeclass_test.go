@@ -15,6 +15,10 @@ import (
 
 func TestRuntimeClassLeadsToDockersRuntime(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
+		classes, err := r.client.NodeV1().RuntimeClasses().List(t.Context(), metav1.ListOptions{})
+		if err != nil || len(classes.Items) != 2 || classes.Items[0].Handler != "runc" || classes.Items[1].Handler != "sandboxed" {
+			t.Errorf("Docker's runtimes are declared as %v, %v", classes, err)
+		}
 		class := &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: "tight"}, Handler: "sandboxed"}
 		if _, err := r.client.NodeV1().RuntimeClasses().Create(t.Context(), class, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)

@@ -21,7 +21,6 @@ type unsupportedField struct {
 // that names it. A test walks the Pod's type and insists that each field is here or in
 // its list of what is done. Whoever implements a field removes its row.
 var unsupportedFields = []unsupportedField{
-	{path: "os.name", harmless: []string{"linux"}},
 	{path: "resourceClaims"},
 
 	{path: "securityContext.windowsOptions"},

@@ -15,7 +15,7 @@ import (
 var supportedFields = []string{
 	"containers[]", "initContainers[]", "ephemeralContainers[]", "restartPolicy", "terminationGracePeriodSeconds", "activeDeadlineSeconds",
 	"dnsPolicy", "dnsConfig", "hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace",
-	"hostname", "hostnameOverride", "subdomain", "hostAliases", "readinessGates", "nodeName",
+	"os", "hostname", "hostnameOverride", "subdomain", "hostAliases", "readinessGates", "nodeName",
 	"securityContext.runAsUser", "securityContext.runAsGroup", "securityContext.supplementalGroups",
 	"runtimeClassName", // an event says when Docker has no such runtime
 	"hostUsers", "setHostnameAsFQDN", "imagePullSecrets", "securityContext.supplementalGroupsPolicy", "securityContext.seLinuxChangePolicy",
