@@ -43,6 +43,9 @@ func Untar(archive io.Reader, dir string, leave func(*tar.Header) bool) error {
 // untarOne writes one file. Its owner comes before its mode: a change of owner drops the
 // bits that would let others run it as the owner.
 func untarOne(root *os.Root, name string, h *tar.Header, content io.Reader) error {
+	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
 	mode := h.FileInfo().Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)
 	switch h.Typeflag {
 	case tar.TypeDir:
@@ -73,11 +76,6 @@ func untarOne(root *os.Root, name string, h *tar.Header, content io.Reader) erro
 }
 
 func untarFile(root *os.Root, name string, content io.Reader) error {
-	if parent := filepath.Dir(name); parent != "." {
-		if err := root.MkdirAll(parent, 0o755); err != nil {
-			return err
-		}
-	}
 	file, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

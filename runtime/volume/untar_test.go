@@ -15,6 +15,7 @@ func TestArchiveKeepsTimesAndLeavesOutWhatItIsTold(t *testing.T) {
 	w := tar.NewWriter(&archive)
 	for _, h := range []tar.Header{
 		{Typeflag: tar.TypeDir, Name: "etc/", Mode: 0o755, ModTime: at}, {Typeflag: tar.TypeReg, Name: "etc/hosts", ModTime: at},
+		{Typeflag: tar.TypeSymlink, Name: "etc/link", Linkname: "own"}, // before any file comes with its directory
 		{Typeflag: tar.TypeReg, Name: "etc/own", Mode: 0o644, ModTime: at}, {Typeflag: tar.TypeDir, Name: "proc/", ModTime: at},
 	} {
 		h.Uid, h.Gid = os.Getuid(), os.Getgid()
@@ -31,6 +32,9 @@ func TestArchiveKeepsTimesAndLeavesOutWhatItIsTold(t *testing.T) {
 	}
 	if info, err := os.Stat(filepath.Join(dir, "etc/own")); err != nil || !info.ModTime().Equal(at) {
 		t.Errorf("%v, %v", info, err)
+	}
+	if link, err := os.Readlink(filepath.Join(dir, "etc/link")); link != "own" {
+		t.Errorf("a link leads to %q, %v", link, err)
 	}
 	for _, name := range []string{"etc/hosts", "proc"} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); !os.IsNotExist(err) {
