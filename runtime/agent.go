@@ -48,6 +48,7 @@ type Agent struct {
 	tokens   *apiTokens
 	puller   *puller
 	imageIDs *imageIDs
+	accounts *accounts
 	crashes  *crashes
 	statuses *statuses
 	node     *node
@@ -95,6 +96,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.probes = newProbes(a.tasks)
 	a.tokens = newTokens(client, a.log, func() time.Time { return a.now() })
 	a.puller = newPuller(e, a.tasks)
+	a.accounts = newAccounts(e)
 	a.imageIDs = newImageIDs(e, a.tasks, a.workers.poke)
 	a.statuses = newStatuses(client, a.declared, a.log, func(act string) { a.step(act) })
 	a.node = newNode(a)

@@ -181,10 +181,21 @@ func importTestImage(t testing.TB, engine *docker.Engine, ref string) {
 	}
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
-	if err := w.WriteHeader(&tar.Header{Name: "actor", Mode: 0o755, Size: int64(len(program))}); err != nil {
-		t.Fatal(err)
+	for _, f := range []struct {
+		tar.Header
+		content string
+	}{
+		{tar.Header{Name: "actor", Mode: 0o755}, string(program)},
+		{tar.Header{Name: "etc/passwd", Mode: 0o644}, "root:x:0:0::/:\nworker:x:4001:4001::/:\n"},
+		{tar.Header{Name: "lib/group", Mode: 0o644}, "root:x:0:\nworker:x:4001:\nextra:x:50000:worker\n"},
+		{tar.Header{Name: "etc/group", Typeflag: tar.TypeSymlink, Linkname: "../lib/group"}, ""},
+	} {
+		f.Size = int64(len(f.content))
+		if err := w.WriteHeader(&f.Header); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = w.Write([]byte(f.content))
 	}
-	_, _ = w.Write(program)
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}

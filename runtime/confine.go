@@ -27,7 +27,7 @@ const (
 // https://kubernetes.io/docs/concepts/security/linux-kernel-security-constraints/
 func (a *Agent) confine(ctx context.Context, spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) error {
 	sc := securityOf(pod, c)
-	if err := a.joinGroup(ctx, spec, pod, c); err != nil {
+	if err := a.settleUser(ctx, spec, pod, c); err != nil {
 		return err
 	}
 	var err error

@@ -40,6 +40,7 @@ type imageEngine interface {
 	Load(ctx context.Context, archive io.Reader) error
 	WatchImages(ctx context.Context, came func())
 	ImageFiles(ctx context.Context, spec docker.ContainerSpec, read func(io.Reader) error) error
+	ImageTexts(ctx context.Context, spec docker.ContainerSpec, paths ...string) (map[string][]byte, error)
 }
 
 var _ engine = (*docker.Engine)(nil)

@@ -81,6 +81,18 @@ func (f *fakeEngine) ImageFiles(ctx context.Context, spec docker.ContainerSpec, 
 	return errors.Join(w.Close(), read(&slowReader{&archive, f.readDelay}))
 }
 
+// ImageTexts gives what the test set, and counts.
+func (f *fakeEngine) ImageTexts(ctx context.Context, spec docker.ContainerSpec, paths ...string) (map[string][]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.textReads++
+	out := map[string][]byte{}
+	for _, path := range paths {
+		out[path] = []byte(f.texts[path])
+	}
+	return out, nil
+}
+
 // slowReader gives a few bytes at a time.
 type slowReader struct {
 	io.Reader

@@ -28,15 +28,17 @@ type fakeEngine struct {
 	pulledWith []docker.Credentials
 	inspects   int
 	updateErr  error
+	textReads  int
 
 	// What a test may set before the agent runs.
 	pull      func(ctx context.Context, ref string) error                                               // nil: not found in the registry
 	progress  *docker.Progress                                                                          // what a pull tells of
 	exec      func(ctx context.Context, container string, command []string, out io.Writer) (int, error) // nil: succeeds at once
 	startErr  func(docker.ContainerSpec) error
-	driver    string        // of control groups
-	readDelay time.Duration // how long each piece of an image's files takes
-	stopDelay time.Duration // how long a container takes to heed a stop
+	texts     map[string]string // of every image, by path
+	driver    string            // of control groups
+	readDelay time.Duration     // how long each piece of an image's files takes
+	stopDelay time.Duration     // how long a container takes to heed a stop
 }
 
 type fakeContainer struct {

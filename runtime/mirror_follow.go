@@ -65,7 +65,7 @@ func (m *mirror) refresh(ctx context.Context, id string) (instance, error) {
 	if !ok {
 		return instance{}, fmt.Errorf("container %s carries no labels of a Pod", id)
 	}
-	m.store(i, seq)
+	m.store(m.withUser(i), seq)
 	return i, nil
 }
 

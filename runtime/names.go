@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -51,7 +52,8 @@ type instance struct {
 	container string // the container's name in the Pod, or sandboxName
 	attempt   int    // restart count
 	hash      string
-	sandboxID string // of the sandbox whose network it shares; empty for a sandbox
+	sandboxID string            // of the sandbox whose network it shares; empty for a sandbox
+	user      *v1.ContainerUser // nil: unknown
 }
 
 // startErrorCode is the exit code of what could not be started, as other engines have it;

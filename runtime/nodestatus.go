@@ -29,6 +29,8 @@ func (n *node) status(s *v1.NodeStatus) {
 		{Type: v1.NodeHostName, Address: o.NodeName},
 	}
 	s.DaemonEndpoints.KubeletEndpoint.Port = kubeletPort
+	s.Features = &v1.NodeFeatures{SupplementalGroupsPolicy: new(bool)}
+	*s.Features.SupplementalGroupsPolicy = true
 	s.NodeInfo = n.facts.info(version, o.Version)
 	now := metav1.Time{Time: time.Now().Truncate(time.Second)}
 	setNodeCondition(s, now, v1.NodeMemoryPressure, false, "KubeletHasSufficientMemory", "kubelet has sufficient memory available")

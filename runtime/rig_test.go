@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -54,6 +55,7 @@ func inBubble(t *testing.T, test func(*testing.T, *rig)) {
 				Instance: "test", NodeName: "node", Root: root, HostIP: netip.MustParseAddr("10.244.0.1"),
 				DNSServer: netip.MustParseAddr("10.96.0.10"), Log: slog.New(slog.DiscardHandler),
 			},
+			groups: usage.Cgroups{Proc: filepath.Join(root, "proc"), Root: filepath.Join(root, "cgroup")}, // not this machine's
 		}
 		r.start()
 		defer func() { r.stop() }()

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kube-lite/kube-lite/runtime/docker"
 	v1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,21 +32,6 @@ func TestRuntimeClassLeadsToDockersRuntime(t *testing.T) {
 		}
 		r.wantEvent("kata", `UnsupportedField: spec.runtimeClassName is ignored: Docker has no runtime for "kata"`)
 	})
-}
-
-func TestGroupWithoutUserJoinsTheImagesUser(t *testing.T) {
-	group := int64(9)
-	for image, want := range map[string]string{"": "0:9", "1000": "1000:9", "app:app": "app:9"} {
-		inBubble(t, func(t *testing.T, r *rig) {
-			r.engine.mu.Lock()
-			r.engine.images["app:1"] = docker.Image{ID: "sha256:app:1", User: image}
-			r.engine.mu.Unlock()
-			r.pod("web", func(p *v1.Pod) { p.Spec.SecurityContext = &v1.PodSecurityContext{RunAsGroup: &group} })
-			if got := r.engine.get("k8s_app_web_ns_uid-web_0").spec.User; got != want {
-				t.Errorf("image user %q: runs as %q, want %q", image, got, want)
-			}
-		})
-	}
 }
 
 // An image that comes between the look and the create must not slip through.

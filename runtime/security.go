@@ -53,7 +53,7 @@ func applySecurity(spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) {
 	}
 }
 
-// userOf is Docker's uid[:gid]. A group alone joins the image's user: see joinGroup.
+// userOf is Docker's uid[:gid]. A group alone joins the image's user: see settleUser.
 func userOf(uid, gid *int64) string {
 	switch {
 	case uid == nil:
@@ -70,25 +70,6 @@ func capabilities(in []v1.Capability) (out []string) {
 	}
 	slices.Sort(out)
 	return out
-}
-
-// joinGroup gives the image's own user the group that is declared without a user, as a
-// kubelet does; Docker would take a group alone for a user.
-func (a *Agent) joinGroup(ctx context.Context, spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) error {
-	sc := securityOf(pod, c)
-	if sc.RunAsUser != nil || sc.RunAsGroup == nil {
-		return nil
-	}
-	image, err := a.engine.Image(ctx, c.Image)
-	if err != nil {
-		return err
-	}
-	user, _, _ := strings.Cut(image.User, ":")
-	if user == "" {
-		user = "0"
-	}
-	spec.User = user + ":" + strconv.FormatInt(*sc.RunAsGroup, 10)
-	return nil
 }
 
 // verifyNonRoot holds a container to its runAsNonRoot, in a kubelet's words. Without its

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,18 @@ func TestSecurityContextHoldsOnDocker(t *testing.T) {
 			s.Volumes = []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}}}
 			c.VolumeMounts = []v1.VolumeMount{{Name: "v", MountPath: "/v"}}
 		}, []string{"user=1234:5678", status("Groups", "42 77"), "write=/v/x=1", "mode=/v=2777:77", "mode=/v/x=0644:77"}},
+		{"image-groups", func(s *v1.PodSpec, _ *v1.Container) {
+			uid := int64(4001)
+			s.SecurityContext = &v1.PodSecurityContext{RunAsUser: &uid, SupplementalGroups: []int64{60000}}
+		}, []string{"user=4001:4001", status("Groups", "4001 50000 60000 ")}},
+		{"image-groups-beside-a-group", func(s *v1.PodSpec, _ *v1.Container) {
+			uid, gid := int64(4001), int64(5000)
+			s.SecurityContext = &v1.PodSecurityContext{RunAsUser: &uid, RunAsGroup: &gid, SupplementalGroups: []int64{60000}}
+		}, []string{"user=4001:5000", status("Groups", "5000 50000 60000 ")}},
+		{"no-image-groups", func(s *v1.PodSpec, _ *v1.Container) {
+			uid, strict := int64(4001), v1.SupplementalGroupsPolicyStrict
+			s.SecurityContext = &v1.PodSecurityContext{RunAsUser: &uid, SupplementalGroups: []int64{60000}, SupplementalGroupsPolicy: &strict}
+		}, []string{"user=4001:4001", status("Groups", "4001 60000 ")}},
 		{"group-only", func(s *v1.PodSpec, _ *v1.Container) {
 			gid := int64(5678)
 			s.SecurityContext = &v1.PodSecurityContext{RunAsGroup: &gid}
@@ -88,6 +101,17 @@ func TestSecurityContextHoldsOnDocker(t *testing.T) {
 	t.Run("an image that runs as root where that must not be", func(t *testing.T) {
 		r.job("rooted", func(s *v1.PodSpec, _ *v1.Container) { s.SecurityContext = &v1.PodSecurityContext{RunAsNonRoot: &yes} })
 		r.eventually("rooted", "Failed: Error: container has runAsNonRoot and image will run as root")
+	})
+	t.Run("its status tells who a container runs as", func(t *testing.T) {
+		uid, strict := int64(4001), v1.SupplementalGroupsPolicyStrict
+		r.declare("told", func(p *v1.Pod) {
+			p.Spec.SecurityContext = &v1.PodSecurityContext{RunAsUser: &uid, SupplementalGroups: []int64{60000}, SupplementalGroupsPolicy: &strict}
+			p.Spec.Containers = []v1.Container{r.container("one", "sleep")}
+		})
+		want := v1.LinuxContainerUser{UID: 4001, GID: 4001, SupplementalGroups: []int64{4001, 60000}}
+		if got := r.await("told", "ready", ready).Status.ContainerStatuses[0].User; got == nil || !reflect.DeepEqual(*got.Linux, want) {
+			t.Errorf("it is %+v, want %+v", got, want)
+		}
 	})
 	t.Run("privileged", func(t *testing.T) {
 		r.job("privileged", func(_ *v1.PodSpec, c *v1.Container) { c.SecurityContext = &v1.SecurityContext{Privileged: &yes} },

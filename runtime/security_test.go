@@ -48,15 +48,12 @@ func TestNonRootIsHeldToItsWord(t *testing.T) {
 }
 
 func TestPodIsTurnedAwayRatherThanRunLessSafely(t *testing.T) {
-	no, strict, profile := false, v1.SupplementalGroupsPolicyStrict, "mine"
+	no, profile := false, "mine"
 	for _, test := range []struct {
 		reason string
 		change func(*v1.PodSpec)
 	}{
 		{"UserNamespacesNotSupported", func(s *v1.PodSpec) { s.HostUsers = &no }},
-		{"SupplementalGroupsPolicyNotSupported", func(s *v1.PodSpec) {
-			s.SecurityContext = &v1.PodSecurityContext{SupplementalGroupsPolicy: &strict}
-		}},
 		{"SysctlForbidden", func(s *v1.PodSpec) {
 			s.SecurityContext = &v1.PodSecurityContext{Sysctls: []v1.Sysctl{{Name: "vm.swappiness", Value: "1"}}}
 		}},

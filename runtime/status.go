@@ -121,6 +121,10 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 		s.LastTerminationState.Terminated = o.terminated(*previous)
 	}
 	s.Resources, s.AllocatedResources = reportedResources(c, *last), c.Resources.Requests
+	s.User = last.user
+	if before.ContainerID == s.ContainerID && before.User != nil { // it may have taken another one since
+		s.User = before.User
+	}
 	if c.Lifecycle != nil {
 		s.StopSignal = c.Lifecycle.StopSignal
 	}

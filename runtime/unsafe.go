@@ -23,8 +23,6 @@ func unsafeHere(pod *v1.Pod, appArmor bool) *rejection {
 		return nil
 	case needsAppArmor(ps.AppArmorProfile) && !appArmor:
 		return noAppArmor
-	case ps.SupplementalGroupsPolicy != nil && *ps.SupplementalGroupsPolicy == v1.SupplementalGroupsPolicyStrict:
-		return &rejection{"SupplementalGroupsPolicyNotSupported", "SupplementalGroupsPolicy=Strict is not supported in this node"}
 	}
 	for _, s := range ps.Sysctls {
 		if !namespacedSysctl(s.Name, pod.Spec) {

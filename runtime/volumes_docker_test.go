@@ -3,6 +3,7 @@ package runtime
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -175,8 +176,15 @@ func TestImageVolumeOnDocker(t *testing.T) {
 	})
 	shown := r.await("shown", "ready", ready)
 	files, err := os.ReadDir(r.agent.volumePath(shown.UID, shown.Spec.Volumes[0]))
-	if err != nil || len(files) != 1 || files[0].Name() != "actor" {
-		t.Errorf("the volume has %v, %v", files, err)
+	var names []string
+	for _, f := range files {
+		names = append(names, f.Name())
+	}
+	if err != nil || !slices.Equal(names, []string{"actor", "etc", "lib"}) { // and nothing of the engine's
+		t.Errorf("the volume has %v, %v", names, err)
+	}
+	if link, err := os.Readlink(filepath.Join(r.agent.volumePath(shown.UID, shown.Spec.Volumes[0]), "etc/group")); link != "../lib/group" {
+		t.Errorf("a link leads to %q, %v", link, err)
 	}
 	r.markDeleted("web")
 	r.await("web", "gone", gone)

@@ -1,28 +1,23 @@
 package docker
 
-import (
-	"archive/tar"
-	"testing"
-	"time"
-)
+import "testing"
 
-func TestFilesOfTheEngineAreToldFromTheImages(t *testing.T) {
-	made := time.Date(2001, 2, 3, 4, 5, 6, 500, time.UTC)
-	second := made.Truncate(time.Second) // archives know no more of a time
-	for _, c := range []struct {
-		what string
-		file tar.Header
-		want bool
-	}{
-		{"the engine's", tar.Header{Typeflag: tar.TypeReg, Name: "etc/hosts", ModTime: second}, true},
-		{"a directory of the engine's", tar.Header{Typeflag: tar.TypeDir, Name: "proc/", ModTime: second}, true},
-		{"one that was there before", tar.Header{Typeflag: tar.TypeReg, Name: "etc/hosts", ModTime: second.Add(-time.Second)}, false},
-		{"one with a text", tar.Header{Typeflag: tar.TypeReg, Name: "etc/hosts", ModTime: second, Size: 1}, false},
-		{"one of another kind", tar.Header{Typeflag: tar.TypeSymlink, Name: "etc/hosts", ModTime: second}, false},
-		{"one of another name", tar.Header{Typeflag: tar.TypeReg, Name: "etc/own", ModTime: second}, false},
-	} {
-		if got := IsEngines(&c.file, made); got != c.want {
-			t.Errorf("%s: %t, want %t", c.what, got, c.want)
-		}
+func TestSmallFilesOfAnImageAreReadAndNoContainerStays(t *testing.T) {
+	d := newDockerTest(t)
+	spec := ContainerSpec{Name: d.unique + "-texts", Image: d.image, Labels: d.labels}
+	// The engine itself makes /etc/hostname, and /etc/mtab a link to what is no file of the image.
+	texts, err := d.ImageTexts(t.Context(), spec, "/talker", "/etc/hostname", "/none", "/etc/mtab")
+	if err != nil || len(texts) != 2 || len(texts["/talker"]) != textLimit {
+		t.Errorf("read %d files, %d bytes of the first, %v", len(texts), len(texts["/talker"]), err)
+	}
+	if _, err := d.ImageTexts(t.Context(), spec, "/etc"); err == nil {
+		t.Error("a directory was read")
+	}
+	if left, err := d.List(t.Context(), d.labels); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %+v, %v", left, err)
+	}
+	spec.Image = d.unique + "-none"
+	if _, err := d.ImageTexts(t.Context(), spec, "/talker"); !IsNotFound(err) {
+		t.Errorf("a missing image: %v", err)
 	}
 }
