@@ -24,7 +24,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/fake"
 )
 
 // patience is how long a test waits for what should happen soon, on a machine that is
@@ -53,7 +52,7 @@ func newDockerRig(t testing.TB) *dockerRig {
 	}
 	unique := fmt.Sprintf("t%d-%d", os.Getpid(), time.Now().UnixNano()%1e6)
 	r := &dockerRig{
-		t: t, engine: engine, client: fake.NewClientset(), image: "kube-lite-test/" + unique + ":actor",
+		t: t, engine: engine, client: newFakeAPI(), image: "kube-lite-test/" + unique + ":actor",
 		opts: Options{
 			Instance: unique, NodeName: "node", Root: t.TempDir(),
 			Log: slog.New(slog.NewTextHandler(&testWriter{t: t}, nil)),

@@ -50,7 +50,7 @@ func inBubble(t *testing.T, test func(*testing.T, *rig)) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{
-			t: t, events: &eventList{}, engine: newFakeEngine(pause.Ref, "app:1"), client: fake.NewClientset(),
+			t: t, events: &eventList{}, engine: newFakeEngine(pause.Ref, "app:1"), client: newFakeAPI(),
 			opts: Options{
 				Instance: "test", NodeName: "node", Root: root, HostIP: netip.MustParseAddr("10.244.0.1"),
 				DNSServer: netip.MustParseAddr("10.96.0.10"), Log: slog.New(slog.DiscardHandler),

@@ -1,0 +1,41 @@
+package runtime
+
+import (
+	"sync"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	ktesting "k8s.io/client-go/testing"
+)
+
+// newFakeAPI is client-go's fake API, which writes Pods as an API server does: who writes the
+// status leaves the rest alone, and the other way round. Without, the agent that writes a
+// status takes back the deletion that a test marked a moment before.
+func newFakeAPI() *fake.Clientset {
+	client := fake.NewClientset()
+	var mu sync.Mutex
+	client.PrependReactor("update", "pods", func(action ktesting.Action) (bool, runtime.Object, error) {
+		written := action.(ktesting.UpdateAction).GetObject().(*v1.Pod).DeepCopy()
+		mu.Lock()
+		defer mu.Unlock()
+		found, err := client.Tracker().Get(action.GetResource(), written.Namespace, written.Name)
+		if err != nil {
+			return true, nil, err
+		}
+		pod := found.(*v1.Pod).DeepCopy()
+		if action.GetSubresource() == "status" {
+			pod.Status = written.Status
+		} else {
+			status := pod.Status
+			pod = written
+			pod.Status = status
+		}
+		if err := client.Tracker().Update(action.GetResource(), pod, pod.Namespace); err != nil {
+			return true, nil, err
+		}
+		answer, err := client.Tracker().Get(action.GetResource(), pod.Namespace, pod.Name)
+		return true, answer, err
+	})
+	return client
+}
