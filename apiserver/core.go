@@ -55,6 +55,7 @@ func (s *Server) addPodsAndNodes(resources map[string]rest.Storage, c *genericap
 	if err != nil {
 		return pods, fmt.Errorf("apiserver: compose pods: %w", err)
 	}
+	pods.Log.KubeletConn = logConnection{node}
 	resources["pods"] = pods.Pod
 	resources["pods/attach"] = pods.Attach
 	resources["pods/binding"] = pods.Binding
