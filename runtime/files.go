@@ -72,7 +72,7 @@ func hosts(pod *v1.Pod, podIP, domain string, base []byte) []byte {
 		b.WriteString("# Kubernetes-managed hosts file.\n" + localHosts)
 		if podIP != "" {
 			name := hostname(pod)
-			if pod.Spec.Subdomain != "" {
+			if pod.Spec.Subdomain != "" && pod.Spec.HostnameOverride == nil { // which is all there is of a name
 				name = fmt.Sprintf("%s.%s.%s.svc.%s\t%s", name, pod.Spec.Subdomain, pod.Namespace, domain, name)
 			}
 			fmt.Fprintf(&b, "%s\t%s\n", podIP, name)

@@ -201,6 +201,11 @@ func TestHostsFile(t *testing.T) {
 	if got := string(hosts(pod, "10.0.0.1", "cluster.local", []byte("10.0.0.1 machine\n"))); !strings.HasPrefix(got, "# Kubernetes-managed hosts file (host network).\n10.0.0.1 machine\n") || strings.Contains(got, "peers") {
 		t.Errorf("in the host's network:\n%s", got)
 	}
+	other := "other.example"
+	pod.Spec.HostnameOverride = &other
+	if got := string(hosts(pod, "10.244.0.2", "cluster.local", nil)); !strings.Contains(got, "\n10.244.0.2\tother.example\n") {
+		t.Errorf("with another name:\n%s", got)
+	}
 }
 
 func TestFileThatAContainerBlewUpIsWrittenAnew(t *testing.T) {
