@@ -57,8 +57,10 @@ func flagsSet(c *cli.Context) []string {
 			args = append(args, "--"+f+"="+fmt.Sprint(c.Value(f)))
 		}
 	}
-	for _, v := range c.StringSlice("nodeport-addresses") {
-		args = append(args, "--nodeport-addresses="+v)
+	for _, f := range []string{"nodeport-addresses", "allowed-unsafe-sysctls"} {
+		for _, v := range c.StringSlice(f) {
+			args = append(args, "--"+f+"="+v)
+		}
 	}
 	return args
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/kube-lite/kube-lite/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -48,6 +49,9 @@ type Config struct {
 	NodePortAddresses []netip.Prefix
 	// PidsLimit is the most processes and threads of a container; 0: no limit.
 	PidsLimit int64
+	// AllowedUnsafeSysctls are patterns of more of the kernel's parameters that pods may
+	// set than those that are safe for all.
+	AllowedUnsafeSysctls []string
 	// DockerHost is an address such as unix:///var/run/docker.sock; default
 	// what the docker command would use.
 	DockerHost string
@@ -81,6 +85,9 @@ func (c Config) WithDefaults() (Config, error) {
 	}
 	if c.PidsLimit < 0 {
 		return c, fmt.Errorf("--pids-limit %d: a container has at least one process", c.PidsLimit)
+	}
+	if err := runtime.CheckSysctls(c.AllowedUnsafeSysctls); err != nil {
+		return c, fmt.Errorf("--allowed-unsafe-sysctls: %w", err)
 	}
 	for flag, cidr := range map[string]netip.Prefix{"--pod-cidr": c.PodCIDR, "--service-cidr": c.ServiceCIDR} {
 		if cidr.IsValid() && (!cidr.Addr().Is4() || cidr.Bits() > 28 || cidr.Bits() < 8) {

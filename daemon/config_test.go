@@ -16,6 +16,7 @@ func TestConfigRefusesWithTheFlagToChange(t *testing.T) {
 		{Config{Name: strings.Repeat("n", maxName+1)}, "--name"},
 		{Config{APIPort: 70000}, "--api-port 70000"},
 		{Config{PidsLimit: -1}, "--pids-limit -1"},
+		{Config{AllowedUnsafeSysctls: []string{"vm.swappiness"}}, `--allowed-unsafe-sysctls: the sysctls "vm.swappiness" are not known to be namespaced`},
 		{Config{PodCIDR: prefix("fd00::/64")}, "--pod-cidr fd00::/64"},
 		{Config{PodCIDR: prefix("10.0.0.0/30")}, "--pod-cidr 10.0.0.0/30"},
 		{Config{ServiceCIDR: prefix("10.96.0.0/30")}, "--service-cidr 10.96.0.0/30"},

@@ -138,6 +138,8 @@ func (d *daemon) newAgent() (*runtime.Agent, error) {
 		DNSServer:     apiserver.DNSIP(d.settings.ServiceCIDR),
 		PidsLimit:     d.cfg.PidsLimit,
 		Log:           d.cfg.Log,
+
+		AllowedUnsafeSysctls: d.cfg.AllowedUnsafeSysctls,
 	})
 }
 

@@ -80,7 +80,7 @@ func (a *Agent) admit(pod *v1.Pod, node *v1.Node) *rejection {
 			return &rejection{"NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"}
 		}
 	}
-	if r := unsafeHere(pod, hasAppArmor()); r != nil {
+	if r := unsafeHere(pod, hasAppArmor(), a.opts.AllowedUnsafeSysctls); r != nil {
 		return r
 	}
 	if portTaken(pod, others) {

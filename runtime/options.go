@@ -42,6 +42,10 @@ type Options struct {
 	// PidsLimit is the most processes and threads of each container; 0, as on a kubelet,
 	// leaves them without a limit of their own.
 	PidsLimit int64
+	// AllowedUnsafeSysctls are patterns such as net.core.somaxconn or kernel.msg* of the
+	// kernel's parameters that Pods may set though it is not known that no other suffers
+	// from it. See CheckSysctls.
+	AllowedUnsafeSysctls []string
 	// Log receives what happens; nil is slog.Default().
 	Log *slog.Logger
 }
