@@ -88,6 +88,9 @@ func (a *Agent) boundPod(pod *v1.Pod, s *podState, sandbox instance, widen bool)
 		return fmt.Errorf("bound the huge pages of the pod's control group: %w", err)
 	}
 	s.bounds = podBounds{sandbox.ID, next}
+	if got := group.bounds(); next.Memory > 0 && got.Memory == 0 || next.CPUQuota > 0 && got.CPUQuota == 0 {
+		a.event(pod, nil, v1.EventTypeWarning, "UnsupportedField", "spec.resources bounds each container but not all of them together: the kernel has no such control below %s", filepath.Dir(group.memory.dir))
+	}
 	return nil
 }
 

@@ -244,6 +244,23 @@ func TestWithoutTheCgroupfsDriverAPodHasNoGroup(t *testing.T) {
 	})
 }
 
+func TestPodIsToldThatTheKernelLacksABound(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		file := r.kernel(true)
+		r.pod("web", bounding("memory", "64Mi"))
+		if all := strings.Join(r.reasons("web"), "\n"); strings.Contains(all, "UnsupportedField") {
+			t.Errorf("it is told where the kernel has it: %s", all)
+		}
+		r.stop()
+		if err := os.Remove(file("memory.max")); err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		r.wantState("web", "app", "running 0")
+		r.wantEvent("web", "UnsupportedField: spec.resources bounds each container but not all of them together: the kernel has no such control below ")
+	})
+}
+
 func TestOnlyWhoWasKilledForItsPodsMemoryIsOOMKilled(t *testing.T) {
 	for _, c := range []struct {
 		what      string
