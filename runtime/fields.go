@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -35,8 +36,8 @@ func fieldRef(pod *v1.Pod, node nodeFacts, podIP, path string) (string, error) {
 	return fieldpath.ExtractFieldPathAsString(pod, path)
 }
 
-// resourceFieldRef reads a request or limit; a limit that is not set is what the node
-// has to give.
+// resourceFieldRef reads a request or limit; a limit that is not set is the Pod's, or else
+// what the node has to give.
 func resourceFieldRef(pod *v1.Pod, c *v1.Container, node nodeFacts, ref *v1.ResourceFieldSelector) (string, error) {
 	name := ref.ContainerName
 	if name == "" {
@@ -45,5 +46,13 @@ func resourceFieldRef(pod *v1.Pod, c *v1.Container, node nodeFacts, ref *v1.Reso
 	if findContainer(pod, name) == nil {
 		return "", fmt.Errorf("container %q not found", name)
 	}
-	return resourcehelper.ExtractResourceValueByContainerNameAndNodeAllocatable(ref, pod, name, node.allocatable)
+	most := maps.Clone(node.allocatable)
+	if pod.Spec.Resources != nil {
+		for name, limit := range pod.Spec.Resources.Limits {
+			if _, known := most[name]; known && !limit.IsZero() {
+				most[name] = limit
+			}
+		}
+	}
+	return resourcehelper.ExtractResourceValueByContainerNameAndNodeAllocatable(ref, pod, name, most)
 }

@@ -44,8 +44,7 @@ func (a *Agent) groupOf(ctx context.Context, pod *v1.Pod) (string, error) {
 		return "", err
 	}
 	if driver != cgroupfs {
-		a.event(pod, nil, v1.EventTypeWarning, "UnsupportedField", "spec.resources bounds each container but not all of them together: Docker's cgroup driver is %q, not %q", driver, cgroupfs)
-		return "", nil
+		return "", nil // boundPod says so
 	}
 	return podGroup(a.opts.Instance, pod.UID), nil
 }
@@ -66,7 +65,12 @@ type podBounds struct {
 // what is narrower: the containers of a Pod that is resized may still need the rest.
 func (a *Agent) boundPod(pod *v1.Pod, s *podState, sandbox instance, widen bool) error {
 	want := boundsOf(pod)
-	if sandbox.CgroupParent == "" || !sandbox.Running() || s.bounds == (podBounds{sandbox.ID, want}) {
+	if !sandbox.Running() || !resourcehelper.IsPodLevelResourcesSet(pod) || s.bounds == (podBounds{sandbox.ID, want}) {
+		return nil
+	}
+	if sandbox.CgroupParent == "" {
+		s.bounds = podBounds{sandbox.ID, want}
+		a.unbounded(pod, "it has no control group of its own, for which it must declare them at its start, and Docker's cgroup driver be cgroupfs")
 		return nil
 	}
 	group, err := findGroup(a.cgroups, sandbox)
@@ -89,9 +93,14 @@ func (a *Agent) boundPod(pod *v1.Pod, s *podState, sandbox instance, widen bool)
 	}
 	s.bounds = podBounds{sandbox.ID, next}
 	if got := group.bounds(); next.Memory > 0 && got.Memory == 0 || next.CPUQuota > 0 && got.CPUQuota == 0 {
-		a.event(pod, nil, v1.EventTypeWarning, "UnsupportedField", "spec.resources bounds each container but not all of them together: the kernel has no such control below %s", filepath.Dir(group.memory.dir))
+		a.unbounded(pod, "the kernel has no such control in "+group.memory.dir)
 	}
 	return nil
+}
+
+// unbounded tells why a Pod is not bounded as a whole.
+func (a *Agent) unbounded(pod *v1.Pod, why string) {
+	a.event(pod, nil, v1.EventTypeWarning, "UnsupportedField", "spec.resources bounds each container but not the pod as a whole: %s", why)
 }
 
 // widest has of each bound the one that allows more.

@@ -203,11 +203,17 @@ func TestPodsGroupGrowsBeforeItsContainersAndShrinksAfterThem(t *testing.T) {
 		if memory, got := contentOf(t, file("memory.max")), r.resizing("web"); memory != "33554432" || got != "PodResizeInProgress Error" {
 			t.Errorf("while it uses more it has %s, and is %q", memory, got)
 		}
+		if got := r.get("web").Status.Resources.Limits.Memory().String(); got != "32Mi" {
+			t.Errorf("meanwhile its status says %s", got)
+		}
 		r.wantEvent("web", "cannot decrease memory limits: attempting to set pod memory limit (16777216) below current usage (20971520)")
 		groupFile(t, filepath.Dir(file("memory.current")), "memory.current", "4096")
 		r.after(resizeRetry)
 		if memory, got := contentOf(t, file("memory.max")), r.resizing("web"); memory != "16777216" || got != "" {
 			t.Errorf("once it uses less it has %s, and is %q", memory, got)
+		}
+		if got := r.get("web").Status.Resources.Limits.Memory().String(); got != "16Mi" {
+			t.Errorf("then its status says %s", got)
 		}
 	})
 }
@@ -240,7 +246,25 @@ func TestWithoutTheCgroupfsDriverAPodHasNoGroup(t *testing.T) {
 		if got := r.engine.get("k8s_app_web_ns_uid-web_0"); got.spec.CgroupParent != "" || got.Resources.Memory != 64<<20 {
 			t.Errorf("it is in %q, bound to %d bytes", got.spec.CgroupParent, got.Resources.Memory)
 		}
-		r.wantEvent("web", `UnsupportedField: spec.resources bounds each container but not all of them together: Docker's cgroup driver is "systemd", not "cgroupfs"`)
+		r.wantEvent("web", "UnsupportedField: spec.resources bounds each container but not the pod as a whole: it has no control group of its own")
+	})
+}
+
+func TestPodThatDeclaresResourcesWhileItRunsHasNoGroup(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.kernel(true)
+		r.pod("web", nil)
+		pod := r.get("web").DeepCopy()
+		pod.Generation++
+		bounding("memory", "64Mi")(pod)
+		if _, err := r.client.CoreV1().Pods("ns").Update(t.Context(), pod, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		r.settle()
+		r.wantEvent("web", "UnsupportedField: spec.resources bounds each container but not the pod as a whole: it has no control group of its own")
+		if got := r.engine.get("k8s_app_web_ns_uid-web_0").Resources.Memory; got != 64<<20 || r.resizing("web") != "" {
+			t.Errorf("its container is bound to %d bytes, and it is %q", got, r.resizing("web"))
+		}
 	})
 }
 
@@ -257,7 +281,7 @@ func TestPodIsToldThatTheKernelLacksABound(t *testing.T) {
 		}
 		r.start()
 		r.wantState("web", "app", "running 0")
-		r.wantEvent("web", "UnsupportedField: spec.resources bounds each container but not all of them together: the kernel has no such control below ")
+		r.wantEvent("web", "UnsupportedField: spec.resources bounds each container but not the pod as a whole: the kernel has no such control in ")
 	})
 }
 

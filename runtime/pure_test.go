@@ -132,6 +132,22 @@ func TestServiceVariablesAreThoseOfDockersLinks(t *testing.T) {
 	}
 }
 
+func TestLimitOfAContainerWithoutOneIsThePodsOrTheNodes(t *testing.T) {
+	pod, ref := testPod(), &v1.ResourceFieldSelector{Resource: "limits.memory"}
+	pod.Spec.Containers = []v1.Container{app("app"), app("own")}
+	pod.Spec.Containers[1].Resources.Limits = amounts("memory", "1Mi")
+	for _, c := range []struct {
+		of        v1.ResourceList
+		container int
+		want      string
+	}{{nil, 0, "1073741824"}, {amounts("memory", "64Mi"), 0, "67108864"}, {amounts("cpu", "1"), 0, "1073741824"}, {amounts("memory", "64Mi"), 1, "1048576"}} {
+		pod.Spec.Resources = &v1.ResourceRequirements{Limits: c.of}
+		if got, err := resourceFieldRef(pod, &pod.Spec.Containers[c.container], testNode, ref); got != c.want || err != nil {
+			t.Errorf("with the pod's limits %v container %d has %s, %v", c.of, c.container, got, err)
+		}
+	}
+}
+
 func TestContainerSpecIsWhatIsDeclared(t *testing.T) {
 	uid, gid, yes := int64(1000), int64(2000), true
 	pod := testPod()

@@ -1,6 +1,8 @@
 package runtime
 
 import (
+	"slices"
+
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -118,6 +120,16 @@ func reportedResources(c *v1.Container, i instance) *v1.ResourceRequirements {
 
 // minMilliLimit is the CPU limit that the least quota stands for.
 const minMilliLimit = minCPUQuota * 1000 / cpuPeriod
+
+// resources are those of the whole Pod; of one that declares its own those in force, which
+// are the old ones until a resize is done.
+func (o observation) resources() *v1.ResourceRequirements {
+	resizing := slices.ContainsFunc(o.resize, func(c v1.PodCondition) bool { return c.Type == v1.PodResizeInProgress })
+	if old := o.pod.Status.Resources; resizing && old != nil && resourcehelper.IsPodLevelResourcesSet(o.pod) {
+		return old.DeepCopy()
+	}
+	return podResources(o.pod)
+}
 
 // podResources are those of the whole Pod, as granted.
 func podResources(pod *v1.Pod) *v1.ResourceRequirements {

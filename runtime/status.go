@@ -62,7 +62,7 @@ func (o observation) status() v1.PodStatus {
 			s.Reason, s.Message = "", ""
 		}
 	}
-	s.Resources, s.AllocatedResources = podResources(o.pod), requests(o.pod)
+	s.Resources, s.AllocatedResources = o.resources(), requests(o.pod)
 	o.fail(&s)
 	if o.podIP != "" {
 		s.PodIP, s.PodIPs = o.podIP, []v1.PodIP{{IP: o.podIP}}
