@@ -153,7 +153,7 @@ func TestTop(t *testing.T) {
 		t.Errorf("top node printed %q", got)
 	}
 	for path, want := range map[string]string{
-		"stats/summary": `"rootfs":`, "metrics": "kubelet_running_pods",
+		"stats/summary": `"rootfs":`, "metrics": "kubelet_running_pods", "pods": `"name":"hungry"`, "healthz": "ok",
 		"metrics/resource": `pod_memory_working_set_bytes{namespace="top",pod="hungry"}`, "metrics/cadvisor": `container_fs_usage_bytes{container="hungry"`,
 	} {
 		if got := ns.must(t, "get", "--raw", "/api/v1/nodes/"+node+"/proxy/"+path); !strings.Contains(got, want) {

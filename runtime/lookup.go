@@ -2,22 +2,47 @@ package runtime
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/server/healthz"
 )
 
 // Handler is the part of a kubelet's HTTP API that an API server calls for the
 // subresources of Pods (see package streaming) and for the figures of the node (see
-// stats.register). It asks for no credentials: serve it only where none but the API
-// server can reach it.
+// stats.register), and
+//
+//	GET /pods     the Pods of the node, as a v1.PodList in JSON
+//	GET /healthz  ok
+//
+// It asks for no credentials: serve it only where none but the API server can reach it.
 func (a *Agent) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", a.streams)
 	a.stats.register(mux)
+	mux.HandleFunc("GET /pods", a.servePods)
+	healthz.InstallHandler(mux, healthz.PingHealthz)
 	return mux
+}
+
+func (a *Agent) servePods(w http.ResponseWriter, _ *http.Request) {
+	list := &v1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}, Items: []v1.Pod{}}
+	for _, pod := range a.allPods() {
+		if pod.Spec.NodeName != a.opts.NodeName {
+			continue
+		}
+		newest := pod.DeepCopy()
+		if status, ok := a.statuses.latest(pod.UID); ok {
+			newest.Status = status
+		}
+		list.Items = append(list.Items, *newest)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(list) // the client is gone if it fails
 }
 
 // lookup tells the streams of the Agent's Pods. It implements streaming.Pods.
