@@ -21,6 +21,9 @@ func (o observation) conditions(s v1.PodStatus) []v1.PodCondition {
 		containersReady,
 		condition(v1.PodScheduled, true, "", ""),
 	}
+	if podutil.AllContainersCouldRestart(&o.pod.Spec) {
+		ours = append(ours, o.restarting())
+	}
 	out := make([]v1.PodCondition, 0, len(ours))
 	for _, c := range ours {
 		out = append(out, o.since(c))

@@ -20,6 +20,7 @@ const (
 	labelSpecHash     = "io.kubernetes.container.hash"
 	labelType         = "io.kubernetes.docker.type"
 	labelSandboxID    = "io.kubernetes.sandbox.id"
+	labelRound        = "io.kube-lite.round" // see roundOf
 )
 
 // The values of labelType.
@@ -51,6 +52,7 @@ type instance struct {
 	ref       podRef
 	container string // the container's name in the Pod, or sandboxName
 	attempt   int    // restart count
+	round     int    // see roundOf
 	hash      string
 	sandboxID string            // of the sandbox whose network it shares; empty for a sandbox
 	user      *v1.ContainerUser // nil: unknown
@@ -67,6 +69,7 @@ func fromLabels(c docker.Container) (i instance, ok bool) {
 		return instance{}, false
 	}
 	attempt, _ := strconv.Atoi(c.Labels[labelRestartCount])
+	round, _ := strconv.Atoi(c.Labels[labelRound]) // none: 0
 	if c.Status == docker.StatusCreated && c.Error != "" {
 		c.ExitCode = startErrorCode
 	}
@@ -75,6 +78,7 @@ func fromLabels(c docker.Container) (i instance, ok bool) {
 		ref:       podRef{c.Labels[labelPodNamespace], c.Labels[labelPodName], types.UID(uid)},
 		container: c.Labels[labelContainer],
 		attempt:   attempt,
+		round:     round,
 		hash:      c.Labels[labelSpecHash],
 		sandboxID: c.Labels[labelSandboxID],
 	}, true

@@ -17,6 +17,8 @@ type plan struct {
 	// sandbox is the one to use; its zero value asks for a new one.
 	sandbox        instance
 	sandboxAttempt int
+	// round is that of what is started: see roundOf.
+	round int
 	// sandboxLost: there was a sandbox, and it died.
 	sandboxLost bool
 	// end are containers that run and must not. While there are any nothing is started.
@@ -87,6 +89,7 @@ func decide(pod *v1.Pod, have []instance, v view) plan {
 	for _, i := range have {
 		d.latest[i.container] = i // oldest first, so the latest stays
 	}
+	d.round = roundOf(pod, have)
 	d.remove = surplus(have)
 	if d.finished = d.podFinished(); d.finished {
 		d.remove = append(d.remove, unstarted(have)...)
@@ -130,6 +133,8 @@ func (d *decision) checkRunning(i instance) {
 	}
 	v := d.vital(c, i)
 	switch {
+	case i.round < d.round && ephemeral(d.pod, c.Name) == nil:
+		d.end = append(d.end, endOfRound(i))
 	case d.changed(i):
 		why := fmt.Sprintf("Container %s definition changed, will be restarted", c.Name)
 		if i.Image == c.Image {
@@ -238,10 +243,11 @@ func (d *decision) initialized() bool {
 	return false
 }
 
-// current returns the container's latest instance if it belongs to the sandbox in use.
+// current returns the container's latest instance if it belongs to the sandbox in use, and to
+// the round.
 func (d *decision) current(name string) (instance, bool) {
 	i, ok := d.latest[name]
-	return i, ok && d.sandbox.ID != "" && i.sandboxID == d.sandbox.ID
+	return i, ok && d.sandbox.ID != "" && i.sandboxID == d.sandbox.ID && i.round == d.round
 }
 
 // consider starts a container, or has it wait.
@@ -259,7 +265,7 @@ func (d *decision) consider(c *v1.Container) {
 		d.start = append(d.start, starting{container: c, attempt: i.attempt})
 		return
 	}
-	if !d.changed(i) {
+	if !d.changed(i) && i.round == d.round {
 		delay, until, wait := d.waits(backoffKey(d.pod, c.Name), finishedAt(i))
 		if wait {
 			d.backoff = append(d.backoff, backoff{c.Name, delay, until})
@@ -275,7 +281,12 @@ func (d *decision) shallRun(c *v1.Container) bool {
 	if !ok {
 		return !vanished(d.pod, c.Name) || restarts(d.pod, c, goneExitCode)
 	}
-	return !ended(i) || d.changed(i) || d.renewed[i.ID] || restarts(d.pod, c, i.ExitCode)
+	return d.startsAnew(i) || d.changed(i) || restarts(d.pod, c, i.ExitCode)
+}
+
+// startsAnew tells whether a container follows, whatever this one ends with.
+func (d *decision) startsAnew(i instance) bool {
+	return !ended(i) || i.round < d.round || d.renewed[i.ID]
 }
 
 // changed tells that the container is not what is declared any more.
@@ -293,7 +304,7 @@ func (d *decision) podFinished() bool {
 	for n := range pod.Spec.InitContainers {
 		c := &pod.Spec.InitContainers[n]
 		i, ok := latest[c.Name]
-		if ok && ended(i) && i.ExitCode != 0 && !isSidecar(c) && !d.renewed[i.ID] && !restarts(pod, c, i.ExitCode) {
+		if ok && !d.startsAnew(i) && i.ExitCode != 0 && !isSidecar(c) && !restarts(pod, c, i.ExitCode) {
 			return true
 		}
 	}
@@ -302,7 +313,7 @@ func (d *decision) podFinished() bool {
 		i, ok := latest[c.Name]
 		switch {
 		case !ok && vanished(pod, c.Name) && !restarts(pod, c, goneExitCode):
-		case !ok || !ended(i) || d.renewed[i.ID] || restarts(pod, c, i.ExitCode):
+		case !ok || d.startsAnew(i) || restarts(pod, c, i.ExitCode):
 			return false
 		}
 	}

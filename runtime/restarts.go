@@ -1,9 +1,8 @@
 package runtime
 
 import (
-	"slices"
-
 	v1 "k8s.io/api/core/v1"
+	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 )
 
 // goneExitCode stands for that of a container which Docker does not have any more.
@@ -18,14 +17,8 @@ func runsAgain(pod *v1.Pod, c *v1.Container, exitCode int) bool {
 // come first, then its own policy, then the Pod's.
 // https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-restart-rules
 func restarts(pod *v1.Pod, c *v1.Container, exitCode int) bool {
-	for _, rule := range c.RestartPolicyRules {
-		if rule.ExitCodes == nil || rule.Action != v1.ContainerRestartRuleActionRestart {
-			continue
-		}
-		listed := slices.Contains(rule.ExitCodes.Values, int32(exitCode))
-		if listed == (rule.ExitCodes.Operator == v1.ContainerRestartRuleOnExitCodesOpIn) {
-			return true
-		}
+	if _, found := podutil.FindMatchingContainerRestartRule(*c, int32(exitCode)); found { // alone, or with all others
+		return true
 	}
 	policy := string(pod.Spec.RestartPolicy)
 	if c.RestartPolicy != nil {

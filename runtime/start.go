@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
@@ -310,6 +311,9 @@ func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, 
 	}
 	spec := a.containerSpec(r.pod, s.container, s.attempt, r.sandboxID, env, mounts)
 	spec.CgroupParent = r.group
+	if r.plan.round > 0 {
+		spec.Labels[labelRound] = strconv.Itoa(r.plan.round)
+	}
 	if s.targetID != "" {
 		spec.PID = "container:" + s.targetID
 	}

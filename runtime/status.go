@@ -22,6 +22,7 @@ type observation struct {
 	message  func(instance) string  // what a container that ended left to say
 	vital    func(*v1.Container, instance) vital
 	renewed  map[string]bool   // containers that start again whatever they ended with, by ID
+	round    int               // see roundOf
 	resize   []v1.PodCondition // those of a resize
 	now      time.Time
 }
@@ -30,7 +31,7 @@ type observation struct {
 func (a *Agent) report(pod *v1.Pod, s *podState, have []instance, p plan) {
 	o := observation{
 		pod: pod, have: have, waiting: s.waiting, finished: p.finished, failure: s.failure,
-		hostIP: a.opts.HostIP.String(), imageID: func(id string) string { return a.imageIDs.show(s.ref, id) }, message: a.lastWords(pod, s), vital: a.vitalOf(s), renewed: s.renewed, resize: s.resize.conditions(), now: a.now(),
+		hostIP: a.opts.HostIP.String(), imageID: func(id string) string { return a.imageIDs.show(s.ref, id) }, message: a.lastWords(pod, s), vital: a.vitalOf(s), renewed: s.renewed, round: roundOf(pod, have), resize: s.resize.conditions(), now: a.now(),
 	}
 	for _, i := range have {
 		if i.isSandbox() && i.Running() {
@@ -141,6 +142,9 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 		s.Ready = v.started && v.ready && (!init || isSidecar(c)) && ephemeral(o.pod, c.Name) == nil
 	case waits && !o.finished && why.reason != "" && (init || o.renewed[last.ID] || runsAgain(o.pod, c, last.ExitCode)):
 		s.State.Waiting = &v1.ContainerStateWaiting{Reason: why.reason, Message: why.message}
+		s.LastTerminationState.Terminated = o.terminated(*last)
+	case last.round < o.round && !o.finished && ephemeral(o.pod, c.Name) == nil:
+		s.State.Waiting = o.waitingState(c, init)
 		s.LastTerminationState.Terminated = o.terminated(*last)
 	default:
 		s.State.Terminated = o.terminated(*last)
