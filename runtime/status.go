@@ -225,7 +225,7 @@ func phase(pod *v1.Pod, init, containers []v1.ContainerStatus, finished bool) v1
 			continue
 		}
 		if t := init[n].State.Terminated; t == nil || t.ExitCode != 0 {
-			if t != nil && (pod.Spec.RestartPolicy == v1.RestartPolicyNever || finished) {
+			if t != nil && (finished || !restarts(pod, &pod.Spec.InitContainers[n], int(t.ExitCode))) {
 				return v1.PodFailed
 			}
 			if !anyStarted(containers) {
