@@ -60,13 +60,13 @@ func successorIn(have []instance, pod *v1.Pod, container, id string) (next strin
 	if c == nil {
 		return "", false
 	}
-	may, passed := true, false
+	may, passed, round := true, false, roundOf(pod, have)
 	for _, i := range have { // oldest first
 		switch {
 		case i.container != container:
 		case i.ID == id:
 			passed = true
-			may = !ended(i) || mayRunAgain(pod, c, i.ExitCode)
+			may = !ended(i) || mayRunAgain(pod, c, i.ExitCode) || i.round < round && ephemeral(pod, c.Name) == nil
 		case passed && !i.StartedAt.IsZero():
 			return i.ID, true
 		}

@@ -66,3 +66,26 @@ func TestFollowerEndsWithWhatDoesNotRunAgain(t *testing.T) {
 		})
 	}
 }
+
+func TestFollowerGoesOnWhenAllContainersAreRestarted(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.pod("web", family)
+		init := r.follow("web", "init")
+		r.engine.exit("k8s_init_web_ns_uid-web_0", 0)
+		r.settle()
+		if _, ok, done := init(); !done || ok {
+			t.Error("it waits for an init container that has done its part")
+		}
+		r.engine.mu.Lock()
+		r.engine.stopDelay = time.Minute // as long as it is let
+		r.engine.mu.Unlock()
+		victim := r.follow("web", "other")
+		r.engine.exit("k8s_source_web_ns_uid-web_0", 42)
+		r.after(time.Minute)
+		r.engine.exit("k8s_init_web_ns_uid-web_1", 0)
+		r.settle()
+		if next, ok, done := victim(); !done || !ok || next != r.engine.get("k8s_other_web_ns_uid-web_1").ID {
+			t.Errorf("got %q, %v, %v", next, ok, done)
+		}
+	})
+}
