@@ -34,7 +34,8 @@ type node struct {
 	facts hostFacts
 	check chan struct{} // Docker came or went
 
-	written time.Time // when the status was; only run's goroutine looks
+	written    time.Time // when the status was; only run's goroutine looks, as at the next
+	undeclared bool      // Docker's runtimes could not be declared
 
 	mu       sync.Mutex // guards what follows
 	down     error      // why Docker cannot be used; nil when it can
@@ -104,6 +105,9 @@ func (n *node) beat(ctx context.Context) {
 			}
 		case <-ticker.C:
 			n.ask(ctx)
+			if n.undeclared {
+				n.declareRuntimes(ctx)
+			}
 			n.agent.crashes.entries.GC()
 		}
 		if err := n.update(ctx); err != nil && ctx.Err() == nil {
@@ -140,14 +144,16 @@ func (n *node) identify(ctx context.Context) {
 	}
 }
 
-// declareRuntimes has them declared that Docker had when it was asked last.
+// declareRuntimes has them declared that Docker had when it was asked last. What fails is
+// tried again at the next tick.
 func (n *node) declareRuntimes(ctx context.Context) {
 	n.mu.Lock()
 	names := n.runtimes
 	n.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	if err := n.agent.declareRuntimes(ctx, names); err != nil {
+	err := n.agent.declareRuntimes(ctx, names)
+	if n.undeclared = err != nil; n.undeclared {
 		n.agent.log.Warn("Docker's runtimes cannot be declared as RuntimeClasses", "error", err)
 	}
 }

@@ -4,12 +4,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	ktesting "k8s.io/client-go/testing"
 )
 
 func TestRuntimeClassLeadsToDockersRuntime(t *testing.T) {
@@ -31,6 +35,27 @@ func TestRuntimeClassLeadsToDockersRuntime(t *testing.T) {
 			}
 		}
 		r.wantEvent("kata", `UnsupportedField: spec.runtimeClassName is ignored: Docker has no runtime for "kata"`)
+	})
+}
+
+func TestRuntimesAreDeclaredWhenTheAPIServerTakesThemAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.stop()
+		if err := r.client.NodeV1().RuntimeClasses().Delete(t.Context(), "runc", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		var refuses atomic.Bool
+		refuses.Store(true)
+		r.client.PrependReactor("create", "runtimeclasses", func(ktesting.Action) (bool, runtime.Object, error) {
+			return refuses.Load(), nil, apierrors.NewServiceUnavailable("busy")
+		})
+		r.start()
+		r.after(nodeCheck)
+		refuses.Store(false)
+		r.after(nodeCheck)
+		if _, err := r.client.NodeV1().RuntimeClasses().Get(t.Context(), "runc", metav1.GetOptions{}); err != nil {
+			t.Error(err)
+		}
 	})
 }
 
