@@ -1,15 +1,15 @@
 package runtime
 
 import (
-	"github.com/kube-lite/kube-lite/runtime/docker"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 )
 
 // podState is what a worker remembers of a Pod between two syncs. All of it can be
-// lost: it spares repetition, it decides nothing for good.
+// lost: it spares repetition and, renewed aside, decides nothing for good.
 type podState struct {
 	ref podRef
 	// waiting says why a container does not run, by container name.
@@ -18,7 +18,8 @@ type podState struct {
 	images map[string]*imageState
 	// stops are the containers on their way to their end, by ID.
 	stops map[string]*stopping
-	// renewed are the containers, by ID, that were ended to be started anew.
+	// renewed are the containers, by ID, that were ended to be started anew. Those that end
+	// while no agent runs are restarted as their exit codes say, as by a kubelet.
 	renewed map[string]bool
 	// hooks are the postStart hooks that were run, by container ID.
 	hooks map[string]*hook
