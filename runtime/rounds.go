@@ -9,7 +9,8 @@ import (
 
 // A container may end in a way upon which all containers of its Pod are restarted, the init
 // containers too; the sandbox and the volumes stay. A label of each container tells in which
-// round of that it was created: those of earlier rounds end, and others follow them.
+// round of that it was created: those of earlier rounds end, and others follow them, as by a
+// kubelet without back-off.
 // https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-all-containers
 
 // roundOf is the round that a Pod is in: 0 until such a container ends.

@@ -110,3 +110,21 @@ func TestInitContainerRestartsAllContainersToo(t *testing.T) {
 		r.wantState("web", "app", "running 0")
 	})
 }
+
+func TestPodThatIsDeletedIsNotShownAsRestarting(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.pod("web", func(p *v1.Pod) {
+			p.Spec.RestartPolicy = v1.RestartPolicyNever
+			p.Spec.Containers = []v1.Container{trigger("source"), app("other")}
+		})
+		r.engine.mu.Lock()
+		r.engine.stopDelay = time.Hour // no signal ends anything
+		r.engine.mu.Unlock()
+		r.delete("web", 30)
+		r.engine.exit("k8s_source_web_ns_uid-web_0", 42)
+		r.settle()
+		r.wantState("web", "source", "Error 0")
+		r.wantState("web", "other", "running 0")
+		r.wantRestarting("web", v1.ConditionFalse)
+	})
+}

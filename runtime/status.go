@@ -22,7 +22,7 @@ type observation struct {
 	message  func(instance) string  // what a container that ended left to say
 	vital    func(*v1.Container, instance) vital
 	renewed  map[string]bool   // containers that start again whatever they ended with, by ID
-	round    int               // see roundOf
+	round    int               // of what is started; see roundOf
 	resize   []v1.PodCondition // those of a resize
 	now      time.Time
 }
@@ -31,7 +31,7 @@ type observation struct {
 func (a *Agent) report(pod *v1.Pod, s *podState, have []instance, p plan) {
 	o := observation{
 		pod: pod, have: have, waiting: s.waiting, finished: p.finished, failure: s.failure,
-		hostIP: a.opts.HostIP.String(), imageID: func(id string) string { return a.imageIDs.show(s.ref, id) }, message: a.lastWords(pod, s), vital: a.vitalOf(s), renewed: s.renewed, round: roundOf(pod, have), resize: s.resize.conditions(), now: a.now(),
+		hostIP: a.opts.HostIP.String(), imageID: func(id string) string { return a.imageIDs.show(s.ref, id) }, message: a.lastWords(pod, s), vital: a.vitalOf(s), renewed: s.renewed, round: p.round, resize: s.resize.conditions(), now: a.now(),
 	}
 	for _, i := range have {
 		if i.isSandbox() && i.Running() {
