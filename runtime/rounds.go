@@ -3,6 +3,7 @@ package runtime
 import (
 	"fmt"
 
+	"github.com/kube-lite/kube-lite/runtime/docker"
 	v1 "k8s.io/api/core/v1"
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 )
@@ -17,11 +18,25 @@ import (
 func roundOf(pod *v1.Pod, have []instance) (round int) {
 	for _, i := range have {
 		round = max(round, i.round)
-		if c := findContainer(pod, i.container); c != nil && ended(i) && restartsAll(c, i.ExitCode) {
+		c := findContainer(pod, i.container)
+		if c != nil && ended(i) && restartsAll(c, i.ExitCode) && !(isSidecar(c) && endedWithPod(pod, have, i)) {
 			round = max(round, i.round+1)
 		}
 	}
 	return round
+}
+
+// endedWithPod tells that the Pod was over when a sidecar ended: it was told to then, and
+// whatever it ends with restarts nothing.
+func endedWithPod(pod *v1.Pod, have []instance, sidecar instance) bool {
+	d := decision{plan: plan{round: sidecar.round}, pod: pod, latest: map[string]instance{}}
+	for _, i := range have {
+		if ended(i) && finishedAt(i).After(finishedAt(sidecar)) { // it ran then
+			i.Status = docker.StatusRunning
+		}
+		d.latest[i.container] = i
+	}
+	return d.podFinished()
 }
 
 // restartsAll tells whether all containers are restarted upon that exit code of one.

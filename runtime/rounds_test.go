@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/docker"
 	v1 "k8s.io/api/core/v1"
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 )
@@ -127,4 +128,73 @@ func TestPodThatIsDeletedIsNotShownAsRestarting(t *testing.T) {
 		r.wantState("web", "other", "running 0")
 		r.wantRestarting("web", v1.ConditionFalse)
 	})
+}
+
+// helped is a Pod with a sidecar upon whose end, also by a signal, all containers are restarted.
+func helped(p *v1.Pod) {
+	always, sidecar := v1.ContainerRestartPolicyAlways, trigger("sidecar")
+	sidecar.RestartPolicy, sidecar.RestartPolicyRules[0].ExitCodes.Values = &always, []int32{0, 137}
+	p.Spec.RestartPolicy = v1.RestartPolicyNever
+	p.Spec.InitContainers = []v1.Container{sidecar}
+}
+
+func TestSidecarRestartsAllContainersUnlessItEndsWithItsPod(t *testing.T) {
+	for what, c := range map[string]struct {
+		change  func(*v1.Pod)
+		first   string // ends by itself, with
+		code    int
+		between func(*rig)
+		want    []string // the sidecar's state and the app's
+		phase   v1.PodPhase
+	}{
+		"in the midst of it":             {helped, "sidecar", 0, func(*rig) {}, []string{"running 1", "running 1"}, v1.PodRunning},
+		"in the midst, and a new agent":  {helped, "sidecar", 0, func(r *rig) { r.stop(); r.start() }, []string{"running 1", "running 1"}, v1.PodRunning},
+		"after the others":               {helped, "app", 0, func(*rig) {}, []string{"Completed 0", "Completed 0"}, v1.PodSucceeded},
+		"after the others failed":        {helped, "app", 1, func(*rig) {}, []string{"Completed 0", "Error 0"}, v1.PodFailed},
+		"after an init container failed": {func(p *v1.Pod) { helped(p); p.Spec.InitContainers = append(p.Spec.InitContainers, app("init")) }, "init", 1, func(*rig) {}, []string{"Completed 0", "waiting PodInitializing 0"}, v1.PodFailed},
+	} {
+		t.Run(what, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, r *rig) {
+				r.pod("web", c.change)
+				r.engine.mu.Lock()
+				if c.phase == v1.PodRunning { // else it may end before the API knows that the Pod is over
+					r.engine.stopDelay = time.Second
+				}
+				r.engine.mu.Unlock()
+				r.engine.exit("k8s_"+c.first+"_web_ns_uid-web_0", c.code)
+				c.between(r)
+				r.after(time.Minute)
+				for n, container := range []string{"sidecar", "app"} {
+					r.wantState("web", container, c.want[n])
+				}
+				if got := r.get("web").Status.Phase; got != c.phase {
+					t.Errorf("phase %s", got)
+				}
+			})
+		})
+	}
+}
+
+// The agent may be killed before the API knows that the Pod is over.
+func TestSidecarThatEndedWithItsPodRestartsNothing(t *testing.T) {
+	pod := testPod()
+	helped(pod)
+	pod.Status.Phase = v1.PodRunning
+	pod.Spec.Containers = []v1.Container{app("app")}
+	end := func(container string, after time.Duration) instance {
+		i := appInstance(0, docker.StatusExited, 0)
+		i.container, i.hash, i.FinishedAt = container, containerHash(pod, findContainer(pod, container)), noon.Add(after)
+		return i
+	}
+	if got := roundOf(pod, []instance{end("sidecar", 2*time.Second), end("app", time.Second)}); got != 0 {
+		t.Errorf("after the others: round %d", got)
+	}
+	if got := roundOf(pod, []instance{end("sidecar", time.Second), end("app", 2*time.Second)}); got != 1 {
+		t.Errorf("before another one: round %d", got)
+	}
+	again := end("sidecar", 2*time.Second)
+	again.round, again.attempt = 1, 1
+	if got := roundOf(pod, []instance{end("app", time.Second), again}); got != 2 {
+		t.Errorf("before another one is begun again: round %d", got)
+	}
 }
