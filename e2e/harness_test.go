@@ -29,7 +29,7 @@ import (
 
 const (
 	// patience bounds each wait for something that should happen within seconds; the rest is for a loaded machine.
-	patience = 60 * time.Second
+	patience = 2 * time.Minute
 	// interval is how often a wait looks again.
 	interval = 50 * time.Millisecond
 	// commandLimit bounds one command; those that wait by themselves (rollout status, run, delete) need the most.

@@ -28,7 +28,7 @@ import (
 
 // patience is how long a test waits for what should happen soon, on a machine that is
 // busy with other tests.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // dockerRig is an agent on a real Docker Engine and client-go's fake API, with an
 // instance, a network and an image of its own.

@@ -14,7 +14,7 @@ import (
 )
 
 // patience is how long a test waits on a busy machine.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // dockerTest is a real engine with objects of the test's own, removed at its end.
 type dockerTest struct {
