@@ -16,7 +16,9 @@ import (
 
 // Docker merges the groups that an image gives its users into a container's only if the
 // container's user is declared without a group. A kubelet merges them, or does not, as the
-// Pod's supplementalGroupsPolicy says, so what Docker does otherwise is spelled out for it.
+// Pod's supplementalGroupsPolicy says, so what Docker does otherwise is spelled out for it. One
+// case is left as Docker has it, since each container of each Pod would have to ask for its
+// image: to a user whose group the image names too, and the Pod does not, no others are added.
 // https://kubernetes.io/docs/tasks/configure-pod-container/security-context/#supplementalgroupspolicy
 
 // accountsContainer begins the name of the container that an image's accounts are read from;
