@@ -268,6 +268,21 @@ func TestPodThatDeclaresResourcesWhileItRunsHasNoGroup(t *testing.T) {
 	})
 }
 
+func TestEndOfASandboxIsNoFailureOfAResize(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.kernel(true)
+		r.pod("web", bounding("memory", "64Mi"))
+		r.stop()
+		if err := os.RemoveAll(r.groups.Proc); err != nil { // and no event tells of it yet
+			t.Fatal(err)
+		}
+		r.start()
+		if all := strings.Join(r.reasons("web"), "\n"); r.resizing("web") != "" || strings.Contains(all, "Resize") {
+			t.Errorf("it is %q: %s", r.resizing("web"), all)
+		}
+	})
+}
+
 func TestPodIsToldThatTheKernelLacksABound(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		file := r.kernel(true)

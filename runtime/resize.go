@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"time"
@@ -115,9 +116,12 @@ func (a *Agent) considerResize(pod *v1.Pod, s *podState, granted grant) *v1.Pod 
 func (a *Agent) resizeContainers(ctx context.Context, pod *v1.Pod, s *podState, have []instance) (wake time.Time) {
 	var errs []error
 	due, sandbox := false, sandboxOf(have)
-	if err := a.boundPod(pod, s, sandbox, true); err != nil {
-		errs = append(errs, err)
+	boundPod := func(widen bool) {
+		if err := a.boundPod(pod, s, sandbox, widen); err != nil && !errors.Is(err, fs.ErrNotExist) { // the sandbox just ended
+			errs = append(errs, err)
+		}
 	}
+	boundPod(true)
 	maps.DeleteFunc(s.resize.settled, func(id string, _ settlement) bool {
 		return !slices.ContainsFunc(have, func(i instance) bool { return i.ID == id })
 	})
@@ -139,9 +143,7 @@ func (a *Agent) resizeContainers(ctx context.Context, pod *v1.Pod, s *podState, 
 		}
 	}
 	if !due && len(errs) == 0 {
-		if err := a.boundPod(pod, s, sandbox, false); err != nil {
-			errs = append(errs, err)
-		}
+		boundPod(false)
 	}
 	if err := errors.Join(errs...); err != nil {
 		a.resizeFailed(pod, s, err)
