@@ -340,3 +340,34 @@ overhead: {podFixed: {cpu: 50m}}
 	ns.waitForValue(t, "pod/ballast", "{.spec.overhead.cpu} {.status.phase}", "50m Running")
 	ns.waitForEvent(t, "ballast", "UnsupportedField", `spec.runtimeClassName is ignored: Docker has no runtime for "e2e-heavy"`)
 }
+
+func TestAllContainersAreRestartedUponTheEndOfOne(t *testing.T) {
+	ns := newNamespace(t, "rounds")
+	const container = `image: "gihyodocker/fundamental:0.1.0", imagePullPolicy: Never`
+	ns.apply(t, `
+apiVersion: v1
+kind: Pod
+metadata: {name: family}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 0
+  volumes: [{name: kept, emptyDir: {}}]
+  initContainers:
+  - {name: init, `+container+`, command: [sh, -c, "exit 0"]}
+  - {name: side, `+container+`, restartPolicy: Always, command: [sleep, "1000"]}
+  containers:
+  - {name: other, `+container+`, command: [sleep, "1000"]}
+  - name: source
+    image: gihyodocker/fundamental:0.1.0
+    imagePullPolicy: Never
+    restartPolicy: Never
+    restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: In, values: [42]}}]
+    volumeMounts: [{name: kept, mountPath: /kept}]
+    command: [sh, -c, "[ -e /kept/again ] && exec sleep 1000; touch /kept/again; exit 42"]
+`)
+	const counts = "{.status.initContainerStatuses[*].restartCount} {.status.containerStatuses[*].restartCount} "
+	ns.waitForValue(t, "pod/family", counts+"{.status.containerStatuses[*].ready}", "1 1 1 1 true true")
+	if got := ns.value(t, "pod/family", "{.status.containerStatuses[?(@.name=='source')].lastState.terminated.exitCode}"); got != "42" {
+		t.Errorf("the container that began it ended with %s", got)
+	}
+}
