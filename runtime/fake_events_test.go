@@ -50,6 +50,6 @@ func (f *fakeEngine) pump(ctx context.Context, watch *fakeWatch, w docker.Watche
 
 func (f *fakeEngine) tell(c *fakeContainer, action string) {
 	for w := range f.watchers {
-		w.events <- docker.Event{ID: c.ID, Action: action, Labels: c.Labels, Time: time.Now()}
+		w.events <- docker.Event{ID: c.ID, Action: action, Labels: c.Labels, Time: time.Now(), ExitCode: c.ExitCode}
 	}
 }

@@ -71,10 +71,29 @@ func (m *mirror) Event(e docker.Event) {
 		if m.isRemoving(e.ID) {
 			return
 		}
+		m.noteSuccess(e)
 	case "oom":
 		m.noteOOM(e.ID)
 	}
 	m.dirty.Add(e.ID)
+}
+
+// noteSuccess takes an event's word for the end of a container that ended well. Docker lets
+// nobody read a container before it has cleaned up after it, and what follows an init
+// container need not wait for that. Why another one failed only reading it can tell.
+func (m *mirror) noteSuccess(e docker.Event) {
+	m.mu.Lock()
+	old := m.containers[e.ID]
+	if e.ExitCode != 0 || old == nil || !old.Running() || old.isSandbox() {
+		m.mu.Unlock()
+		return
+	}
+	m.seq++
+	ended := *old
+	ended.seq, ended.Status, ended.PID, ended.FinishedAt = m.seq, docker.StatusExited, 0, e.Time
+	m.containers[e.ID] = &ended
+	m.mu.Unlock()
+	m.changed(ended.ref)
 }
 
 // knowsStart tells that the event of a start has nothing to say: the container was read

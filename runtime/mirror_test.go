@@ -50,3 +50,22 @@ func TestAListThatFailsIsRepeatedThoughTheStreamStands(t *testing.T) {
 	cancel()
 	<-done
 }
+
+// What follows an init container need not wait until Docker has cleaned up after it.
+func TestEndOfAContainerThatEndedWellIsKnownBeforeItCanBeRead(t *testing.T) {
+	for code, want := range map[int]string{0: docker.StatusExited, 1: docker.StatusRunning} {
+		m := newMirror(newFakeEngine(), "t-mirror", slog.New(slog.DiscardHandler))
+		told := 0
+		m.changed = func(podRef) { told++ }
+		m.containers["c"] = &entry{instance: instance{container: "init", ref: podRef{uid: "u"}, Container: docker.Container{ID: "c", Status: docker.StatusRunning, PID: 7}}}
+		at := time.Unix(1_700_000_000, 0)
+		m.Event(docker.Event{ID: "c", Action: "die", ExitCode: code, Time: at})
+		got := m.pod("u")[0]
+		if got.Status != want || got.Running() != (told == 0) || !got.Running() && !got.FinishedAt.Equal(at) {
+			t.Errorf("after exit code %d it is %s since %v, told %d times", code, got.Status, got.FinishedAt, told)
+		}
+		if m.dirty.Len() != 1 {
+			t.Error("nobody will read it")
+		}
+	}
+}

@@ -22,7 +22,7 @@ type Event struct {
 	Action string // start, die, oom, pause, unpause or destroy
 	Labels map[string]string
 	Time   time.Time
-	// ExitCode is the exit code of action die.
+	// ExitCode is the exit code of action die; -1 if the engine does not tell.
 	ExitCode int
 }
 
@@ -102,7 +102,10 @@ func sinceArg(t time.Time) string {
 }
 
 func fromMessage(m events.Message) Event {
-	code, _ := strconv.Atoi(m.Actor.Attributes["exitCode"])
+	code, err := strconv.Atoi(m.Actor.Attributes["exitCode"])
+	if err != nil {
+		code = -1
+	}
 	return Event{
 		ID: m.Actor.ID, Action: string(m.Action), Labels: m.Actor.Attributes,
 		Time: time.Unix(0, m.TimeNano), ExitCode: code,
