@@ -62,7 +62,7 @@ func newDeleteRace(ctx context.Context, b *bench, i *instance) (*deleteRace, err
 	if r.engine, err = docker.Connect(ctx, "", nil); err != nil {
 		return nil, err
 	}
-	r.raw = rawPods{engine: r.engine, owner: i.name, network: docker.NetworkName(i.name), containers: declared(spec.Containers)}
+	r.raw = rawPods{engine: r.engine, owner: i.name, network: docker.NetworkName(i.name), containers: declared(spec.Containers, i.scratch)}
 	return r, nil
 }
 

@@ -62,7 +62,7 @@ func newPodRace(ctx context.Context, b *bench, i *instance, change func(*appsv1.
 		return nil, err
 	}
 	r.raw = rawPods{engine: r.engine, owner: i.name, network: docker.NetworkName(i.name),
-		init: declared(deployment.Spec.Template.Spec.InitContainers), containers: declared(deployment.Spec.Template.Spec.Containers)}
+		init: declared(deployment.Spec.Template.Spec.InitContainers, i.scratch), containers: declared(deployment.Spec.Template.Spec.Containers, i.scratch)}
 	return r, nil
 }
 
@@ -154,12 +154,15 @@ func awaitGone(ctx context.Context, engine *docker.Engine, labels map[string]str
 	}
 }
 
-// declared are the containers of a pod as Docker takes them.
-func declared(list []corev1.Container) (out []docker.ContainerSpec) {
+// declared are the containers of a pod as Docker takes them, with a directory in place of each volume.
+func declared(list []corev1.Container, directory string) (out []docker.ContainerSpec) {
 	for _, c := range list {
 		spec := docker.ContainerSpec{Name: c.Name, Image: c.Image, Entrypoint: c.Command, Cmd: c.Args}
 		for _, e := range c.Env {
 			spec.Env = append(spec.Env, e.Name+"="+e.Value)
+		}
+		for _, m := range c.VolumeMounts {
+			spec.Mounts = append(spec.Mounts, docker.Mount{Source: directory, Target: m.MountPath, ReadOnly: true})
 		}
 		out = append(out, spec)
 	}

@@ -13,7 +13,8 @@ import (
 const configName = "bench"
 
 // measureRichPods starts pods as people declare them: an init container, a ConfigMap mounted into all, and probes with
-// the default periods. Docker alone runs the same containers in the same order, without mounts and probes.
+// the default periods. Docker alone runs the same containers in the same order, with a directory of the host mounted in
+// the ConfigMap's place, and asks nothing.
 func measureRichPods(ctx context.Context, b *bench) (samples []float64, note string, err error) {
 	return b.racePods(ctx, enrich)
 }
