@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
-	"github.com/kube-lite/kube-lite/runtime/usage"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -233,10 +232,10 @@ func (r *pipeline) container(ctx context.Context, s starting, image *imageState)
 		a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %s", docker.Words(err))
 		return outcome{s.container.Name, waiting{"RunContainerError", docker.Words(err)}, a.now().Add(retryFirst)}
 	}
-	if err := killTogether(usage.Cgroups{}, i); err != nil {
+	if err := killTogether(a.cgroups, i); err != nil {
 		a.log.Warn("a container that runs out of memory may lose some of its processes only", "pod", r.state.ref, "container", s.container.Name, "error", err)
 	}
-	if err := limitHugePages(usage.Cgroups{}, a.node.facts.hugePages, r.pod, s.container, i); err != nil {
+	if err := limitHugePages(a.cgroups, a.node.facts.hugePages, r.pod, s.container, i); err != nil {
 		a.log.Warn("a container may take more huge pages than it declares", "pod", r.state.ref, "container", s.container.Name, "error", err)
 	}
 	a.event(r.pod, s.container, v1.EventTypeNormal, "Started", "Container started")
