@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -35,13 +36,18 @@ func (i *instance) kubeconfigFile(t *testing.T) string {
 	return path
 }
 
-func (i *instance) client(t *testing.T) kubernetes.Interface {
+func (i *instance) config(t *testing.T) *rest.Config {
 	t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", i.kubeconfigFile(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := kubernetes.NewForConfig(config)
+	return config
+}
+
+func (i *instance) client(t *testing.T) kubernetes.Interface {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(i.config(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/gorilla/websocket"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 )
 
 // As a browser does it.
@@ -18,10 +17,7 @@ func TestLogsOverAWebSocket(t *testing.T) {
 	ns.must(t, "run", "talks", "--image=gihyodocker/fundamental:0.1.0", "--image-pull-policy=IfNotPresent", "--restart=Never", "--", "sh", "-c", "echo short")
 	ns.waitForValue(t, "pod/talks", "{.status.phase}", "Succeeded")
 
-	config, err := clientcmd.BuildConfigFromFlags("", cluster.kubeconfigFile(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := cluster.config(t)
 	tls, err := rest.TLSConfigFor(config)
 	if err != nil {
 		t.Fatal(err)
