@@ -20,7 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
@@ -43,6 +42,7 @@ type Agent struct {
 	mirror   *mirror
 	workers  *workers
 	tasks    *tasks
+	launches *launches
 	removals chan struct{} // holds one for each removal under way
 	probes   *probes
 	tokens   *apiTokens
@@ -86,7 +86,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a := &Agent{
 		client: client, engine: e, opts: opts, log: opts.Log.With("room", "runtime"),
 		pods: pods.Lister(), services: services.Lister(), synced: []cache.InformerSynced{pods.Informer().HasSynced, services.Informer().HasSynced},
-		events: newBroadcaster(), tasks: &tasks{}, removals: make(chan struct{}, removalsAtOnce), crashes: newCrashes(),
+		events: newBroadcaster(), tasks: &tasks{}, launches: newLaunches(), removals: make(chan struct{}, removalsAtOnce), crashes: newCrashes(),
 		allocations: newAllocations(), evictions: &evictions{due: map[types.UID]string{}}, memoryInUse: usage.Cgroups{}.Memory,
 		now: time.Now, step: func(string) {},
 	}
@@ -128,9 +128,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Join(a.opts.Root, podsDir), 0o750); err != nil {
 		return fmt.Errorf("runtime: make the directory of pods: %w", err)
 	}
-	sink := a.events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: a.client.CoreV1().Events("")})
-	defer sink.Stop()
-	defer a.events.Shutdown()
+	defer a.recordEvents(ctx)()
 	group, ctx := errgroup.WithContext(ctx)
 	a.tasks.open(ctx)
 	group.Go(func() error { return a.mirror.run(ctx) })

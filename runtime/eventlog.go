@@ -1,10 +1,13 @@
 package runtime
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/tools/reference"
 )
@@ -17,6 +20,16 @@ func newBroadcaster() record.EventBroadcaster { return record.NewBroadcaster() }
 
 func newRecorder(b record.EventBroadcaster, node string) record.EventRecorder {
 	return b.NewRecorder(scheme.Scheme, v1.EventSource{Component: eventSource, Host: node})
+}
+
+// recordEvents has events written until the function that it returns is called.
+func (a *Agent) recordEvents(ctx context.Context) (stop func()) {
+	sink := &typedcorev1.EventSinkImpl{Interface: a.client.CoreV1().Events("")}
+	recording := a.events.StartRecordingToSink(unhurried{EventSink: sink, launches: a.launches, ended: ctx.Done(), now: func() time.Time { return a.now() }})
+	return func() {
+		a.events.Shutdown()
+		recording.Stop()
+	}
 }
 
 // event records what happened to a container or, if c is nil, to the Pod.

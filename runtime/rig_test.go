@@ -71,6 +71,7 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	agent.recorder = r.events
+	agent.statuses.pause = rigPause
 	agent.cgroups, agent.mirror.cgroups = r.groups, r.groups
 	agent.step = func(act string) {
 		if r.step != nil {
@@ -100,10 +101,13 @@ func (r *rig) stop() {
 	}
 }
 
+// rigPause keeps settle short beside the times that tests are about.
+const rigPause = 200 * time.Millisecond
+
 // settle waits until everything that can happen now has happened.
 func (r *rig) settle() {
 	synctest.Wait()
-	time.Sleep(2 * statusPause) // what is collected is written then
+	time.Sleep(2 * rigPause) // what is collected is written then
 	synctest.Wait()
 }
 

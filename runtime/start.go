@@ -43,6 +43,8 @@ func (a *Agent) start(ctx context.Context, pod *v1.Pod, s *podState, p plan) (wa
 	if until, held := s.held(sandboxName, a.now()); held && p.sandbox.ID == "" {
 		return until
 	}
+	a.launches.begin()
+	defer a.launches.end()
 	if p.startsAgain() {
 		// A container that an ending engine took along would be started, ended and
 		// counted once more.

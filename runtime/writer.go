@@ -19,9 +19,11 @@ import (
 const (
 	// writerCount is how many statuses are written at once.
 	writerCount = 4
-	// statusPause collects the small steps of a starting Pod into one write. What
-	// others wait for (ready, phase, the end) is not held back.
-	statusPause = 200 * time.Millisecond
+	// statusPause collects the small steps of a Pod into one write. What others wait for
+	// is not held back. A kubelet too looks for them once a second only.
+	statusPause = time.Second
+	// readyPause is for a Pod that runs and is not ready: mostly it is, a moment later.
+	readyPause = 100 * time.Millisecond
 	// writeTimeout bounds one request to the API server.
 	writeTimeout = 30 * time.Second
 )
@@ -34,6 +36,7 @@ type statuses struct {
 	log    *slog.Logger
 	step   func(string)
 	queue  workqueue.TypedRateLimitingInterface[types.UID]
+	pause  time.Duration // statusPause
 
 	mu   sync.Mutex // guards what follows
 	pods map[types.UID]*reported
@@ -51,7 +54,7 @@ type reported struct {
 
 func newStatuses(client kubernetes.Interface, lister func(podRef) *v1.Pod, log *slog.Logger, step func(string)) *statuses {
 	return &statuses{
-		client: client, lister: lister, log: log, step: step,
+		client: client, lister: lister, log: log, step: step, pause: statusPause,
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](100*time.Millisecond, 10*time.Second)),
 		pods:  map[types.UID]*reported{},
 	}
@@ -86,12 +89,8 @@ func (s *statuses) set(ref podRef, want v1.PodStatus) {
 		r.want, r.said = want, false
 	}
 	s.mu.Unlock()
-	switch {
-	case same:
-	case urgent(before, want):
-		s.queue.Add(ref.uid)
-	default:
-		s.queue.AddAfter(ref.uid, statusPause)
+	if !same {
+		s.queue.AddAfter(ref.uid, s.delay(before, want))
 	}
 }
 
@@ -145,9 +144,18 @@ func (s *statuses) forget(uid types.UID) {
 	}
 }
 
-// urgent tells that somebody waits for this change.
-func urgent(before, after v1.PodStatus) bool {
-	return before.Phase != after.Phase || isReady(before) != isReady(after) || len(before.ContainerStatuses) == 0
+// delay is how long a change may wait for others to be written with it: not at all if
+// somebody waits for it.
+func (s *statuses) delay(before, after v1.PodStatus) time.Duration {
+	switch {
+	case len(before.ContainerStatuses) == 0, isReady(before) != isReady(after),
+		isFinal(before.Phase) != isFinal(after.Phase),
+		!equality.Semantic.DeepEqual(before.EphemeralContainerStatuses, after.EphemeralContainerStatuses):
+		return 0
+	case before.Phase != after.Phase:
+		return min(readyPause, s.pause)
+	}
+	return s.pause
 }
 
 func isReady(s v1.PodStatus) bool {

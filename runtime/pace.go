@@ -1,0 +1,83 @@
+package runtime
+
+import (
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/record"
+)
+
+// What nobody waits for is written a little later than it happens: a request to the API
+// server takes processor time that the containers which start right now could use.
+
+// eventPatience is how long after it happened an event is written at the latest.
+const eventPatience = 2 * time.Second
+
+// launches counts the Pods of which something is being created or started.
+type launches struct {
+	mu    sync.Mutex // guards what follows
+	count int
+	none  chan struct{} // closed when count is 0
+}
+
+func newLaunches() *launches {
+	s := &launches{none: make(chan struct{})}
+	close(s.none)
+	return s
+}
+
+func (s *launches) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.count == 0 {
+		s.none = make(chan struct{})
+	}
+	s.count++
+}
+
+func (s *launches) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count--
+	if s.count == 0 {
+		close(s.none)
+	}
+}
+
+// over is closed when nothing starts any more.
+func (s *launches) over() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.none
+}
+
+// unhurried writes events in their order, each when nothing starts or its patience is over.
+type unhurried struct {
+	record.EventSink
+	launches *launches
+	ended    <-chan struct{} // closed when the agent ends
+	now      func() time.Time
+}
+
+// Create implements record.EventSink.
+func (u unhurried) Create(e *v1.Event) (*v1.Event, error) {
+	u.wait(e)
+	return u.EventSink.Create(e)
+}
+
+// Patch implements record.EventSink.
+func (u unhurried) Patch(e *v1.Event, change []byte) (*v1.Event, error) {
+	u.wait(e)
+	return u.EventSink.Patch(e, change)
+}
+
+func (u unhurried) wait(e *v1.Event) {
+	timer := time.NewTimer(e.LastTimestamp.Add(eventPatience).Sub(u.now()))
+	defer timer.Stop()
+	select {
+	case <-u.launches.over():
+	case <-timer.C:
+	case <-u.ended:
+	}
+}
