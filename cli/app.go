@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -128,6 +129,11 @@ func usageError(c *cli.Context, err error, _ bool) error {
 	name := "kube-lite"
 	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
 		name += " " + c.Command.Name
+		for _, global := range []string{nameFlag, dataDirFlag} {
+			if strings.HasSuffix(err.Error(), ": -"+global) {
+				return fmt.Errorf("--%s goes before the command: kube-lite --%s=… %s", global, global, c.Command.Name)
+			}
+		}
 	}
 	return fmt.Errorf("%w (see \"%s --help\")", err, name)
 }
