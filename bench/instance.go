@@ -18,6 +18,8 @@ import (
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
 )
 
 const (
@@ -194,7 +196,12 @@ func (i *instance) gateway() netip.Addr { return i.status.PodCIDR.Masked().Addr(
 func (i *instance) remove() error {
 	ctx, cancel := context.WithTimeout(context.Background(), resetLimit)
 	defer cancel()
-	if out, err := i.command(ctx, "reset", "--yes").CombinedOutput(); err != nil {
+	out, err := i.command(ctx, "reset", "--yes").CombinedOutput()
+	switch {
+	case err == nil:
+	case strings.Contains(string(out), docker.ErrEndpointMiscounted.Error()): // no matter of speed
+		fmt.Fprintf(os.Stderr, "%s", out)
+	default:
 		return fmt.Errorf("kube-lite --name=%s --data-dir=%s reset: %w: %s", i.name, filepath.Join(i.scratch, i.name), err, out)
 	}
 	return os.RemoveAll(i.scratch)

@@ -60,7 +60,7 @@ func Stop(ctx context.Context, cfg Config) error {
 
 // Reset removes the instance: its daemon, containers, pod volumes, network,
 // route, chains and data. What is already gone is no error, so a reset that
-// was interrupted can be repeated.
+// was interrupted can be repeated. With docker.ErrEndpointMiscounted only the network is left.
 func Reset(ctx context.Context, cfg Config) error {
 	cfg, err := cfg.WithDefaults()
 	if err != nil {
@@ -82,8 +82,9 @@ func Reset(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer had.release()
-	if err := runtime.Remove(ctx, engine, cfg.Name, cfg.DataDir); err != nil {
-		return err
+	stays := runtime.Remove(ctx, engine, cfg.Name, cfg.DataDir)
+	if stays != nil && !errors.Is(stays, docker.ErrEndpointMiscounted) {
+		return stays
 	}
 	kept, _, err := loadSettings(cfg)
 	if err != nil {
@@ -96,7 +97,13 @@ func Reset(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	return removeFiles(cfg, cfg.Log)
+	if err := removeFiles(cfg, cfg.Log); err != nil {
+		return err
+	}
+	if stays != nil {
+		return fmt.Errorf("all else is removed: %w", stays)
+	}
+	return nil
 }
 
 // removeFiles removes the files of an instance by name, and the directory when

@@ -13,8 +13,8 @@ import (
 
 // Remove takes away everything of an instance that this room made: its containers,
 // killed without a grace period, and their control groups; the directory of its Pods below root, with what is
-// mounted there; its network. No agent of the instance may run. What is gone already is
-// fine, so it can be repeated.
+// mounted there; at last its network. No agent of the instance may run. What is gone already is
+// fine, so it can be repeated. With docker.ErrEndpointMiscounted only the network is left.
 func Remove(ctx context.Context, engine *docker.Engine, instanceName, root string) error {
 	found, err := engine.List(ctx, docker.InstanceLabel(instanceName))
 	if err != nil {
@@ -34,5 +34,8 @@ func Remove(ctx context.Context, engine *docker.Engine, instanceName, root strin
 	if dirs != nil {
 		dirs = fmt.Errorf("remove the directory of pods: %w", dirs)
 	}
-	return errors.Join(groups, dirs, engine.RemoveNetwork(ctx, docker.NetworkName(instanceName)))
+	if err := errors.Join(groups, dirs); err != nil {
+		return err
+	}
+	return engine.RemoveNetwork(ctx, docker.NetworkName(instanceName))
 }
