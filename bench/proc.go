@@ -45,6 +45,21 @@ func cpuTimes(pid int) (cpuTime, error) {
 	return parseCPUTimes(string(text))
 }
 
+// daemonTime is how long do takes, and what processor time the daemon itself uses meanwhile.
+func (i *instance) daemonTime(do func() error) (took, used time.Duration, err error) {
+	before, err := cpuTimes(i.status.PID)
+	if err != nil {
+		return 0, 0, err
+	}
+	began := time.Now()
+	if err := do(); err != nil {
+		return 0, 0, err
+	}
+	took = time.Since(began)
+	after, err := cpuTimes(i.status.PID)
+	return took, after.own - before.own, err
+}
+
 // parseCPUTimes reads proc_pid_stat(5): after the name in parentheses, which may hold spaces, comes field 3.
 func parseCPUTimes(stat string) (cpuTime, error) {
 	const firstAfterName, utime = 3, 14 // utime, stime, cutime, cstime follow each other
