@@ -22,34 +22,34 @@ type launches struct {
 }
 
 func newLaunches() *launches {
-	s := &launches{none: make(chan struct{})}
-	close(s.none)
-	return s
+	l := &launches{none: make(chan struct{})}
+	close(l.none)
+	return l
 }
 
-func (s *launches) begin() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.count == 0 {
-		s.none = make(chan struct{})
+func (l *launches) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.count == 0 {
+		l.none = make(chan struct{})
 	}
-	s.count++
+	l.count++
 }
 
-func (s *launches) end() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.count--
-	if s.count == 0 {
-		close(s.none)
+func (l *launches) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count--
+	if l.count == 0 {
+		close(l.none)
 	}
 }
 
 // over is closed when nothing starts any more.
-func (s *launches) over() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.none
+func (l *launches) over() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.none
 }
 
 // unhurried writes events in their order, each when nothing starts or its patience is over.

@@ -71,7 +71,7 @@ func (e *Engine) Network(ctx context.Context, name string) (spec NetworkSpec, ok
 // container has. Engines lose count when one container starts in a network while another
 // leaves it (moby/moby issue 42119), and count anew only at their own start. The network is of
 // use still: whoever ensures it gets it.
-var ErrEndpointMiscounted = errors.New("Docker counts an endpoint in it that no container has: restart Docker and repeat this")
+var ErrEndpointMiscounted = errors.New("it has no container, and yet Docker counts one: restart Docker and repeat this")
 
 // An engine gives the endpoint of a container that was removed free a moment later.
 const (
