@@ -171,13 +171,18 @@ func (d *daemon) settle() error {
 func (d *daemon) gateway() netip.Addr { return d.settings.PodCIDR.Masked().Addr().Next() }
 
 func (d *daemon) openNetwork(ctx context.Context) error {
-	return d.engine.EnsureNetwork(ctx, docker.NetworkSpec{
+	return d.engine.EnsureNetwork(ctx, d.network())
+}
+
+// network is that of the instance's pods.
+func (d *daemon) network() docker.NetworkSpec {
+	return docker.NetworkSpec{
 		Name:    docker.NetworkName(d.cfg.Name),
 		Bridge:  bridgeName(d.cfg.Name),
 		Subnet:  d.settings.PodCIDR,
 		Gateway: d.gateway(),
 		Labels:  docker.InstanceLabel(d.cfg.Name),
-	})
+	}
 }
 
 // end stops what runs, and takes a first start back that failed.

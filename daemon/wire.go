@@ -132,7 +132,7 @@ func (d *daemon) newAgent() (*runtime.Agent, error) {
 		Instance:      d.cfg.Name,
 		NodeName:      d.nodeName,
 		Root:          d.cfg.DataDir,
-		PodCIDR:       d.settings.PodCIDR,
+		Network:       d.network(),
 		Version:       apiserver.KubernetesVersion,
 		ClusterDomain: clusterDomain,
 		DNSServer:     apiserver.DNSIP(d.settings.ServiceCIDR),

@@ -44,6 +44,10 @@ type Agent struct {
 	tasks    *tasks
 	launches *launches
 	removals chan struct{} // holds one for each removal under way
+
+	addresses     *addresses
+	networkDoubts chan struct{} // the network may not be whole
+
 	probes   *probes
 	tokens   *apiTokens
 	puller   *puller
@@ -92,6 +96,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	}
 	a.recorder = newRecorder(a.events, opts.NodeName)
 	a.mirror = newMirror(e, opts.Instance, a.log)
+	a.addresses, a.networkDoubts = newAddresses(opts.Network, a.mirror.addresses), make(chan struct{}, 1)
 	a.workers = newWorkers(a.syncPod)
 	a.probes = newProbes(a.tasks)
 	a.tokens = newTokens(client, a.log, func() time.Time { return a.now() })
@@ -113,6 +118,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.mirror.linked = func(up bool, err error) {
 		a.node.linked(up, err)
 		if up {
+			a.doubtNetwork()
 			a.pokeAll()
 		}
 	}
@@ -133,6 +139,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.tasks.open(ctx)
 	group.Go(func() error { return a.mirror.run(ctx) })
 	group.Go(func() error { return a.statuses.run(ctx) })
+	group.Go(func() error { return a.keepNetwork(ctx) })
 	group.Go(func() error { return a.node.run(ctx) })
 	group.Go(func() error { return a.watchDisk(ctx) })
 	group.Go(func() error { return a.streams.Run(ctx) })

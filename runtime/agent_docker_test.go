@@ -59,33 +59,34 @@ func newDockerRig(t testing.TB) *dockerRig {
 		},
 	}
 	t.Cleanup(r.cleanup)
-	r.opts.HostIP = r.makeNetwork()
-	r.opts.DNSServer = r.opts.HostIP
+	r.opts.Network = r.makeNetwork()
+	r.opts.HostIP, r.opts.DNSServer = r.opts.Network.Gateway, r.opts.Network.Gateway
 	importTestImage(t, engine, r.image)
 	r.start()
 	return r
 }
 
 // makeNetwork makes the instance's network somewhere in 10.231.0.0/16, where no other
-// run of the tests has one, and returns its gateway.
-func (r *dockerRig) makeNetwork() netip.Addr {
+// run of the tests has one.
+func (r *dockerRig) makeNetwork() docker.NetworkSpec {
 	r.t.Helper()
 	for attempt := range 100 {
 		third := byte(os.Getpid() + attempt*37)
 		prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 231, third, 0}), 24)
-		err := r.engine.EnsureNetwork(r.t.Context(), docker.NetworkSpec{
+		spec := docker.NetworkSpec{
 			Name: docker.NetworkName(r.opts.Instance), Bridge: "kl" + r.opts.Instance[len(r.opts.Instance)-8:], Subnet: prefix,
 			Gateway: prefix.Addr().Next(), Labels: docker.InstanceLabel(r.opts.Instance),
-		})
+		}
+		err := r.engine.EnsureNetwork(r.t.Context(), spec)
 		if err == nil {
-			return prefix.Addr().Next()
+			return spec
 		}
 		if !strings.Contains(err.Error(), "overlaps") {
 			r.t.Fatal(err)
 		}
 	}
 	r.t.Fatal("no free range for a network")
-	return netip.Addr{}
+	return docker.NetworkSpec{}
 }
 
 // testWriter logs to the test while it runs.

@@ -83,7 +83,7 @@ func (r *dockerRig) rawRound(round int) time.Duration {
 	for p := range benchPods {
 		wg.Go(func() {
 			name := fmt.Sprintf("%s-raw-%d-%d", r.opts.Instance, round, p)
-			pod := run(docker.ContainerSpec{Name: name, Image: r.image, Cmd: []string{"sleep"}, Labels: labels, Network: r.agent.opts.Network, IPC: "shareable"})
+			pod := run(docker.ContainerSpec{Name: name, Image: r.image, Cmd: []string{"sleep"}, Labels: labels, Network: r.opts.Network.Name, IPC: "shareable"})
 			for c := range benchContainers {
 				wg.Go(func() {
 					run(docker.ContainerSpec{

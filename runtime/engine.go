@@ -16,6 +16,7 @@ type engine interface {
 	Info(ctx context.Context) (docker.Info, error)
 	containerEngine
 	imageEngine
+	networkEngine
 }
 
 type containerEngine interface {
@@ -41,6 +42,12 @@ type imageEngine interface {
 	WatchImages(ctx context.Context, came func())
 	ImageFiles(ctx context.Context, spec docker.ContainerSpec, read func(io.Reader) error) error
 	ImageTexts(ctx context.Context, spec docker.ContainerSpec, paths ...string) (map[string][]byte, error)
+}
+
+type networkEngine interface {
+	EnsureNetwork(ctx context.Context, spec docker.NetworkSpec) error
+	WatchNetwork(ctx context.Context, name string, gone func())
+	ConnectBridge(c docker.Container, p docker.BridgePort) error
 }
 
 var _ engine = (*docker.Engine)(nil)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -34,7 +33,7 @@ func (f *fakeEngine) Create(ctx context.Context, spec docker.ContainerSpec) (str
 	id := fmt.Sprintf("%064d", f.made)
 	f.containers[id] = &fakeContainer{spec: spec, Container: docker.Container{
 		ID: id, Name: spec.Name, Image: spec.Image, ImageID: image.ID, Labels: spec.Labels,
-		Status: docker.StatusCreated, Created: time.Now(), Resources: spec.Resources, CgroupParent: spec.CgroupParent,
+		Status: docker.StatusCreated, Created: time.Now(), Resources: spec.Resources, CgroupParent: spec.CgroupParent, Network: spec.Network,
 	}}
 	f.log = append(f.log, "create "+spec.Name)
 	return id, nil
@@ -57,12 +56,15 @@ func (f *fakeEngine) Start(ctx context.Context, id string) error {
 		}
 	}
 	if owner, ok := strings.CutPrefix(c.spec.Network, "container:"); ok {
-		if o := f.containers[owner]; o == nil || !o.Running() {
+		o := f.containers[owner]
+		if o == nil || !o.Running() {
 			c.Error, c.ExitCode = "cannot join network of a non running container", 128
 			return errors.New(c.Error)
 		}
-	} else {
-		c.Addrs = map[string]netip.Addr{c.spec.Network: netip.AddrFrom4([4]byte{10, 244, 0, byte(f.made + 1)})}
+		if o.Network == docker.NoNetwork && o.port == (docker.BridgePort{}) {
+			c.Error, c.ExitCode = "its sandbox has no network yet", 128
+			return errors.New(c.Error)
+		}
 	}
 	c.Status, c.StartedAt, c.PID = docker.StatusRunning, time.Now(), f.made
 	f.log = append(f.log, "start "+c.Name)

@@ -3,7 +3,6 @@ package runtime
 import (
 	"context"
 	"fmt"
-	"maps"
 	"strings"
 	"time"
 
@@ -24,9 +23,7 @@ func (f *fakeEngine) Inspect(ctx context.Context, id string) (docker.Container, 
 	if err != nil {
 		return docker.Container{}, err
 	}
-	out := c.Container
-	out.Addrs = maps.Clone(c.Addrs)
-	return out, nil
+	return c.Container, nil
 }
 
 func (f *fakeEngine) List(ctx context.Context, labels map[string]string) ([]docker.Container, error) {

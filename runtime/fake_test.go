@@ -20,6 +20,8 @@ type fakeEngine struct {
 	images     map[string]docker.Image // by reference
 	watchers   map[*fakeWatch]struct{}
 	imageCame  func()
+	netGone    func()
+	networks   int // how often the network was made sure of
 	down       bool
 	closing    bool // answers, but takes no new connection
 	made       int
@@ -44,8 +46,9 @@ type fakeEngine struct {
 type fakeContainer struct {
 	docker.Container
 	spec    docker.ContainerSpec
-	written int64         // bytes
-	counted time.Duration // how long it takes to tell what was written
+	port    docker.BridgePort // where it is connected; zero: nowhere
+	written int64             // bytes
+	counted time.Duration     // how long it takes to tell what was written
 }
 
 func newFakeEngine(images ...string) *fakeEngine {

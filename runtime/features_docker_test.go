@@ -168,7 +168,7 @@ func TestPodsOnDockerHaveWhatTheyDeclare(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(r.opts.Root, podsDir)); len(r.names()) > 0 || !os.IsNotExist(err) {
 			t.Errorf("left: %v, %v", r.names(), err)
 		}
-		if _, ok, err := r.engine.Network(ctx, r.agent.opts.Network); ok && stays == nil || err != nil {
+		if _, ok, err := r.engine.Network(ctx, r.opts.Network.Name); ok && stays == nil || err != nil {
 			t.Errorf("the network is left: %v", err)
 		}
 	})

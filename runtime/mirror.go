@@ -171,12 +171,12 @@ func (m *mirror) pod(uid types.UID) []instance {
 	return out
 }
 
-// runningInstances are the containers of all Pods that run.
-func (m *mirror) runningInstances() (out []instance) {
+// runningInstances are the containers of all Pods that run, or their sandboxes.
+func (m *mirror) runningInstances(sandboxes bool) (out []instance) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range m.containers {
-		if e.Running() && !e.isSandbox() {
+		if e.Running() && e.isSandbox() == sandboxes {
 			out = append(out, e.instance)
 		}
 	}

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -20,7 +21,8 @@ const (
 	labelSpecHash     = "io.kubernetes.container.hash"
 	labelType         = "io.kubernetes.docker.type"
 	labelSandboxID    = "io.kubernetes.sandbox.id"
-	labelRound        = "io.kube-lite.round" // see roundOf
+	labelRound        = "io.kube-lite.round"   // see roundOf
+	labelAddress      = "io.kube-lite.address" // of a sandbox in the Pods' network
 )
 
 // The values of labelType.
@@ -55,6 +57,7 @@ type instance struct {
 	round     int    // see roundOf
 	hash      string
 	sandboxID string            // of the sandbox whose network it shares; empty for a sandbox
+	address   netip.Addr        // of a sandbox in the Pods' network; else the zero Addr
 	user      *v1.ContainerUser // nil: unknown
 }
 
@@ -70,6 +73,7 @@ func fromLabels(c docker.Container) (i instance, ok bool) {
 	}
 	attempt, _ := strconv.Atoi(c.Labels[labelRestartCount])
 	round, _ := strconv.Atoi(c.Labels[labelRound]) // none: 0
+	address, _ := netip.ParseAddr(c.Labels[labelAddress])
 	if c.Status == docker.StatusCreated && c.Error != "" {
 		c.ExitCode = startErrorCode
 	}
@@ -81,6 +85,7 @@ func fromLabels(c docker.Container) (i instance, ok bool) {
 		round:     round,
 		hash:      c.Labels[labelSpecHash],
 		sandboxID: c.Labels[labelSandboxID],
+		address:   address,
 	}, true
 }
 

@@ -214,9 +214,8 @@ func (n *node) object() *v1.Node {
 		v1.LabelHostname: o.NodeName, v1.LabelOSStable: "linux", v1.LabelArchStable: n.facts.arch,
 		"node-role.kubernetes.io/control-plane": "",
 	}}}
-	if o.PodCIDR.IsValid() {
-		out.Spec.PodCIDR, out.Spec.PodCIDRs = o.PodCIDR.String(), []string{o.PodCIDR.String()}
-	}
+	out.Spec.PodCIDR = o.Network.Subnet.String()
+	out.Spec.PodCIDRs = []string{out.Spec.PodCIDR}
 	return out
 }
 

@@ -14,7 +14,8 @@ const (
 	DefaultMaxPods       = 110 // a kubelet's
 )
 
-// Options say which node the agent is. Instance, NodeName and Root are required.
+// Options say which node the agent is. Instance, NodeName, Root and Network are
+// required.
 type Options struct {
 	// Instance is the name of the kube-lite instance; it labels every container.
 	Instance string
@@ -29,14 +30,12 @@ type Options struct {
 	// DNSServer is written to the Pods' resolv.conf; the zero Addr leaves them with
 	// the host's name servers.
 	DNSServer netip.Addr
-	// Network is the Docker network of the Pods; default docker.NetworkName(Instance).
-	// It must exist: see docker.Engine.EnsureNetwork.
-	Network string
+	// Network is the Docker network of the Pods: see docker.Engine.EnsureNetwork. Its Subnet is
+	// shown in the Node's spec.
+	Network docker.NetworkSpec
 	// HostIP is the Node's InternalIP and the Pods' hostIP: the bridge's gateway, or
 	// the machine's primary address. The zero Addr means the latter, found by New.
 	HostIP netip.Addr
-	// PodCIDR is shown in the Node's spec; may be the zero Prefix.
-	PodCIDR netip.Prefix
 	// MaxPods is the Node's capacity of Pods; default 110.
 	MaxPods int
 	// PidsLimit is the most processes and threads of each container; 0, as on a kubelet,
@@ -52,14 +51,11 @@ type Options struct {
 
 // complete checks what is required and fills in the defaults.
 func (o Options) complete() (Options, error) {
-	if o.Instance == "" || o.NodeName == "" || o.Root == "" {
-		return o, errors.New("runtime: Instance, NodeName and Root are required")
+	if o.Instance == "" || o.NodeName == "" || o.Root == "" || o.Network.Name == "" {
+		return o, errors.New("runtime: Instance, NodeName, Root and Network are required")
 	}
 	if o.ClusterDomain == "" {
 		o.ClusterDomain = DefaultClusterDomain
-	}
-	if o.Network == "" {
-		o.Network = docker.NetworkName(o.Instance)
 	}
 	if o.Version == "" {
 		o.Version = kubeletVersion

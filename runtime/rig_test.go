@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/pause"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"github.com/kube-lite/kube-lite/runtime/volume"
@@ -53,6 +54,7 @@ func inBubble(t *testing.T, test func(*testing.T, *rig)) {
 			t: t, events: &eventList{}, engine: newFakeEngine(pause.Ref, "app:1"), client: newFakeAPI(),
 			opts: Options{
 				Instance: "test", NodeName: "node", Root: root, HostIP: netip.MustParseAddr("10.244.0.1"),
+				Network:   docker.NetworkSpec{Name: "pods", Bridge: "br0", Subnet: netip.MustParsePrefix("10.244.0.0/24"), Gateway: netip.MustParseAddr("10.244.0.1")},
 				DNSServer: netip.MustParseAddr("10.96.0.10"), Log: slog.New(slog.DiscardHandler),
 			},
 			groups: usage.Cgroups{Proc: filepath.Join(root, "proc"), Root: filepath.Join(root, "cgroup")}, // not this machine's

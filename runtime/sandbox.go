@@ -16,8 +16,9 @@ import (
 // hostNetwork is Docker's name of the host's own network.
 const hostNetwork = "host"
 
-// sandboxSpec is the container that holds the Pod's namespaces.
-func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int) (docker.ContainerSpec, error) {
+// sandboxSpec is the container that holds the Pod's namespaces. The address is the Pod's, unless
+// it is in the host's network.
+func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int, address netip.Addr) (docker.ContainerSpec, error) {
 	ref := refOf(pod)
 	spec := docker.ContainerSpec{
 		Name:   containerName(ref, sandboxName, attempt),
@@ -25,7 +26,7 @@ func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int) (docker.ContainerSpec, err
 		Labels: a.labels(pod, sandboxName, attempt),
 		// Containers join the sandbox's IPC namespace, and with it its /dev/shm.
 		IPC:     "shareable",
-		Network: a.opts.Network,
+		Network: docker.NoNetwork, // see connect
 		Sysctls: sysctls(pod, a.node.facts.ipv6),
 		// A sandbox does nothing; it must not take CPU from those who do.
 		Resources:    docker.Resources{CPUShares: minShares},
@@ -44,7 +45,10 @@ func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int) (docker.ContainerSpec, err
 		spec.UTS = hostNetwork
 		return spec, nil
 	}
-	spec.Ports = hostPorts(pod)
+	spec.Labels[labelAddress] = address.String()
+	if engineConnects(pod) {
+		spec.Network, spec.Address, spec.Ports = a.opts.Network.Name, address, hostPorts(pod)
+	}
 	name, err := kernelHostname(pod, a.opts.ClusterDomain)
 	spec.Hostname = name
 	return spec, err

@@ -115,6 +115,9 @@ func (r *pipeline) beginSandbox(ctx context.Context) error {
 	if r.plan.sandbox.ID != "" {
 		r.sandboxID, r.group = r.plan.sandbox.ID, r.plan.sandbox.CgroupParent
 		if r.plan.sandbox.Running() {
+			if err := a.connect(r.plan.sandbox); err != nil { // the daemon may have ended before
+				return err
+			}
 			if err := a.boundPod(r.pod, r.state, r.plan.sandbox, true); err != nil {
 				return err
 			}
@@ -130,7 +133,16 @@ func (r *pipeline) beginSandbox(ctx context.Context) error {
 
 func (r *pipeline) createSandbox(ctx context.Context) error {
 	a := r.agent
-	spec, err := a.sandboxSpec(r.pod, r.plan.sandboxAttempt)
+	var address netip.Addr
+	if !r.pod.Spec.HostNetwork {
+		free, settled, err := a.addresses.take()
+		if err != nil {
+			return err
+		}
+		defer settled()
+		address = free
+	}
+	spec, err := a.sandboxSpec(r.pod, r.plan.sandboxAttempt, address)
 	if err != nil {
 		return err
 	}
@@ -157,6 +169,9 @@ func (r *pipeline) startSandbox(ctx context.Context) {
 	defer close(r.running)
 	a := r.agent
 	i, err := a.startContainer(ctx, r.sandboxID)
+	if err == nil {
+		err = a.connect(i)
+	}
 	if err == nil {
 		err = a.boundPod(r.pod, r.state, i, false)
 	}
@@ -344,10 +359,10 @@ func (a *Agent) podIP(pod *v1.Pod, sandbox instance) string {
 	if pod.Spec.HostNetwork {
 		return a.opts.HostIP.String()
 	}
-	if addr := sandbox.Addrs[a.opts.Network]; addr != (netip.Addr{}) {
-		return addr.String()
+	if !sandbox.Running() || !sandbox.address.IsValid() {
+		return ""
 	}
-	return ""
+	return sandbox.address.String()
 }
 
 // earliest of two times, where zero means never.

@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -46,9 +45,8 @@ type Container struct {
 	// use; older ones lie beside it with a number.
 	UpperDir, LogPath string
 
-	// Addrs are its addresses by network name; a container that shares another
-	// one's network has none.
-	Addrs map[string]netip.Addr
+	// Network is that of its ContainerSpec.
+	Network string
 }
 
 // Running tells that the container has a process, be it paused.
@@ -59,7 +57,7 @@ func (c Container) Running() bool { return c.Status == StatusRunning || c.Status
 func (e *Engine) Create(ctx context.Context, spec ContainerSpec) (string, error) {
 	ctx, cancel := bounded(ctx, CreateTimeout)
 	defer cancel()
-	resp, err := e.cli.ContainerCreate(ctx, spec.config(), spec.hostConfig(), nil, nil, spec.Name)
+	resp, err := e.cli.ContainerCreate(ctx, spec.config(), spec.hostConfig(), spec.networking(), nil, spec.Name)
 	if err != nil {
 		return "", failure(err, "create container %s", spec.Name)
 	}
@@ -190,7 +188,7 @@ func fromSummary(c container.Summary) Container {
 func fromInspect(r container.InspectResponse) Container {
 	out := Container{ID: r.ID, Name: strings.TrimPrefix(r.Name, "/"), ImageID: r.Image, Created: parseTime(r.Created), LogPath: r.LogPath, UpperDir: r.GraphDriver.Data["UpperDir"]}
 	if h := r.HostConfig; h != nil {
-		out.CgroupParent = h.CgroupParent
+		out.CgroupParent, out.Network = h.CgroupParent, string(h.NetworkMode)
 		out.Resources = Resources{CPUShares: h.CPUShares, CPUQuota: h.CPUQuota, CPUPeriod: h.CPUPeriod, Memory: h.Memory}
 	}
 	if r.Config != nil {
@@ -199,14 +197,6 @@ func fromInspect(r container.InspectResponse) Container {
 	if s := r.State; s != nil {
 		out.Status, out.ExitCode, out.OOMKilled, out.Error, out.PID = string(s.Status), s.ExitCode, s.OOMKilled, s.Error, s.Pid
 		out.StartedAt, out.FinishedAt = parseTime(s.StartedAt), parseTime(s.FinishedAt)
-	}
-	if r.NetworkSettings != nil {
-		out.Addrs = map[string]netip.Addr{}
-		for name, endpoint := range r.NetworkSettings.Networks {
-			if addr, err := netip.ParseAddr(endpoint.IPAddress); err == nil {
-				out.Addrs[name] = addr
-			}
-		}
 	}
 	return out
 }

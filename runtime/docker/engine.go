@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 
 	"github.com/docker/docker/api/types/versions"
 	"github.com/docker/docker/client"
@@ -19,6 +20,8 @@ type Engine struct {
 	cli  *client.Client
 	host string
 	log  *slog.Logger
+
+	connecting sync.Mutex // held by ConnectBridge
 }
 
 // Connect finds the engine and makes sure that it answers and is recent enough.

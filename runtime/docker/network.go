@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -21,6 +22,17 @@ type NetworkSpec struct {
 	Subnet  netip.Prefix
 	Gateway netip.Addr // the bridge's own address, within Subnet
 	Labels  map[string]string
+
+	given netip.Prefix // EngineRange of a network that there is
+}
+
+// EngineRange is the part of Subnet that the engine gives to containers which name no address:
+// the last quarter. The rest is for whoever made the network.
+func (s NetworkSpec) EngineRange() netip.Prefix {
+	b := s.Subnet.Masked().Addr().As4()
+	n := binary.BigEndian.Uint32(b[:]) | 3<<(30-s.Subnet.Bits())
+	binary.BigEndian.PutUint32(b[:], n)
+	return netip.PrefixFrom(netip.AddrFrom4(b), s.Subnet.Bits()+2)
 }
 
 // EnsureNetwork makes the network exist as described. One of that name that is as
@@ -62,6 +74,7 @@ func (e *Engine) Network(ctx context.Context, name string) (spec NetworkSpec, ok
 		if prefix, err := netip.ParsePrefix(c.Subnet); err == nil && prefix.Addr().Is4() {
 			spec.Subnet = prefix
 			spec.Gateway, _ = netip.ParseAddr(c.Gateway)
+			spec.given, _ = netip.ParsePrefix(c.IPRange)
 		}
 	}
 	return spec, true, nil
@@ -118,7 +131,7 @@ func (e *Engine) createNetwork(ctx context.Context, spec NetworkSpec) error {
 		Labels:  spec.Labels,
 		Options: map[string]string{bridgeNameOption: spec.Bridge},
 		IPAM: &network.IPAM{Driver: "default", Config: []network.IPAMConfig{
-			{Subnet: spec.Subnet.String(), Gateway: spec.Gateway.String()},
+			{Subnet: spec.Subnet.String(), Gateway: spec.Gateway.String(), IPRange: spec.EngineRange().String()},
 		}},
 	})
 	if err != nil && !IsConflict(err) { // someone made it meanwhile
@@ -134,6 +147,8 @@ func (s NetworkSpec) differs(want NetworkSpec) string {
 		return fmt.Sprintf("subnet %s in place of %s", s.Subnet, want.Subnet)
 	case s.Gateway != want.Gateway:
 		return fmt.Sprintf("gateway %s in place of %s", s.Gateway, want.Gateway)
+	case s.given != want.EngineRange():
+		return fmt.Sprintf("IP range %s in place of %s", s.given, want.EngineRange())
 	case s.Bridge != want.Bridge:
 		return fmt.Sprintf("bridge %q in place of %q", s.Bridge, want.Bridge)
 	}

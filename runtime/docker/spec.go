@@ -6,6 +6,7 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/network"
 	"github.com/docker/go-connections/nat"
 )
 
@@ -36,11 +37,12 @@ type ContainerSpec struct {
 	TTY, Stdin, StdinOnce bool
 	StopSignal            string // such as SIGTERM; empty: the image's
 
-	// Network is a network's name, "host", "none" or "container:<id>".
+	// Network is a network's name, "host", NoNetwork or "container:<id>".
 	Network string
-	IPC     string // "", "private", "shareable", "host" or "container:<id>"
-	PID     string // "", "host" or "container:<id>"
-	UTS     string // "" or "host"
+	Address netip.Addr // in the named network; the zero Addr leaves it to the engine
+	IPC     string     // "", "private", "shareable", "host" or "container:<id>"
+	PID     string     // "", "host" or "container:<id>"
+	UTS     string     // "" or "host"
 	Ports   []Port
 	Sysctls map[string]string
 
@@ -101,6 +103,16 @@ func (s *ContainerSpec) config() *container.Config {
 		// The pod spec has its own probes; the image's health check would only burn CPU.
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 	}
+}
+
+// networking asks for the address, if there is one to ask for.
+func (s *ContainerSpec) networking() *network.NetworkingConfig {
+	if !s.Address.IsValid() {
+		return nil
+	}
+	return &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{
+		s.Network: {IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: s.Address.String()}},
+	}}
 }
 
 // hostConfig is the half that depends on this machine.

@@ -21,7 +21,11 @@ const dialTimeout = 10 * time.Second
 // container see it: on 127.0.0.1, else on ::1. It enters the container's network
 // namespace for that, so the engine must run on this machine and we as root.
 func (e *Engine) DialLoopback(ctx context.Context, id string, port uint16) (net.Conn, error) {
-	ns, err := e.networkNamespace(ctx, id)
+	c, err := e.Inspect(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	ns, err := networkNamespace(c)
 	if err != nil {
 		return nil, fmt.Errorf("enter the network of container %s: %w", short(id), err)
 	}
@@ -40,11 +44,7 @@ func (e *Engine) DialLoopback(ctx context.Context, id string, port uint16) (net.
 }
 
 // networkNamespace opens the namespace and makes sure that it is the container's.
-func (e *Engine) networkNamespace(ctx context.Context, id string) (*os.File, error) {
-	c, err := e.Inspect(ctx, id)
-	if err != nil {
-		return nil, err
-	}
+func networkNamespace(c Container) (*os.File, error) {
 	if c.PID == 0 {
 		return nil, errors.New("it is not running")
 	}

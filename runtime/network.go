@@ -1,0 +1,94 @@
+package runtime
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	"golang.org/x/sync/errgroup"
+	v1 "k8s.io/api/core/v1"
+)
+
+// The Pods are on the bridge of a Docker network, but most are no members of it: Docker starts
+// a sandbox without any network in two thirds of the time, and the rest takes us a millisecond.
+// See docs/decisions/pods-on-the-bridge.md.
+
+// engineConnects tells that Docker itself has to make the Pod a member of the network: it
+// publishes ports of the host for its members alone; and another runtime, or the kernel's
+// parameters of the device, want the device to be there first.
+func engineConnects(pod *v1.Pod) bool {
+	if len(hostPorts(pod)) > 0 || pod.Spec.RuntimeClassName != nil {
+		return true
+	}
+	for name := range sysctls(pod, false) {
+		if strings.Contains(name, ".eth0.") {
+			return true
+		}
+	}
+	return false
+}
+
+// connect gives a running sandbox its place on the bridge, unless it has one or Docker did.
+func (a *Agent) connect(sandbox instance) error {
+	if sandbox.Network != docker.NoNetwork {
+		return nil
+	}
+	n := a.opts.Network
+	err := a.engine.ConnectBridge(sandbox.Container, docker.BridgePort{
+		Bridge: n.Bridge, Address: netip.PrefixFrom(sandbox.address, n.Subnet.Bits()), Gateway: n.Gateway,
+	})
+	if err == nil {
+		a.step("connected")
+	}
+	return err
+}
+
+// keepNetwork makes the Pods' network again when somebody removed it: to `docker network prune`
+// it looks unused.
+func (a *Agent) keepNetwork(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { a.engine.WatchNetwork(ctx, a.opts.Network.Name, a.doubtNetwork); return nil })
+	group.Go(func() error {
+		var retry <-chan time.Time
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-a.networkDoubts:
+			case <-retry:
+			}
+			retry = nil
+			if err := a.mendNetwork(ctx); err != nil && ctx.Err() == nil {
+				a.log.Warn("the network of the pods is not whole", "error", err)
+				retry = time.After(unavailableRetry)
+			}
+		}
+	})
+	return group.Wait()
+}
+
+// doubtNetwork has the network looked at.
+func (a *Agent) doubtNetwork() {
+	select {
+	case a.networkDoubts <- struct{}{}:
+	default: // it will be
+	}
+}
+
+// mendNetwork makes the network unless it is there, and connects whoever is not.
+func (a *Agent) mendNetwork(ctx context.Context) error {
+	if err := a.engine.EnsureNetwork(ctx, a.opts.Network); err != nil {
+		return err
+	}
+	var failed error
+	for _, sandbox := range a.mirror.runningInstances(true) {
+		if err := a.connect(sandbox); err != nil {
+			if now, ok := a.mirror.get(sandbox.ID); ok && now.Running() {
+				failed = err // the others shall not wait for it
+			}
+		}
+	}
+	return failed
+}

@@ -1,0 +1,92 @@
+package runtime
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	v1 "k8s.io/api/core/v1"
+)
+
+func podSandbox(pod string, attempt int) string {
+	return fmt.Sprintf("k8s_POD_%s_ns_uid-%s_%d", pod, pod, attempt)
+}
+
+func TestPodsAreConnectedWithTheBridgeUnderAddressesOfTheirOwn(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		for n, name := range []string{"one", "two"} {
+			pod := r.pod(name, nil)
+			want := docker.BridgePort{Bridge: "br0", Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 244, 0, byte(2 + n)}), 24), Gateway: r.opts.Network.Gateway}
+			if got := r.engine.port(podSandbox(name, 0)); got != want {
+				t.Errorf("%s is connected as %+v, want %+v", name, got, want)
+			}
+			if ip := r.get(pod.Name).Status.PodIP; ip != want.Address.Addr().String() {
+				t.Errorf("%s has the address %q in its status", name, ip)
+			}
+		}
+		r.stop()
+		r.start() // which must know what is taken
+		r.pod("three", nil)
+		if one, three := r.get("one").Status.PodIP, r.get("three").Status.PodIP; one != "10.244.0.2" || three != "10.244.0.4" {
+			t.Errorf("after the daemon's restart one has %s, and a new one %s", one, three)
+		}
+		r.engine.exit(podSandbox("one", 0), 137)
+		r.settle()
+		if ip := r.get("one").Status.PodIP; ip != "10.244.0.5" || r.engine.port(podSandbox("one", 1)).Address.Addr().String() != ip {
+			t.Errorf("the next sandbox has %s: an address is not used again at once", ip)
+		}
+	})
+}
+
+func TestDockerConnectsWhatItHasToPublish(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.pod("web", func(p *v1.Pod) {
+			p.Spec.Containers[0].Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: 8080, Protocol: v1.ProtocolTCP}}
+		})
+		r.wantState("web", "app", "running 0")
+		if ip := r.get("web").Status.PodIP; ip != "10.244.0.2" || r.engine.port(podSandbox("web", 0)) != (docker.BridgePort{}) {
+			t.Errorf("it has %s, and is connected as %+v", ip, r.engine.port(podSandbox("web", 0)))
+		}
+	})
+}
+
+func TestNetworkThatSomebodyRemovesIsMadeAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.pod("web", nil)
+		before, ensured := r.engine.port(podSandbox("web", 0)), r.engine.networks
+		r.engine.loseNetwork()
+		r.settle()
+		if after := r.engine.port(podSandbox("web", 0)); after != before || r.engine.networks == ensured {
+			t.Errorf("connected as %+v, was %+v; made sure of the network %d times, before %d", after, before, r.engine.networks, ensured)
+		}
+		r.wantState("web", "app", "running 0")
+	})
+}
+
+func TestAddressesAreGivenInTurnAndNeverTwice(t *testing.T) {
+	subnet := netip.MustParsePrefix("10.9.0.0/28") // Docker gives the last four
+	sandboxes := map[netip.Addr]bool{netip.MustParseAddr("10.9.0.3"): true}
+	a := newAddresses(docker.NetworkSpec{Subnet: subnet, Gateway: subnet.Addr().Next()}, func() map[netip.Addr]bool { return sandboxes })
+	var given []string
+	settle := map[netip.Addr]func(){}
+	for range 9 {
+		addr, settled, err := a.take()
+		if err != nil {
+			t.Fatal(err)
+		}
+		given, settle[addr] = append(given, addr.String()[len("10.9.0."):]), settled
+	}
+	if got := strings.Join(given, " "); got != "2 4 5 6 7 8 9 10 11" {
+		t.Errorf("given: %s", got)
+	}
+	if addr, _, err := a.take(); err == nil || !strings.Contains(err.Error(), "no address of 10.9.0.0/28 is free") {
+		t.Errorf("an address too many: %s, %v", addr, err)
+	}
+	four := netip.MustParseAddr("10.9.0.4")
+	settle[four]() // no sandbox came of it
+	if addr, _, err := a.take(); err != nil || addr != four {
+		t.Errorf("the free one: %s, %v", addr, err)
+	}
+}
