@@ -91,6 +91,21 @@ func TestDeadSandboxRebuildsThePod(t *testing.T) {
 	})
 }
 
+func TestSandboxThatSomebodyRestartedIsDead(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.pod("web", nil)
+		const sandbox = "k8s_POD_web_ns_uid-web_0"
+		r.engine.restart(sandbox)
+		r.settle()
+		r.after(time.Second)
+		r.wantState("web", "app", "running 1")
+		r.wantEvent("web", "SandboxChanged: Pod sandbox changed, it will be killed and re-created.")
+		if names := r.engine.names(); !slices.Contains(names, "k8s_POD_web_ns_uid-web_1 running") || slices.Contains(names, sandbox+" running") {
+			t.Errorf("Docker has %q", names)
+		}
+	})
+}
+
 func TestDockerdRestartBringsPodsBack(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.pod("web", nil)

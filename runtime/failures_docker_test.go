@@ -62,11 +62,12 @@ func TestWhatIsDoneToAContainerByHandIsRepaired(t *testing.T) {
 		args      []string
 		restarts  int32
 	}{
-		"removed":         {"app", []string{"rm", "--force"}, 1},
-		"killed":          {"app", []string{"kill"}, 1},
-		"stopped":         {"app", []string{"stop", "--time=1"}, 1},
-		"sandbox killed":  {"POD", []string{"kill"}, 1},
-		"sandbox removed": {"POD", []string{"rm", "--force"}, 1},
+		"removed":           {"app", []string{"rm", "--force"}, 1},
+		"killed":            {"app", []string{"kill"}, 1},
+		"stopped":           {"app", []string{"stop", "--time=1"}, 1},
+		"sandbox killed":    {"POD", []string{"kill"}, 1},
+		"sandbox removed":   {"POD", []string{"rm", "--force"}, 1},
+		"sandbox restarted": {"POD", []string{"restart", "--time=1"}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,6 +1,11 @@
 package runtime
 
-import "slices"
+import (
+	"slices"
+	"time"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+)
 
 // What follows is for tests: it does to Docker what others may do, and looks at what was done.
 
@@ -20,6 +25,17 @@ func (f *fakeEngine) exit(name string, code int) {
 		panic("no container " + name)
 	}
 	f.finish(c, code)
+}
+
+// restart ends a container's process and starts it again, faster than anybody looks.
+func (f *fakeEngine) restart(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.byName(name)
+	f.finish(c, 0)
+	c.Status, c.StartedAt, c.PID = docker.StatusRunning, time.Now(), f.made
+	c.port = docker.BridgePort{} // the next one knows nothing of it
+	f.tell(c, "start")
 }
 
 // outOfMemory ends a container for want of memory as Docker tells it on a busy machine: the

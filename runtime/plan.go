@@ -159,13 +159,14 @@ func (d *decision) checkRunning(i instance) {
 	}
 }
 
-// findSandbox takes the latest sandbox if it runs or can still be started.
+// findSandbox takes the latest sandbox if it runs or can still be started. One that ended and
+// runs again, which is not our doing, has other namespaces than those that its containers share.
 func (d *decision) findSandbox(have []instance) {
 	last, ok := d.latest[sandboxName]
 	if !ok {
 		return
 	}
-	if last.Running() || last.Status == docker.StatusCreated && !ended(last) {
+	if last.Running() && last.FinishedAt.IsZero() || last.Status == docker.StatusCreated && !ended(last) {
 		d.sandbox = last
 	} else {
 		d.sandboxAttempt = last.attempt + 1
