@@ -3,10 +3,8 @@ package runtime
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 )
 
@@ -39,8 +37,8 @@ func (o observation) conditions(s v1.PodStatus) []v1.PodCondition {
 
 // since keeps the time of a condition's last change.
 func (o observation) since(c v1.PodCondition) v1.PodCondition {
-	c.ObservedGeneration = o.pod.Generation
-	c.LastTransitionTime = metav1.Time{Time: o.now.Truncate(time.Second)}
+	c.ObservedGeneration = o.generation()
+	c.LastTransitionTime = wholeSeconds(o.now)
 	if _, old := podutil.GetPodConditionFromList(o.pod.Status.Conditions, c.Type); old != nil {
 		c.LastProbeTime = old.LastProbeTime
 		if old.Status == c.Status {

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"encoding/json"
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
@@ -25,7 +26,9 @@ func newFakeAPI() *fake.Clientset {
 		}
 		pod := found.(*v1.Pod).DeepCopy()
 		if action.GetSubresource() == "status" {
-			pod.Status = written.Status
+			if pod.Status, err = asStored(written.Status); err != nil {
+				return true, nil, err
+			}
 		} else {
 			status := pod.Status
 			pod = written
@@ -38,4 +41,13 @@ func newFakeAPI() *fake.Clientset {
 		return true, answer, err
 	})
 	return client
+}
+
+// asStored is a status as an API server gives it back: with times of whole seconds.
+func asStored(s v1.PodStatus) (out v1.PodStatus, err error) {
+	text, err := json.Marshal(s)
+	if err == nil {
+		err = json.Unmarshal(text, &out)
+	}
+	return out, err
 }

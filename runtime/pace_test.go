@@ -121,19 +121,45 @@ func TestStepsOfAStartAreWrittenTogether(t *testing.T) {
 		r.pod("web", func(p *v1.Pod) {
 			p.Spec.InitContainers = []v1.Container{app("first")}
 		})
+		time.Sleep(300 * time.Millisecond) // it started in one second, and ends in the next or not
 		r.engine.exit("k8s_first_web_ns_uid-web_0", 0)
 		r.after(time.Minute)
 		if !isReady(r.get("web").Status) {
 			t.Errorf("the pod is %+v", r.get("web").Status)
 		}
-		var phases []v1.PodPhase
-		for _, a := range r.client.Actions() {
-			if a.Matches("update", "pods") && a.GetSubresource() == "status" {
-				phases = append(phases, a.(ktesting.UpdateAction).GetObject().(*v1.Pod).Status.Phase)
-			}
+		r.wantPhasesWritten(v1.PodPending, v1.PodRunning)
+	})
+}
+
+// wantPhasesWritten checks how often statuses were written, and what their phases were.
+func (r *rig) wantPhasesWritten(want ...v1.PodPhase) {
+	r.t.Helper()
+	var phases []v1.PodPhase
+	for _, a := range r.client.Actions() {
+		if a.Matches("update", "pods") && a.GetSubresource() == "status" {
+			phases = append(phases, a.(ktesting.UpdateAction).GetObject().(*v1.Pod).Status.Phase)
 		}
-		if want := []v1.PodPhase{v1.PodPending, v1.PodRunning}; !slices.Equal(phases, want) {
-			t.Errorf("statuses with the phases %q were written, want %q", phases, want)
+	}
+	if !slices.Equal(phases, want) {
+		r.t.Errorf("statuses with the phases %q were written, want %q", phases, want)
+	}
+}
+
+// A Pod that is deleted has one thing to tell: how its containers ended.
+func TestEndOfAPodIsToldOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.agent.statuses.pause = statusPause
+		r.pod("web", nil)
+		r.after(time.Minute)
+		r.client.ClearActions()
+		r.engine.mu.Lock()
+		r.engine.stopDelay = 5 * time.Second
+		r.engine.mu.Unlock()
+		r.delete("web", 30)
+		r.after(time.Minute)
+		if pod := r.get("web"); pod != nil {
+			t.Fatalf("it is there: %+v", pod.Status)
 		}
+		r.wantPhasesWritten(v1.PodSucceeded)
 	})
 }

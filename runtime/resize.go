@@ -12,7 +12,6 @@ import (
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 )
 
@@ -72,7 +71,7 @@ func setResize(at **v1.PodCondition, kind v1.PodConditionType, reason, message s
 	old := *at
 	*at = &v1.PodCondition{
 		Type: kind, Status: v1.ConditionTrue, Reason: reason, Message: message, ObservedGeneration: generation,
-		LastTransitionTime: metav1.Time{Time: now.Truncate(time.Second)},
+		LastTransitionTime: wholeSeconds(now),
 	}
 	if old == nil {
 		return true

@@ -6,6 +6,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/kubernetes/pkg/apis/core/v1/helper/qos"
+	"k8s.io/utils/ptr"
 )
 
 // observation is all that a Pod's status is computed from.
@@ -46,10 +47,10 @@ func (a *Agent) report(pod *v1.Pod, s *podState, have []instance, p plan) {
 func (o observation) status() v1.PodStatus {
 	old := o.pod.Status
 	s := *old.DeepCopy()
-	s.ObservedGeneration = o.pod.Generation
+	s.ObservedGeneration = o.generation()
 	s.HostIP, s.HostIPs = o.hostIP, []v1.HostIP{{IP: o.hostIP}}
 	if s.StartTime == nil {
-		s.StartTime = &metav1.Time{Time: o.now.Truncate(time.Second)}
+		s.StartTime = ptr.To(wholeSeconds(o.now))
 	}
 	s.QOSClass = qos.GetPodQOS(o.pod)
 	if !isFinal(old.Phase) || len(o.have) > 0 { // or else all was said
@@ -137,7 +138,7 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 			s.State.Waiting = o.waitingState(c, init)
 			break
 		}
-		s.State.Running = &v1.ContainerStateRunning{StartedAt: metav1.NewTime(last.StartedAt)}
+		s.State.Running = &v1.ContainerStateRunning{StartedAt: wholeSeconds(last.StartedAt)}
 		*s.Started = v.started
 		s.Ready = v.started && v.ready && (!init || isSidecar(c)) && ephemeral(o.pod, c.Name) == nil
 	case waits && !o.finished && why.reason != "" && (init || o.renewed[last.ID] || runsAgain(o.pod, c, last.ExitCode)):
@@ -199,11 +200,23 @@ func (o observation) instances(name string) (last, previous *instance) {
 	return last, previous
 }
 
+// generation is the one that the status tells of. A deletion makes a new one: that is told with
+// the end of the containers, and is no news before.
+func (o observation) generation() int64 {
+	if o.pod.DeletionTimestamp != nil && !o.finished {
+		return o.pod.Status.ObservedGeneration
+	}
+	return o.pod.Generation
+}
+
+// wholeSeconds is a time as the API keeps it. A status with more in it never equals what was written.
+func wholeSeconds(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }
+
 // terminated describes how a container ended.
 func (o observation) terminated(i instance) *v1.ContainerStateTerminated {
 	t := &v1.ContainerStateTerminated{
 		ExitCode: int32(i.ExitCode), Reason: "Error", ContainerID: "docker://" + i.ID, Message: o.message(i),
-		StartedAt: metav1.NewTime(i.StartedAt), FinishedAt: metav1.NewTime(finishedAt(i)),
+		StartedAt: wholeSeconds(i.StartedAt), FinishedAt: wholeSeconds(finishedAt(i)),
 	}
 	switch {
 	case i.StartedAt.IsZero():
