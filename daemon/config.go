@@ -42,8 +42,8 @@ type Config struct {
 	// APIPort on 127.0.0.1 and the pod bridge. 0 means DefaultAPIPort, or the
 	// next free port when that is taken.
 	APIPort int
-	// PodCIDR and ServiceCIDR are IPv4 ranges of at least 16 (pods) and 16
-	// (Services) addresses. Settled at the first start.
+	// PodCIDR and ServiceCIDR are IPv4 ranges of at least 16 addresses each, of which
+	// ten are for pods. Settled at the first start.
 	PodCIDR, ServiceCIDR netip.Prefix
 	// NodePortAddresses opens NodePorts on these addresses to other machines.
 	NodePortAddresses []netip.Prefix

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 )
@@ -12,23 +13,26 @@ import (
 // carry theirs as a label, which outlives the daemon.
 type addresses struct {
 	network docker.NetworkSpec
-	taken   func() map[netip.Addr]bool // by the sandboxes that there are
+	taken   func() (taken map[netip.Addr]bool, newest netip.Addr) // by the sandboxes that there are
 
-	mu       sync.Mutex // guards what follows
-	last     netip.Addr
+	mu       sync.Mutex          // guards what follows
+	last     netip.Addr          // the zero Addr: none was given yet
 	promised map[netip.Addr]bool // to sandboxes that are being created
 }
 
-func newAddresses(network docker.NetworkSpec, taken func() map[netip.Addr]bool) *addresses {
-	return &addresses{network: network, taken: taken, last: network.Gateway, promised: map[netip.Addr]bool{}}
+func newAddresses(network docker.NetworkSpec, taken func() (map[netip.Addr]bool, netip.Addr)) *addresses {
+	return &addresses{network: network, taken: taken, promised: map[netip.Addr]bool{}}
 }
 
 // take returns a free address, in turn, so that one which was given up is not used again at
 // once. The caller calls settled when the sandbox is there, or is not to be.
 func (a *addresses) take() (addr netip.Addr, settled func(), err error) {
-	taken := a.taken()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	taken, newest := a.taken()
+	if !a.last.IsValid() {
+		a.last = newest // where an earlier daemon was
+	}
 	addr = a.last
 	for range 1 << (32 - a.network.Subnet.Bits()) {
 		addr = a.after(addr)
@@ -42,26 +46,31 @@ func (a *addresses) take() (addr netip.Addr, settled func(), err error) {
 			delete(a.promised, addr)
 		}, nil
 	}
-	return netip.Addr{}, nil, fmt.Errorf("no address of %s is free", a.network.Subnet)
+	return netip.Addr{}, nil, fmt.Errorf("no address of %s is free outside of %s, which is Docker's", a.network.Subnet, a.network.EngineRange())
 }
 
 // after is the next address, in a circle from the gateway's on to those that Docker gives.
 func (a *addresses) after(addr netip.Addr) netip.Addr {
-	if addr = addr.Next(); a.network.EngineRange().Contains(addr) {
+	if addr = addr.Next(); !a.network.Subnet.Contains(addr) || a.network.EngineRange().Contains(addr) {
 		return a.network.Gateway.Next()
 	}
 	return addr
 }
 
-// addresses are those of all sandboxes, dead ones too.
-func (m *mirror) addresses() map[netip.Addr]bool {
+// addresses are those of all sandboxes, dead ones too, and that of the newest.
+func (m *mirror) addresses() (taken map[netip.Addr]bool, newest netip.Addr) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	out := map[netip.Addr]bool{}
+	taken = map[netip.Addr]bool{}
+	var made time.Time
 	for _, e := range m.containers {
-		if e.address.IsValid() {
-			out[e.address] = true
+		if !e.address.IsValid() {
+			continue
+		}
+		taken[e.address] = true
+		if !newest.IsValid() || e.Created.After(made) {
+			made, newest = e.Created, e.address
 		}
 	}
-	return out
+	return taken, newest
 }

@@ -24,7 +24,8 @@
 // containers; status.go and conditions.go compute what is reported, and writer.go writes it;
 // lookup.go and successor.go tell the streams of users which container is meant, stats*.go
 // sample what is used; pull.go and image.go get images; spec.go, env.go and volumes.go
-// translate a declaration, and package volume makes the volumes; unsupported.go is the table of
+// translate a declaration, and package volume makes the volumes; addresses.go and network.go
+// give each Pod its place in the network; unsupported.go is the table of
 // what is not done yet. After each act Agent.step is called: tests end the agent there
 // (kill_test.go).
 package runtime

@@ -36,13 +36,9 @@ func (a *Agent) connect(sandbox instance) error {
 		return nil
 	}
 	n := a.opts.Network
-	err := a.engine.ConnectBridge(sandbox.Container, docker.BridgePort{
+	return a.engine.ConnectBridge(sandbox.Container, docker.BridgePort{
 		Bridge: n.Bridge, Address: netip.PrefixFrom(sandbox.address, n.Subnet.Bits()), Gateway: n.Gateway,
 	})
-	if err == nil {
-		a.step("connected")
-	}
-	return err
 }
 
 // keepNetwork makes the Pods' network again when somebody removed it: to `docker network prune`
@@ -81,6 +77,9 @@ func (a *Agent) doubtNetwork() {
 func (a *Agent) mendNetwork(ctx context.Context) error {
 	if err := a.engine.EnsureNetwork(ctx, a.opts.Network); err != nil {
 		return err
+	}
+	if !a.mirror.ready() {
+		return nil // when it is we are asked again
 	}
 	var failed error
 	for _, sandbox := range a.mirror.runningInstances(true) {

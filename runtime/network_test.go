@@ -26,15 +26,19 @@ func TestPodsAreConnectedWithTheBridgeUnderAddressesOfTheirOwn(t *testing.T) {
 				t.Errorf("%s has the address %q in its status", name, ip)
 			}
 		}
+		r.delete("one", 0)
+		r.pod("one", nil)
+		r.delete("two", 0)
+		r.settle()
 		r.stop()
-		r.start() // which must know what is taken
+		r.start() // which must know what is taken, and go on where the last one was
 		r.pod("three", nil)
-		if one, three := r.get("one").Status.PodIP, r.get("three").Status.PodIP; one != "10.244.0.2" || three != "10.244.0.4" {
+		if one, three := r.get("one").Status.PodIP, r.get("three").Status.PodIP; one != "10.244.0.4" || three != "10.244.0.5" {
 			t.Errorf("after the daemon's restart one has %s, and a new one %s", one, three)
 		}
 		r.engine.exit(podSandbox("one", 0), 137)
 		r.settle()
-		if ip := r.get("one").Status.PodIP; ip != "10.244.0.5" || r.engine.port(podSandbox("one", 1)).Address.Addr().String() != ip {
+		if ip := r.get("one").Status.PodIP; ip != "10.244.0.6" || r.engine.port(podSandbox("one", 1)).Address.Addr().String() != ip {
 			t.Errorf("the next sandbox has %s: an address is not used again at once", ip)
 		}
 	})
@@ -68,7 +72,7 @@ func TestNetworkThatSomebodyRemovesIsMadeAgain(t *testing.T) {
 func TestAddressesAreGivenInTurnAndNeverTwice(t *testing.T) {
 	subnet := netip.MustParsePrefix("10.9.0.0/28") // Docker gives the last four
 	sandboxes := map[netip.Addr]bool{netip.MustParseAddr("10.9.0.3"): true}
-	a := newAddresses(docker.NetworkSpec{Subnet: subnet, Gateway: subnet.Addr().Next()}, func() map[netip.Addr]bool { return sandboxes })
+	a := newAddresses(docker.NetworkSpec{Subnet: subnet, Gateway: subnet.Addr().Next()}, func() (map[netip.Addr]bool, netip.Addr) { return sandboxes, netip.Addr{} })
 	var given []string
 	settle := map[netip.Addr]func(){}
 	for range 9 {
@@ -81,7 +85,7 @@ func TestAddressesAreGivenInTurnAndNeverTwice(t *testing.T) {
 	if got := strings.Join(given, " "); got != "2 4 5 6 7 8 9 10 11" {
 		t.Errorf("given: %s", got)
 	}
-	if addr, _, err := a.take(); err == nil || !strings.Contains(err.Error(), "no address of 10.9.0.0/28 is free") {
+	if addr, _, err := a.take(); err == nil || !strings.Contains(err.Error(), "no address of 10.9.0.0/28 is free outside of 10.9.0.12/30") {
 		t.Errorf("an address too many: %s, %v", addr, err)
 	}
 	four := netip.MustParseAddr("10.9.0.4")

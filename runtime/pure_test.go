@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/ptr"
 )
 
 // fixedSources are ConfigMaps and Secrets by name.
@@ -205,6 +206,18 @@ func TestSandboxSpecHoldsThePodsNamespacesAndPorts(t *testing.T) {
 	pod.Spec.Containers[0].Ports[0].HostPort = 0
 	if s, err := a.sandboxSpec(pod, 0, address); err != nil || s.Network != docker.NoNetwork || s.Address.IsValid() || s.Ports != nil {
 		t.Errorf("sandbox without ports of the host %+v", s)
+	}
+	for what, needs := range map[string]func(*v1.PodSpec){
+		"another runtime": func(s *v1.PodSpec) { s.RuntimeClassName = ptr.To("kata") },
+		"a parameter of eth0": func(s *v1.PodSpec) {
+			s.SecurityContext = &v1.PodSecurityContext{Sysctls: []v1.Sysctl{{Name: "net/ipv4/conf/eth0/rp_filter", Value: "2"}}}
+		},
+	} {
+		pod := pod.DeepCopy()
+		needs(&pod.Spec)
+		if s, err := a.sandboxSpec(pod, 0, address); err != nil || s.Network != "kube-lite-test" || s.Address != address {
+			t.Errorf("sandbox with %s: %+v, %v", what, s, err)
+		}
 	}
 	pod.Spec.HostNetwork = true
 	if s, err := a.sandboxSpec(pod, 0, netip.Addr{}); err != nil || s.Network != "host" || s.UTS != "host" || s.Hostname != "" || s.Ports != nil {

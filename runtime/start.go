@@ -171,6 +171,7 @@ func (r *pipeline) startSandbox(ctx context.Context) {
 	i, err := a.startContainer(ctx, r.sandboxID)
 	if err == nil {
 		err = a.connect(i)
+		a.step("connected")
 	}
 	if err == nil {
 		err = a.boundPod(r.pod, r.state, i, false)

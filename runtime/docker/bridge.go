@@ -28,7 +28,8 @@ type BridgePort struct {
 
 // ConnectBridge gives a running container that was created with NoNetwork a device on a bridge, an
 // address and a default route. To do it again is cheap, and mends what an attempt that was
-// cut off or a bridge that was made anew have left. The device goes with the container.
+// cut off has left; a container whose bridge was made anew keeps its device. The device goes
+// with the container.
 //
 // It is what the engine's own bridge driver does for a member of a network, less the name
 // server, the rules for it and the records which that keeps of every member. The engine must
@@ -51,6 +52,8 @@ func connectBridge(c Container, p BridgePort) error {
 	switch found, err := netlink.LinkByName(outside); {
 	case err == nil && found.Attrs().MasterIndex == bridge.Attrs().Index:
 		return nil // which was the last step
+	case err == nil && found.Attrs().Flags&net.FlagUp != 0: // the last but one: its bridge was removed
+		return plugIn(found, bridge)
 	case err == nil:
 		if err := netlink.LinkDel(found); err != nil {
 			return fmt.Errorf("remove %s: %w", outside, err)
@@ -80,8 +83,12 @@ func connectBridge(c Container, p BridgePort) error {
 	if err := netlink.LinkSetUp(pair); err != nil {
 		return fmt.Errorf("set up %s: %w", outside, err)
 	}
-	if err := netlink.LinkSetMaster(pair, bridge); err != nil {
-		return fmt.Errorf("plug in %s: %w", outside, err)
+	return plugIn(pair, bridge)
+}
+
+func plugIn(outside, bridge netlink.Link) error {
+	if err := netlink.LinkSetMaster(outside, bridge); err != nil {
+		return fmt.Errorf("plug in %s: %w", outside.Attrs().Name, err)
 	}
 	return nil
 }

@@ -39,7 +39,9 @@ func TestContainerIsConnectedWithABridge(t *testing.T) {
 	if err := d.EnsureNetwork(ctx, network); err != nil {
 		t.Fatal(err)
 	}
-	port, id := network.port(5), d.run(d.spec("member"))
+	spec := d.spec("member")
+	spec.Sysctls = map[string]string{"net.ipv6.conf.all.disable_ipv6": "0", "net.ipv6.conf.default.disable_ipv6": "0"} // as newer engines leave it
+	port, id := network.port(5), d.run(spec)
 	c := d.inspect(id)
 	connect := func(when string) netlink.Link {
 		t.Helper()
@@ -57,10 +59,15 @@ func TestContainerIsConnectedWithABridge(t *testing.T) {
 		t.Error("a device that was there was made anew")
 	}
 
-	if err := netlink.LinkSetNoMaster(first); err != nil { // all but the last step
-		t.Fatal(err)
+	for _, undo := range []func(netlink.Link) error{netlink.LinkSetNoMaster, netlink.LinkSetDown} {
+		if err := undo(first); err != nil {
+			t.Fatal(err)
+		}
 	}
-	connect("after an attempt that was cut off")
+	second := connect("after an attempt that was cut off")
+	if second.Attrs().Index == first.Attrs().Index {
+		t.Error("what was half made was used")
+	}
 
 	if err := d.RemoveNetwork(ctx, network.Name); err != nil {
 		t.Fatal(err)
@@ -71,7 +78,9 @@ func TestContainerIsConnectedWithABridge(t *testing.T) {
 	if err := d.EnsureNetwork(ctx, network); err != nil {
 		t.Fatal(err)
 	}
-	connect("after the bridge was made anew")
+	if third := connect("after the bridge was made anew"); third.Attrs().Index != second.Attrs().Index {
+		t.Error("with the bridge a container lost its device")
+	}
 
 	if addrs, routes := inside(t, c); addrs != "127.0.0.1/8 "+port.Address.String() || routes != network.Gateway.String() {
 		t.Errorf("inside it has the addresses %s and the route by %s", addrs, routes)

@@ -52,7 +52,7 @@ func (e *Engine) EnsureNetwork(ctx context.Context, spec NetworkSpec) error {
 			return nil
 		}
 		if err := e.RemoveNetwork(ctx, spec.Name); err != nil {
-			return failure(err, "network %s exists with %s and is in use", spec.Name, differs)
+			return failure(err, "network %s exists with %s and is in use: stop the containers that are in it", spec.Name, differs)
 		}
 	}
 	return e.createNetwork(ctx, spec)
@@ -147,6 +147,8 @@ func (s NetworkSpec) differs(want NetworkSpec) string {
 		return fmt.Sprintf("subnet %s in place of %s", s.Subnet, want.Subnet)
 	case s.Gateway != want.Gateway:
 		return fmt.Sprintf("gateway %s in place of %s", s.Gateway, want.Gateway)
+	case !s.given.IsValid():
+		return fmt.Sprintf("no IP range in place of %s", want.EngineRange())
 	case s.given != want.EngineRange():
 		return fmt.Sprintf("IP range %s in place of %s", s.given, want.EngineRange())
 	case s.Bridge != want.Bridge:
