@@ -20,8 +20,8 @@ const deletedPods = 60
 // removers are how many containers Docker is asked to remove at once; the fastest is the yardstick.
 var removers = []int{4, 16, 120}
 
-// deleteRace has kube-lite delete pods, and Docker alone remove the same containers, in turns. Their program ends as soon
-// as it is told to: how long an app takes to finish its work is the app's own.
+// deleteRace has kube-lite delete pods, and Docker alone remove the same containers, in turns: members of no network, as
+// those are. Their program ends as soon as it is told to: how long an app takes to finish its work is the app's own.
 type deleteRace struct {
 	podRace
 	ours   []float64
@@ -64,7 +64,7 @@ func newDeleteRace(ctx context.Context, b *bench, i *instance) (*deleteRace, err
 	if r.engine, err = docker.Connect(ctx, "", nil); err != nil {
 		return nil, err
 	}
-	r.raw = rawPods{engine: r.engine, owner: i.name, network: docker.NetworkName(i.name), containers: declared(spec.Containers, i.scratch)}
+	r.raw = rawPods{engine: r.engine, owner: i.name, network: docker.NoNetwork, containers: declared(spec.Containers, i.scratch)}
 	return r, nil
 }
 
