@@ -106,6 +106,23 @@ func TestSandboxThatSomebodyRestartedIsDead(t *testing.T) {
 	})
 }
 
+func TestContainerThatSomebodyStartsBesideItsSuccessorIsEnded(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.pod("web", nil)
+		const first = "k8s_app_web_ns_uid-web_0"
+		r.engine.exit(first, 1) // docker restart: it is stopped,
+		r.settle()
+		if err := r.engine.Start(t.Context(), first); err != nil { // and started
+			t.Fatal(err)
+		}
+		r.settle()
+		r.wantState("web", "app", "running 1")
+		if names := r.engine.names(); !slices.Contains(names, "k8s_app_web_ns_uid-web_1 running") || slices.Contains(names, first+" running") {
+			t.Errorf("Docker has %q", names)
+		}
+	})
+}
+
 func TestDockerdRestartBringsPodsBack(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.pod("web", nil)

@@ -100,7 +100,8 @@ func decide(pod *v1.Pod, have []instance, v view) plan {
 		stale := !i.isSandbox() && (i.sandboxID != d.sandbox.ID || d.sandbox.ID == "")
 		switch {
 		case !i.Running():
-		case i.isSandbox() && i.ID != d.sandbox.ID, stale:
+		case i.isSandbox() && i.ID != d.sandbox.ID, stale,
+			i.ID != d.latest[i.container].ID: // somebody started it again after its successor was made
 			d.end = append(d.end, ending{instance: i})
 		case !i.isSandbox():
 			d.checkRunning(i)
