@@ -12,7 +12,7 @@ import (
 )
 
 // The Pods are on the bridge of a Docker network, but most are no members of it: Docker starts
-// a sandbox without any network in two thirds of the time, and the rest takes us a millisecond.
+// a sandbox without any network in two thirds of the time, and the rest takes us little.
 // See docs/decisions/pods-on-the-bridge.md.
 
 // engineConnects tells that Docker itself has to make the Pod a member of the network: it

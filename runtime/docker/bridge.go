@@ -26,10 +26,10 @@ type BridgePort struct {
 	Gateway netip.Addr
 }
 
-// ConnectBridge gives a running container that was created with NoNetwork a device on a bridge, an
-// address and a default route. To do it again is cheap, and mends what an attempt that was
-// cut off has left; a container whose bridge was made anew keeps its device. The device goes
-// with the container.
+// ConnectBridge gives a running container that was created with NoNetwork a device on a
+// bridge, an address and a default route. To do it again is cheap, and mends what an attempt
+// that was cut off has left; a container whose bridge was made anew keeps its device. The
+// device goes with the container.
 //
 // It is what the engine's own bridge driver does for a member of a network, less the name
 // server, the rules for it and the records which that keeps of every member. The engine must
@@ -122,8 +122,8 @@ func outsideDevice(id string) string {
 	return "veth" + id[:11]
 }
 
-// hardwareAddr follows from the address, as with Docker: neighbours that remember an earlier
-// container of the same address are right.
+// hardwareAddr follows from the address, as with Docker before Engine 28: neighbours that
+// remember an earlier container of the same address are right.
 func hardwareAddr(addr netip.Addr) net.HardwareAddr {
 	b := addr.As4()
 	return net.HardwareAddr{0x02, 0x42, b[0], b[1], b[2], b[3]}

@@ -3,8 +3,8 @@
 // It owns the connection (which engine, whether it is recent enough), and turns
 // the engine's API into a few plain types: ContainerSpec goes in, Container comes
 // out. It knows containers, images, networks and events, and puts containers on a
-// bridge without the engine (bridge.go); it knows nothing of Kubernetes, and it never decides anything: what to start and when is the
-// business of package runtime.
+// bridge without the engine (bridge.go); it knows nothing of Kubernetes, and it
+// never decides anything: what to start and when is the business of package runtime.
 //
 // Every call that could hang is bounded by a named timeout (timeouts.go). Errors
 // say what was tried on which object; IsNotFound, IsConflict, IsUnavailable and
