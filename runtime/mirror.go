@@ -171,16 +171,15 @@ func (m *mirror) pod(uid types.UID) []instance {
 	return out
 }
 
-// runningInstances are the containers of all Pods that run, or their sandboxes.
-func (m *mirror) runningInstances(sandboxes bool) (out []instance) {
+// running are the containers of all Pods that run, and their sandboxes.
+func (m *mirror) running() (containers, sandboxes []instance) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	var all []instance
 	for _, e := range m.containers {
-		if e.Running() && e.isSandbox() == sandboxes {
-			out = append(out, e.instance)
-		}
+		all = append(all, e.instance)
 	}
-	return out
+	return split(running(all))
 }
 
 // refs returns every Pod that has a container.

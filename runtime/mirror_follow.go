@@ -29,10 +29,7 @@ func (m *mirror) run(ctx context.Context) error {
 
 // Connected implements docker.Watcher.
 func (m *mirror) Connected() {
-	select {
-	case m.relist <- struct{}{}:
-	default: // one is waiting already
-	}
+	nudge(m.relist)
 }
 
 // Disconnected implements docker.Watcher.
@@ -113,10 +110,7 @@ func (m *mirror) relistLoop(ctx context.Context) {
 
 // doubt has everything read again, though not at once.
 func (m *mirror) doubt() {
-	select {
-	case m.doubts <- struct{}{}:
-	default: // one is waiting already
-	}
+	nudge(m.doubts)
 }
 
 // resync makes the mirror equal to what Docker has.

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"strings"
 	"time"
@@ -66,12 +67,7 @@ func (a *Agent) keepNetwork(ctx context.Context) error {
 }
 
 // doubtNetwork has the network looked at.
-func (a *Agent) doubtNetwork() {
-	select {
-	case a.networkDoubts <- struct{}{}:
-	default: // it will be
-	}
-}
+func (a *Agent) doubtNetwork() { nudge(a.networkDoubts) }
 
 // mendNetwork makes the network unless it is there, and connects whoever is not.
 func (a *Agent) mendNetwork(ctx context.Context) error {
@@ -81,13 +77,13 @@ func (a *Agent) mendNetwork(ctx context.Context) error {
 	if !a.mirror.ready() {
 		return nil // when it is we are asked again
 	}
-	var failed error
-	for _, sandbox := range a.mirror.runningInstances(true) {
-		if err := a.connect(sandbox); err != nil {
-			if now, ok := a.mirror.get(sandbox.ID); ok && now.Running() {
-				failed = err // the others shall not wait for it
-			}
+	var errs []error
+	_, sandboxes := a.mirror.running()
+	for _, sandbox := range sandboxes {
+		err := a.connect(sandbox)
+		if now, ok := a.mirror.get(sandbox.ID); ok && now.Running() { // or else it need not be any more
+			errs = append(errs, err)
 		}
 	}
-	return failed
+	return errors.Join(errs...)
 }

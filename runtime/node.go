@@ -60,10 +60,7 @@ func (n *node) linked(up bool, err error) {
 	}
 	n.mu.Unlock()
 	if was != up {
-		select {
-		case n.check <- struct{}{}:
-		default:
-		}
+		nudge(n.check)
 	}
 }
 

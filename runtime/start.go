@@ -171,9 +171,9 @@ func (r *pipeline) startSandbox(ctx context.Context) {
 	i, err := a.startContainer(ctx, r.sandboxID)
 	if err == nil {
 		err = a.connect(i)
-		a.step("connected")
 	}
 	if err == nil {
+		a.step("connected")
 		err = a.boundPod(r.pod, r.state, i, false)
 	}
 	if err != nil {

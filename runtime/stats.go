@@ -71,7 +71,8 @@ func (s *stats) cpuTimes() map[string]cpuTime {
 	if used, err := nodeCPU(); err == nil {
 		out[nodeClock] = cpuTime{used, s.agent.now()}
 	}
-	for _, i := range s.agent.mirror.runningInstances(false) {
+	containers, _ := s.agent.mirror.running()
+	for _, i := range containers {
 		if used, err := s.groups.CPU(i.PID); err == nil {
 			out[i.ID] = cpuTime{used, s.agent.now()}
 		}

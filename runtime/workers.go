@@ -122,3 +122,11 @@ func (w *workers) known() []podRef {
 	}
 	return out
 }
+
+// nudge wakes who waits on a channel with room for one, unless a nudge waits there already.
+func nudge(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

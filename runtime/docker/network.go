@@ -36,7 +36,7 @@ func (s NetworkSpec) EngineRange() netip.Prefix {
 }
 
 // EnsureNetwork makes the network exist as described. One of that name that is as
-// described is reused; one that differs is made anew if nothing is attached to
+// described is reused; one that differs is made anew if the engine has attached nothing to
 // it, else the error says what differs.
 func (e *Engine) EnsureNetwork(ctx context.Context, spec NetworkSpec) error {
 	found, ok, err := e.Network(ctx, spec.Name)
