@@ -24,6 +24,7 @@ import (
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	"k8s.io/kubernetes/pkg/capabilities"
 	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
+	"k8s.io/kubernetes/pkg/serviceaccount"
 
 	"github.com/kube-lite/kube-lite/store"
 )
@@ -158,6 +159,9 @@ func (s *Server) Client() kubernetes.Interface { return s.client }
 // Informers are shared by the server's own admission and by every controller
 // of the process. Whoever wires the process starts them, after Run.
 func (s *Server) Informers() informers.SharedInformerFactory { return s.shared }
+
+// SecretTokens signs the tokens of Secrets of type kubernetes.io/service-account-token, for the controller that fills them.
+func (s *Server) SecretTokens() serviceaccount.TokenGenerator { return s.tokens.secrets }
 
 // Run serves TLS on the listeners, and memory, until ctx ends. It closes the
 // listeners. A server runs once.

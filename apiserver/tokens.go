@@ -18,6 +18,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/group"
 	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
+	tokenunion "k8s.io/apiserver/pkg/authentication/token/union"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/kubernetes"
@@ -74,6 +75,7 @@ func makeTokenKey(path string) (crypto.Signer, error) {
 // tokens signs and knows the tokens of ServiceAccounts.
 type tokens struct {
 	generator     serviceaccount.TokenGenerator
+	secrets       serviceaccount.TokenGenerator // of those in Secrets, which do not end
 	authenticator authenticator.Token
 	keys          serviceaccount.PublicKeysGetter
 	audiences     authenticator.Audiences
@@ -87,11 +89,20 @@ func newTokens(key crypto.Signer, client kubernetes.Interface) (*tokens, error) 
 	if t.generator, err = serviceaccount.JWTTokenGenerator(tokenIssuer, key); err != nil {
 		return nil, fmt.Errorf("apiserver: sign tokens: %w", err)
 	}
+	if t.secrets, err = serviceaccount.JWTTokenGenerator(serviceaccount.LegacyIssuer, key); err != nil {
+		return nil, fmt.Errorf("apiserver: sign tokens of Secrets: %w", err)
+	}
 	if t.keys, err = serviceaccount.StaticPublicKeysGetter([]any{key.Public()}); err != nil {
 		return nil, fmt.Errorf("apiserver: verify tokens: %w", err)
 	}
-	t.authenticator = serviceaccount.JWTTokenAuthenticator([]string{tokenIssuer}, t.keys, t.audiences,
-		serviceaccount.NewValidator(tokenSubjects{client}))
+	subjects := tokenSubjects{client}
+	inSecrets, err := serviceaccount.NewLegacyValidator(true, subjects, client.CoreV1())
+	if err != nil {
+		return nil, fmt.Errorf("apiserver: verify tokens of Secrets: %w", err)
+	}
+	t.authenticator = tokenunion.New(
+		serviceaccount.JWTTokenAuthenticator([]string{tokenIssuer}, t.keys, t.audiences, serviceaccount.NewValidator(subjects)),
+		serviceaccount.JWTTokenAuthenticator([]string{serviceaccount.LegacyIssuer}, t.keys, t.audiences, inSecrets))
 	return t, nil
 }
 

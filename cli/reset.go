@@ -21,8 +21,10 @@ func resetCommand(e *env) *cli.Command {
 		},
 		Action: onInstance(func(c *cli.Context, cfg daemon.Config) error {
 			cfg.DockerHost = c.String("docker-host")
-			if !c.Bool("yes") && !e.confirm(fmt.Sprintf("Remove the instance %q with all its pods, volumes and objects (%s)?", cfg.Name, cfg.DataDir)) {
-				return errors.New("reset: nothing was removed; say y, or give --yes")
+			if !c.Bool("yes") {
+				if err := e.confirmReset(cfg); err != nil {
+					return err
+				}
 			}
 			if err := daemon.Reset(e.ctx, cfg); err != nil {
 				return err
@@ -31,6 +33,25 @@ func resetCommand(e *env) *cli.Command {
 			return nil
 		}),
 	}
+}
+
+// confirmReset names the claims whose data would go: nobody else has a copy of it.
+func (e *env) confirmReset(cfg daemon.Config) error {
+	cfg, err := cfg.WithDefaults()
+	if err != nil {
+		return err
+	}
+	claims, err := daemon.StoredClaims(cfg)
+	if err != nil {
+		return fmt.Errorf("reset: %w", err)
+	}
+	if len(claims) > 0 {
+		fmt.Fprintf(e.stderr, "The data of %d claims is removed for good: %s\n", len(claims), strings.Join(claims, ", "))
+	}
+	if !e.confirm(fmt.Sprintf("Remove the instance %q with all its pods, volumes and objects (%s)?", cfg.Name, cfg.DataDir)) {
+		return errors.New("reset: nothing was removed; say y, or give --yes")
+	}
+	return nil
 }
 
 // confirm asks a question on stderr; only y and yes on stdin agree.

@@ -127,10 +127,14 @@ const (
 	kubeconfigFile = "kubeconfig"
 	logFile        = "daemon.log"
 	podsDir        = "pods"
+	volumesDir     = "pv" // of claims
 )
 
 // KubeconfigPath is the admin's kubeconfig of the instance.
 func (c Config) KubeconfigPath() string { return c.path(kubeconfigFile) }
+
+// VolumesPath is where the directories of claims are.
+func (c Config) VolumesPath() string { return c.path(volumesDir) }
 
 // LogPath is where a daemon in the background writes its log.
 func (c Config) LogPath() string { return c.path(logFile) }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/netproxy"
+	"github.com/kube-lite/kube-lite/orchestrator"
 	"github.com/kube-lite/kube-lite/runtime"
 	"github.com/kube-lite/kube-lite/runtime/docker"
 )
@@ -106,11 +107,14 @@ func Reset(ctx context.Context, cfg Config) error {
 	return nil
 }
 
+// StoredClaims are the claims, as NAMESPACE/NAME, whose data a reset of the instance removes.
+func StoredClaims(cfg Config) ([]string, error) { return orchestrator.StoredClaims(cfg.VolumesPath()) }
+
 // removeFiles removes the files of an instance by name, and the directory when
 // nothing else is in it: a user may have pointed --data-dir anywhere.
 func removeFiles(cfg Config, log *slog.Logger) error {
 	for _, name := range []string{
-		podsDir, pkiDir, kubeconfigFile, storeFile, logFile, logFile + OldSuffix, settingsFile, settingsFile + ".next", lockFile,
+		podsDir, volumesDir, pkiDir, kubeconfigFile, storeFile, logFile, logFile + OldSuffix, settingsFile, settingsFile + ".next", lockFile,
 	} {
 		if err := os.RemoveAll(cfg.path(name)); err != nil {
 			return fmt.Errorf("data directory: %w", err)

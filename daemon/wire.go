@@ -15,7 +15,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/record"
 
 	"github.com/kube-lite/kube-lite/apiserver"
@@ -51,10 +50,6 @@ func (d *daemon) startRooms(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	controllers, err := d.newOrchestrator()
-	if err != nil {
-		return err
-	}
 	agent, err := d.newAgent()
 	if err != nil {
 		return err
@@ -66,7 +61,7 @@ func (d *daemon) startRooms(ctx context.Context) error {
 	})
 	d.rooms.start("service rules", proxy.Run)
 	d.rooms.start("DNS", resolver.Run)
-	d.rooms.start("controllers", controllers.Run)
+	d.rooms.start("controllers", d.newOrchestrator().Run)
 	d.rooms.start("node API", func(ctx context.Context) error { return serveNode(ctx, d.node, agent.Handler()) })
 	d.rooms.start("node agent", agent.Run)
 	d.agent = agent
@@ -117,13 +112,9 @@ func (d *daemon) proxyOptions(events record.EventBroadcaster) netproxy.Options {
 	return opts
 }
 
-func (d *daemon) newOrchestrator() (*orchestrator.Orchestrator, error) {
-	meta, err := metadata.NewForConfig(metadata.ConfigFor(d.server.LoopbackConfig()))
-	if err != nil {
-		return nil, fmt.Errorf("metadata client: %w", err)
-	}
-	return orchestrator.New(d.server.Client(), meta, d.server.Informers(), orchestrator.Options{
-		Log: d.cfg.Log, RootCA: d.pki.CACertificate(),
+func (d *daemon) newOrchestrator() *orchestrator.Orchestrator {
+	return orchestrator.New(d.server.LoopbackConfig(), d.server.Informers(), orchestrator.Options{
+		RootCA: d.pki.CACertificate(), Tokens: d.server.SecretTokens(), VolumeDir: d.cfg.VolumesPath(),
 	})
 }
 

@@ -1,26 +1,15 @@
-// Package orchestrator is the reconcile loop of kube-lite: it makes the objects
-// in the API agree with what users declared. A Deployment becomes ReplicaSets,
-// a ReplicaSet becomes Pods, the scheduler binds Pods to the node, ready Pods
-// become EndpointSlices and Endpoints, every namespace gets its ServiceAccount,
-// Secrets that ask for a ServiceAccount's token get it, what lost its owner is collected, and a
-// deleted namespace is emptied.
+// Package orchestrator runs the reconcile loops that make the objects in the API agree with what users declared.
 //
-// Each controller is one file and the same loop: a key from a queue, a
-// reconcile that reads the current state from the shared informers, computes,
-// and writes. No controller trusts the event that woke it, and none keeps
-// expectations of what its writes will cause. Instead, before it acts, a
-// controller makes sure that its informers show its own last write (see
-// lastWrites): revisions of the API server are one counter, so "has the cache
-// reached revision N" has an answer. That is why a slow watch cannot make it
-// create twice.
+// Nearly all of them are Kubernetes' own: the controllers of kube-controller-manager and the scheduler, as packages of
+// k8s.io/kubernetes, so that a Deployment does here what it does in production. One table says which (see loops); what
+// does not fit is solved by what they are handed (clients, informers), never by a copy. Ours is what has no upstream: the
+// provisioner that makes a directory for each claim, and the expansion of such volumes.
 //
-// The package never touches containers, rules or files; the Kubernetes API is
-// its only channel. It runs against any API server whose resourceVersions are
-// comparable integers.
+// The package never touches containers or rules, and no files but the directories of claims; the Kubernetes API is its
+// only channel. It runs against any API server.
 //
-// Use: New, then start the informer factory, then Run.
+// Use: New, then Run, which starts the informers that the loops need.
 //
-//	o, err := orchestrator.New(client, meta, factory, orchestrator.Options{})
-//	factory.Start(ctx.Done())
-//	err = o.Run(ctx)
+//	o := orchestrator.New(config, factory, orchestrator.Options{})
+//	err := o.Run(ctx)
 package orchestrator

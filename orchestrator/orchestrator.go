@@ -3,139 +3,84 @@ package orchestrator
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
-	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/serviceaccount"
 )
 
-// Options tune the orchestrator. The zero value is right for one machine.
+// Options tune the orchestrator. The zero value runs every loop that needs nothing from outside the API.
 type Options struct {
-	// Log receives one line for each failed reconcile. Default slog.Default().
-	Log *slog.Logger
-
-	// SchedulerName is the spec.schedulerName of the Pods that the scheduler
-	// takes care of. Default "default-scheduler".
-	SchedulerName string
-
-	// RootCA is the certificate authority of the API server as PEM, which every namespace
-	// gets in a ConfigMap. Default none: then there is no ConfigMap.
+	// RootCA is the certificate authority of the API server as PEM, which every namespace gets in a ConfigMap and every
+	// token Secret beside its token. Default none.
 	RootCA []byte
 
-	// TerminatedPods is how many finished Pods (Succeeded or Failed) are kept;
-	// the oldest beyond it are deleted. Default 12500, as in Kubernetes; a
-	// negative number keeps all.
+	// Tokens signs the tokens of Secrets of type kubernetes.io/service-account-token. Default none: they stay empty.
+	Tokens serviceaccount.TokenGenerator
+
+	// VolumeDir is the directory below which each claim of our StorageClasses gets one of its own. Default none: such
+	// claims stay Pending.
+	VolumeDir string
+
+	// TerminatedPods is how many finished Pods (Succeeded or Failed) are kept; the oldest beyond it are deleted.
+	// Default 12500, as in Kubernetes.
 	TerminatedPods int
 }
 
 // defaultTerminatedPods is kube-controller-manager's --terminated-pod-gc-threshold.
 const defaultTerminatedPods = 12500
 
-// controller is one reconcile loop; its run blocks until ctx ends and
-// everything that it started has ended.
-type controller interface {
-	run(ctx context.Context)
-}
-
 // Orchestrator runs the controllers and the scheduler.
 type Orchestrator struct {
-	log         *slog.Logger
-	client      kubernetes.Interface
-	events      record.EventBroadcaster
-	synced      []cache.DoneChecker
-	controllers []controller
-}
-
-// world is what each controller is built from.
-type world struct {
-	client    kubernetes.Interface
-	meta      metadata.Interface
+	config    *rest.Config
 	informers informers.SharedInformerFactory
 	opts      Options
-	log       *slog.Logger
-	kinds     *kinds
-	recorder  func(component string) record.EventRecorder
 }
 
-// New builds the controllers and registers their event handlers with informers.
-// The caller starts the informer factory afterwards and then calls Run. The
-// clients should have no rate limit: a rollout is bound by round trips.
-func New(client kubernetes.Interface, meta metadata.Interface, informers informers.SharedInformerFactory, opts Options) (*Orchestrator, error) {
-	if opts.Log == nil {
-		opts.Log = slog.Default()
-	}
-	if opts.SchedulerName == "" {
-		opts.SchedulerName = corev1.DefaultSchedulerName
-	}
+// New makes an orchestrator whose loops connect by config and share informers. The config should have no rate limit: a
+// rollout is bound by round trips.
+func New(config *rest.Config, informers informers.SharedInformerFactory, opts Options) *Orchestrator {
 	if opts.TerminatedPods == 0 {
 		opts.TerminatedPods = defaultTerminatedPods
 	}
-	o := &Orchestrator{log: opts.Log, client: client, events: record.NewBroadcaster()}
-	w := &world{
-		client: client, meta: meta, informers: informers, opts: opts, log: opts.Log,
-		kinds: newKinds(client.Discovery()),
-		recorder: func(component string) record.EventRecorder {
-			return o.events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: component})
-		},
-	}
-	if err := o.build(w); err != nil {
-		o.events.Shutdown()
-		return nil, fmt.Errorf("build the controllers: %w", err)
-	}
-	return o, nil
+	return &Orchestrator{config: config, informers: informers, opts: opts}
 }
 
-// build makes one controller of each kind. A new kind is one more line here.
-func (o *Orchestrator) build(w *world) error {
-	pods := w.informers.Core().V1().Pods().Informer()
-	if err := pods.AddIndexers(cache.Indexers{podsByController: indexByController}); err != nil {
-		return fmt.Errorf("index pods by controller: %w", err)
-	}
-	for _, make := range []func(*world) (controller, error){
-		newReplicaSets,
-		newDeployments,
-		newSlices,
-		newEndpoints,
-		newMirror,
-		newScheduler,
-		newNamespaces,
-		newServiceAccounts,
-		newTokenSecrets,
-		newPodCollector,
-		newCollector,
-	} {
-		c, err := make(w)
-		if err != nil {
-			return err
-		}
-		o.controllers = append(o.controllers, c)
-	}
-	for _, informer := range w.typedInformers() {
-		o.synced = append(o.synced, informer.HasSyncedChecker())
-	}
-	return nil
-}
-
-// Run blocks until ctx ends and every goroutine of the orchestrator has ended.
-// It acts only once the shared informers have seen the whole world.
+// Run builds the loops, starts the informers that they need and blocks until ctx ends and every loop has ended. A loop
+// that cannot be built or ends before ctx ends all.
 func (o *Orchestrator) Run(ctx context.Context) error {
-	o.events.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: o.client.CoreV1().Events(metav1.NamespaceAll)})
-	defer o.events.Shutdown()
-	// If ctx ends meanwhile the controllers run nevertheless, and end at once:
-	// their queues have goroutines.
-	cache.WaitFor(ctx, "", o.synced...)
+	running, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	w, err := newWorld(running, o)
+	if err != nil {
+		return err
+	}
+	var run []func()
+	for _, l := range loops() {
+		// Upstream's code logs to its context's logger: this is how a line says whose it is.
+		named := klog.NewContext(running, klog.LoggerWithName(klog.Background(), l.name))
+		r, err := l.build(named, w)
+		if err != nil {
+			return fmt.Errorf("build the %s: %w", l.name, err)
+		}
+		run = append(run, func() {
+			r.Run(named, l.workers)
+			if running.Err() == nil {
+				end(fmt.Errorf("the %s ended by itself", l.name))
+			}
+		})
+	}
+	o.informers.Start(running.Done())
+	close(w.started)
 	var all sync.WaitGroup
-	for _, c := range o.controllers {
-		all.Go(func() { c.run(ctx) })
+	for _, r := range run {
+		all.Go(r)
 	}
 	all.Wait()
-	return nil
+	if ctx.Err() != nil {
+		return nil
+	}
+	return context.Cause(running)
 }

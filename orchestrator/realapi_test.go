@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -20,7 +19,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
@@ -42,7 +40,7 @@ const (
 // orchestrator, and the fake node agent; all end with the test.
 func cluster(t testing.TB) kubernetes.Interface {
 	t.Helper()
-	dir, log := t.TempDir(), slog.New(slog.NewTextHandler(t.Output(), nil))
+	dir := t.TempDir()
 	db, err := store.Open(filepath.Join(dir, "kube-lite.db"), store.Options{})
 	fatal(t, err)
 	pki, err := apiserver.OpenPKI(filepath.Join(dir, "pki"), nil)
@@ -55,10 +53,9 @@ func cluster(t testing.TB) kubernetes.Interface {
 		DialNode: func(context.Context) (net.Conn, error) { return nil, io.ErrUnexpectedEOF },
 	})
 	fatal(t, err)
-	meta, err := metadata.NewForConfig(metadata.ConfigFor(server.LoopbackConfig()))
-	fatal(t, err)
-	o, err := orchestrator.New(server.Client(), meta, server.Informers(), orchestrator.Options{Log: log})
-	fatal(t, err)
+	o := orchestrator.New(server.LoopbackConfig(), server.Informers(), orchestrator.Options{
+		RootCA: pki.CACertificate(), Tokens: server.SecretTokens(), VolumeDir: filepath.Join(dir, "pv"),
+	})
 	user := userClient(t, pki, address)
 	node := newFakeNode(t, user, server.Informers().Core().V1().Pods().Informer())
 

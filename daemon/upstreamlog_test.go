@@ -14,6 +14,7 @@ func TestOfUpstreamsLogOnlyWhatIsOfUseIsKept(t *testing.T) {
 	log.Error("Error on socket receive", "err", "use of closed network connection")
 	log.With("a", 1).WithGroup("b").Error("Error proxying data from client to backend", "err", "unexpected EOF")
 	log.Error("Failed to encode watch event", "err", errors.New("http2: stream closed"))
+	log.Error("Unhandled Error", "err", errors.New("sync failed with read version: 31 is not as new as written version: 46"))
 	if out.Len() > 0 {
 		t.Errorf("it says %s", out.String())
 	}

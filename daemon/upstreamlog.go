@@ -1,0 +1,66 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+)
+
+// upstream passes on what Kubernetes' packages log that is of use to somebody who reads
+// this daemon's log: warnings and errors, but not that a client has hung up or that a
+// controller tries again with newer objects, which they call errors.
+type upstream struct{ slog.Handler }
+
+// hangsUp tells of a client that has gone: a WebSocket of `kubectl exec`, a `port-forward`
+// that was interrupted, a watch that was left.
+func hangsUp(r slog.Record) bool {
+	switch r.Message {
+	case "Error on socket receive", "Error proxying data from client to backend":
+		return true
+	case "Failed to encode watch event":
+		closed := false
+		r.Attrs(func(a slog.Attr) bool {
+			closed = a.Key == "err" && a.Value.String() == "http2: stream closed"
+			return !closed
+		})
+		return closed
+	}
+	return false
+}
+
+// staleness is what errors of a controller say that has read an object before its own last write, or somebody else's, was
+// there to be read.
+var staleness = []string{"is not as new as written version", "the object has been modified; please apply your changes to the latest version"}
+
+// triesAgain tells of a reconcile that was stale and is repeated, as it must be now and then.
+func triesAgain(r slog.Record) bool {
+	stale := false
+	r.Attrs(func(a slog.Attr) bool {
+		for _, words := range staleness {
+			stale = stale || a.Key == "err" && strings.Contains(a.Value.String(), words)
+		}
+		return !stale
+	})
+	return stale
+}
+
+// Enabled is slog.Handler's.
+func (h upstream) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && h.Handler.Enabled(ctx, l)
+}
+
+// Handle is slog.Handler's.
+func (h upstream) Handle(ctx context.Context, r slog.Record) error {
+	if hangsUp(r) || triesAgain(r) {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// WithAttrs is slog.Handler's.
+func (h upstream) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return upstream{h.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup is slog.Handler's.
+func (h upstream) WithGroup(name string) slog.Handler { return upstream{h.Handler.WithGroup(name)} }

@@ -1,0 +1,166 @@
+package orchestrator
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/quota/v1/generic"
+	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/controller"
+	"k8s.io/kubernetes/pkg/controller/certificates/rootcacertpublisher"
+	"k8s.io/kubernetes/pkg/controller/clusterroleaggregation"
+	"k8s.io/kubernetes/pkg/controller/garbagecollector"
+	"k8s.io/kubernetes/pkg/controller/namespace"
+	"k8s.io/kubernetes/pkg/controller/nodelifecycle"
+	"k8s.io/kubernetes/pkg/controller/podgc"
+	"k8s.io/kubernetes/pkg/controller/resourceclaim"
+	"k8s.io/kubernetes/pkg/controller/resourcequota"
+	"k8s.io/kubernetes/pkg/controller/serviceaccount"
+	"k8s.io/kubernetes/pkg/controller/tainteviction"
+	quotainstall "k8s.io/kubernetes/pkg/quota/v1/install"
+)
+
+// clusterLoops keep namespaces, nodes, identities and quotas, and collect what nobody owns any more.
+func clusterLoops() []loop {
+	return []loop{
+		{"namespace-controller", 10, func(ctx context.Context, w *world) (runner, error) {
+			return namespace.NewNamespaceController(ctx, w.client, w.metadata, w.client.Discovery().ServerPreferredNamespacedResources,
+				w.informers.Core().V1().Namespaces(), namespaceResync, corev1.FinalizerKubernetes), nil
+		}},
+		{"serviceaccount-controller", 1, func(ctx context.Context, w *world) (runner, error) {
+			core := w.informers.Core().V1()
+			return serviceaccount.NewServiceAccountsController(klog.FromContext(ctx), core.ServiceAccounts(), core.Namespaces(), w.client,
+				serviceaccount.DefaultServiceAccountsControllerOptions())
+		}},
+		{"serviceaccount-token-controller", 5, newTokenSecrets},
+		{"root-ca-certificate-publisher-controller", 1, newRootCAPublisher},
+		{"clusterrole-aggregation-controller", 5, func(_ context.Context, w *world) (runner, error) {
+			return clusterroleaggregation.NewClusterRoleAggregation(w.informers.Rbac().V1().ClusterRoles(), w.client.RbacV1()), nil
+		}},
+		{"garbage-collector-controller", 20, newGarbageCollector},
+		{"pod-garbage-collector-controller", 1, func(ctx context.Context, w *world) (runner, error) {
+			core := w.informers.Core().V1()
+			return single(podgc.NewPodGC(ctx, w.client, core.Pods(), core.Nodes(), w.opts.TerminatedPods).Run), nil
+		}},
+		{"resourcequota-controller", 5, newResourceQuota},
+		{"resourceclaim-controller", 2, func(ctx context.Context, w *world) (runner, error) {
+			claims := w.informers.Resource().V1()
+			// The nil informer and the features that are not set are of features that upstream has off.
+			return resourceclaim.NewController(klog.FromContext(ctx), resourceclaim.Features{AdminAccess: true, PrioritizedList: true},
+				w.client, w.informers.Core().V1().Pods(), nil, claims.ResourceClaims(), claims.ResourceClaimTemplates())
+		}},
+		{"node-lifecycle-controller", 1, newNodeLifecycle},
+		{"taint-eviction-controller", 1, func(ctx context.Context, w *world) (runner, error) {
+			core := w.informers.Core().V1()
+			evictions, err := tainteviction.New(ctx, w.client, core.Pods(), core.Nodes(), "taint-eviction-controller")
+			if err != nil {
+				return nil, err
+			}
+			return single(evictions.Run), nil
+		}},
+	}
+}
+
+const (
+	// namespaceResync, quotaResync, quotaReplenish and kindsSync are kube-controller-manager's periods.
+	namespaceResync = 5 * time.Minute
+	quotaResync     = 5 * time.Minute
+	quotaReplenish  = 12 * time.Hour
+	// kindsSync is how often the garbage collector and the quota controller ask which kinds there are.
+	kindsSync = 30 * time.Second
+)
+
+// Kube-controller-manager's flags of nodes, with their defaults: --node-monitor-period, --node-startup-grace-period,
+// --node-monitor-grace-period, --node-eviction-rate, --secondary-node-eviction-rate, --large-cluster-size-threshold,
+// --unhealthy-zone-threshold.
+const (
+	nodeMonitorPeriod         = 5 * time.Second
+	nodeStartupGrace          = time.Minute
+	nodeMonitorGrace          = 50 * time.Second
+	nodeEvictionRate          = 0.1
+	nodeSecondaryEvictionRate = 0.01
+	nodeLargeCluster          = 50
+	nodeUnhealthyZone         = 0.55
+)
+
+func newNodeLifecycle(ctx context.Context, w *world) (runner, error) {
+	core := w.informers.Core().V1()
+	nodes, err := nodelifecycle.NewNodeLifecycleController(ctx, w.informers.Coordination().V1().Leases(), core.Pods(), core.Nodes(),
+		w.informers.Apps().V1().DaemonSets(), w.client, nodeMonitorPeriod, nodeStartupGrace, nodeMonitorGrace,
+		nodeEvictionRate, nodeSecondaryEvictionRate, nodeLargeCluster, nodeUnhealthyZone)
+	if err != nil {
+		return nil, err
+	}
+	return single(nodes.Run), nil
+}
+
+// newTokenSecrets fills the Secrets that ask for a ServiceAccount's token.
+func newTokenSecrets(ctx context.Context, w *world) (runner, error) {
+	if w.opts.Tokens == nil {
+		return idle, nil
+	}
+	core := w.informers.Core().V1()
+	return serviceaccount.NewTokensController(klog.FromContext(ctx), core.ServiceAccounts(), core.Secrets(), w.client,
+		serviceaccount.TokensControllerOptions{TokenGenerator: w.opts.Tokens, RootCA: w.opts.RootCA})
+}
+
+// newRootCAPublisher gives every namespace the ConfigMap kube-root-ca.crt.
+func newRootCAPublisher(_ context.Context, w *world) (runner, error) {
+	if len(w.opts.RootCA) == 0 {
+		return idle, nil
+	}
+	core := w.informers.Core().V1()
+	return rootcacertpublisher.NewPublisher(core.ConfigMaps(), core.Namespaces(), w.client, w.opts.RootCA)
+}
+
+// idle is a loop that has nothing to do with these options.
+var idle = single(func(ctx context.Context) { <-ctx.Done() })
+
+// newGarbageCollector deletes what has lost its owners. Events have none.
+func newGarbageCollector(ctx context.Context, w *world) (runner, error) {
+	ignored := map[schema.GroupResource]struct{}{
+		{Resource: "events"}:                         {},
+		{Group: "events.k8s.io", Resource: "events"}: {},
+	}
+	collector, err := garbagecollector.NewGarbageCollector(ctx, w.client, w.metadata, w.mapper, ignored, w.objects, w.started)
+	if err != nil {
+		return nil, err
+	}
+	return both{collectorRun{collector}, func(ctx context.Context) { collector.Sync(ctx, w.client.Discovery(), kindsSync) }}, nil
+}
+
+// collectorRun waits at most kindsSync for all kinds to be listed before it collects.
+type collectorRun struct {
+	*garbagecollector.GarbageCollector
+}
+
+func (c collectorRun) Run(ctx context.Context, workers int) {
+	c.GarbageCollector.Run(ctx, workers, kindsSync)
+}
+
+// newResourceQuota counts what namespaces use of their quotas.
+func newResourceQuota(ctx context.Context, w *world) (runner, error) {
+	counted, err := quotainstall.NewQuotaConfigurationForControllers(generic.ListerFuncForResourceFunc(w.informers.ForResource), w.informers)
+	if err != nil {
+		return nil, err
+	}
+	kinds := w.client.Discovery().ServerPreferredNamespacedResources
+	quotas, err := resourcequota.NewController(ctx, &resourcequota.ControllerOptions{
+		QuotaClient:               w.client.CoreV1(),
+		ResourceQuotaInformer:     w.informers.Core().V1().ResourceQuotas(),
+		ResyncPeriod:              controller.StaticResyncPeriodFunc(quotaResync),
+		InformerFactory:           w.objects,
+		ReplenishmentResyncPeriod: controller.StaticResyncPeriodFunc(quotaReplenish),
+		DiscoveryFunc:             kinds,
+		IgnoredResourcesFunc:      counted.IgnoredResources,
+		InformersStarted:          w.started,
+		Registry:                  generic.NewRegistry(counted.Evaluators()),
+		UpdateFilter:              quotainstall.DefaultUpdateFilter(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return both{quotas, func(ctx context.Context) { quotas.Sync(ctx, kinds, kindsSync) }}, nil
+}

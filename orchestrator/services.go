@@ -1,0 +1,42 @@
+package orchestrator
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/kubernetes/pkg/controller/endpoint"
+	"k8s.io/kubernetes/pkg/controller/endpointslice"
+	"k8s.io/kubernetes/pkg/controller/endpointslicemirroring"
+)
+
+const (
+	// endpointsPerSlice and mirroredEndpoints are kube-controller-manager's flags --max-endpoints-per-slice and
+	// --mirroring-max-endpoints-per-subset, with their defaults.
+	endpointsPerSlice = 100
+	mirroredEndpoints = 1000
+	// slicesBatch is how long changes of EndpointSlices are collected: not at all, since somebody waits for them.
+	slicesBatch = 0
+	// endpointsBatch is that of Endpoints, which few still read. Without it their controller is often faster than its
+	// own informer, creates an object twice and warns of it.
+	endpointsBatch = 100 * time.Millisecond
+)
+
+// serviceLoops say which Pods answer for a Service.
+func serviceLoops() []loop {
+	return []loop{
+		{"endpoints-controller", 5, func(ctx context.Context, w *world) (runner, error) {
+			core := w.informers.Core().V1()
+			return endpoint.NewEndpointController(ctx, core.Pods(), core.Services(), core.Endpoints(), w.client, endpointsBatch), nil
+		}},
+		{"endpointslice-controller", 5, func(ctx context.Context, w *world) (runner, error) {
+			core := w.informers.Core().V1()
+			return endpointslice.NewController(ctx, core.Pods(), core.Services(), core.Nodes(),
+				w.informers.Discovery().V1().EndpointSlices(), endpointsPerSlice, w.client, slicesBatch), nil
+		}},
+		{"endpointslice-mirroring-controller", 5, func(ctx context.Context, w *world) (runner, error) {
+			core := w.informers.Core().V1()
+			return endpointslicemirroring.NewController(ctx, core.Endpoints(), w.informers.Discovery().V1().EndpointSlices(),
+				core.Services(), mirroredEndpoints, w.client, slicesBatch), nil
+		}},
+	}
+}
