@@ -1,175 +1,16 @@
 package orchestrator_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/netip"
-	"path/filepath"
-	"sync"
 	"testing"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/clientcmd"
-
-	"github.com/kube-lite/kube-lite/apiserver"
-	"github.com/kube-lite/kube-lite/orchestrator"
-	"github.com/kube-lite/kube-lite/store"
 )
-
-// These tests run the controllers against the API server and store of kube-lite,
-// with a node agent that only pretends: its pods are ready at once.
-
-const (
-	testDeadline = time.Minute
-	nodeName     = "node"
-)
-
-// cluster starts an API server over a store in a temporary directory, the
-// orchestrator, and the fake node agent; all end with the test.
-func cluster(t testing.TB) kubernetes.Interface {
-	t.Helper()
-	dir := t.TempDir()
-	db, err := store.Open(filepath.Join(dir, "kube-lite.db"), store.Options{})
-	fatal(t, err)
-	pki, err := apiserver.OpenPKI(filepath.Join(dir, "pki"), nil)
-	fatal(t, err)
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	fatal(t, err)
-	address := netip.MustParseAddrPort(listener.Addr().String())
-	server, err := apiserver.New(apiserver.Config{
-		Store: db, PKI: pki, ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
-		DialNode: func(context.Context) (net.Conn, error) { return nil, io.ErrUnexpectedEOF },
-	})
-	fatal(t, err)
-	o := orchestrator.New(server.LoopbackConfig(), server.Informers(), orchestrator.Options{
-		RootCA: pki.CACertificate(), Tokens: server.SecretTokens(), VolumeDir: filepath.Join(dir, "pv"),
-	})
-	user := userClient(t, pki, address)
-	node := newFakeNode(t, user, server.Informers().Core().V1().Pods().Informer())
-
-	serving, endServing := context.WithCancel(context.Background())
-	acting, endActing := context.WithCancel(context.Background())
-	var servers, actors sync.WaitGroup
-	servers.Go(func() { report(t, server.Run(serving, listener)) })
-	t.Cleanup(func() {
-		endActing()
-		actors.Wait()
-		endServing()
-		servers.Wait()
-		server.Informers().Shutdown()
-		report(t, db.Close())
-	})
-	ready, cancel := context.WithTimeout(serving, testDeadline)
-	defer cancel()
-	fatal(t, server.WaitReady(ready))
-	fatal(t, server.Bootstrap(ready, apiserver.Endpoints{API: netip.MustParseAddrPort("10.244.0.1:6443"), DNS: netip.MustParseAddrPort("10.244.0.1:53")}))
-	server.Informers().Start(serving.Done())
-	actors.Go(func() { report(t, o.Run(acting)) })
-	actors.Go(func() { node.run(acting) })
-	return user
-}
-
-// userClient connects as a user does: over TLS, with the kubeconfig.
-func userClient(t testing.TB, pki *apiserver.PKI, address netip.AddrPort) kubernetes.Interface {
-	t.Helper()
-	config, err := clientcmd.NewDefaultClientConfig(*pki.Kubeconfig("default", address), nil).ClientConfig()
-	fatal(t, err)
-	config.QPS = -1
-	config.WarningHandler = rest.NoWarnings{}
-	client, err := kubernetes.NewForConfig(config)
-	fatal(t, err)
-	return client
-}
-
-func fatal(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func report(t testing.TB, err error) {
-	if err != nil && !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-}
-
-// fakeNode is a node whose pods are ready as soon as they are bound and gone as
-// soon as they are deleted.
-type fakeNode struct {
-	client kubernetes.Interface
-	pods   chan *corev1.Pod
-	ip     int
-}
-
-func newFakeNode(t testing.TB, client kubernetes.Interface, pods cache.SharedIndexInformer) *fakeNode {
-	n := &fakeNode{client: client, pods: make(chan *corev1.Pod, 1000)}
-	_, err := pods.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { n.pods <- obj.(*corev1.Pod) },
-		UpdateFunc: func(_, obj any) { n.pods <- obj.(*corev1.Pod) },
-	})
-	fatal(t, err)
-	return n
-}
-
-func (n *fakeNode) run(ctx context.Context) {
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName}}
-	node, err := n.client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
-	if err != nil {
-		return
-	}
-	node.Status.Allocatable = corev1.ResourceList{corev1.ResourcePods: resource.MustParse("500"), corev1.ResourceCPU: resource.MustParse("8"), corev1.ResourceMemory: resource.MustParse("8Gi")}
-	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
-	_, _ = n.client.CoreV1().Nodes().UpdateStatus(ctx, node, metav1.UpdateOptions{})
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case pod := <-n.pods:
-			n.sync(ctx, pod)
-		}
-	}
-}
-
-func (n *fakeNode) sync(ctx context.Context, pod *corev1.Pod) {
-	switch {
-	case pod.Spec.NodeName == "":
-	case pod.DeletionTimestamp != nil:
-		_ = n.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0)), Preconditions: metav1.NewUIDPreconditions(string(pod.UID))})
-	case pod.Status.Phase != corev1.PodRunning:
-		n.ip++
-		patch := fmt.Sprintf(`{"status":{"phase":"Running","podIP":"10.244.1.%[1]d","podIPs":[{"ip":"10.244.1.%[1]d"}],"conditions":[{"type":"Ready","status":"True","lastTransitionTime":%[2]q}]}}`,
-			n.ip%250+1, time.Now().UTC().Format(time.RFC3339))
-		_, _ = n.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}, "status")
-	}
-}
-
-func eventually(t testing.TB, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(testDeadline)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after %v: %v", testDeadline, err)
-		}
-		time.Sleep(5 * time.Millisecond) // polls a condition
-	}
-}
 
 func deployment(replicas int32, image string) *appsv1.Deployment {
 	labels := map[string]string{"app": "echo"}
@@ -177,10 +18,7 @@ func deployment(replicas int32, image string) *appsv1.Deployment {
 		ObjectMeta: metav1.ObjectMeta{Name: "echo", Annotations: map[string]string{"kubernetes.io/change-cause": "create"}},
 		Spec: appsv1.DeploymentSpec{
 			Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: labels},
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: labels},
-				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "echo", Image: image}}},
-			},
+			Template: template(labels, image),
 		},
 	}
 }
@@ -222,8 +60,8 @@ func wantCounts(t testing.TB, client kubernetes.Interface, ns, want string) {
 	})
 }
 
-func TestRealAPIDeploymentRollsOutUndoesAndGoes(t *testing.T) {
-	client := cluster(t)
+func TestDeploymentRollsOutUndoesAndGoes(t *testing.T) {
+	client := newCluster(t).client
 	deployments := client.AppsV1().Deployments("default")
 	_, err := deployments.Create(t.Context(), deployment(3, "echo:latest"), metav1.CreateOptions{})
 	fatal(t, err)
@@ -238,10 +76,10 @@ func TestRealAPIDeploymentRollsOutUndoesAndGoes(t *testing.T) {
 	change(`{"spec":{"replicas":4}}`)
 	rolledOut(t, client, "default", "1")
 	wantCounts(t, client, "default", "1 sets, 4 pods")
-	change(`{"spec":{"template":{"spec":{"containers":[{"name":"echo","image":"echo:patched"}]}}}}`)
+	change(`{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"echo:patched"}]}}}}`)
 	rolledOut(t, client, "default", "2")
 	wantCounts(t, client, "default", "2 sets, 4 pods")
-	change(`{"spec":{"template":{"spec":{"containers":[{"name":"echo","image":"echo:latest"}]}}}}`)
+	change(`{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"echo:latest"}]}}}}`)
 	rolledOut(t, client, "default", "3")
 	wantCounts(t, client, "default", "2 sets, 4 pods")
 
@@ -249,8 +87,8 @@ func TestRealAPIDeploymentRollsOutUndoesAndGoes(t *testing.T) {
 	wantCounts(t, client, "default", "0 sets, 0 pods")
 }
 
-func TestRealAPIForegroundAndOrphanDeletion(t *testing.T) {
-	client := cluster(t)
+func TestForegroundAndOrphanDeletion(t *testing.T) {
+	client := newCluster(t).client
 	deployments := client.AppsV1().Deployments("default")
 	for _, test := range []struct {
 		policy metav1.DeletionPropagation
@@ -287,8 +125,8 @@ func TestRealAPIForegroundAndOrphanDeletion(t *testing.T) {
 	wantCounts(t, client, "default", "1 sets, 2 pods")
 }
 
-func TestRealAPIServiceGetsEndpointsAndNamespaceTakesAllAlong(t *testing.T) {
-	client := cluster(t)
+func TestServiceGetsEndpointsAndNamespaceTakesAllAlong(t *testing.T) {
+	client := newCluster(t).client
 	_, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}, metav1.CreateOptions{})
 	fatal(t, err)
 	_, err = client.AppsV1().Deployments("shop").Create(t.Context(), deployment(2, "echo:latest"), metav1.CreateOptions{})
