@@ -25,34 +25,34 @@ import (
 // clusterLoops keep namespaces, nodes, identities and quotas, and collect what nobody owns any more.
 func clusterLoops() []loop {
 	return []loop{
-		{"namespace-controller", 10, func(ctx context.Context, w *world) (runner, error) {
+		{"namespace-controller", 10, nil, func(ctx context.Context, w *world) (runner, error) {
 			return namespace.NewNamespaceController(ctx, w.client, w.metadata, w.client.Discovery().ServerPreferredNamespacedResources,
 				w.informers.Core().V1().Namespaces(), namespaceResync, corev1.FinalizerKubernetes), nil
 		}},
-		{"serviceaccount-controller", 1, func(ctx context.Context, w *world) (runner, error) {
+		{"serviceaccount-controller", 1, nil, func(ctx context.Context, w *world) (runner, error) {
 			core := w.informers.Core().V1()
 			return serviceaccount.NewServiceAccountsController(klog.FromContext(ctx), core.ServiceAccounts(), core.Namespaces(), w.client,
 				serviceaccount.DefaultServiceAccountsControllerOptions())
 		}},
-		{"serviceaccount-token-controller", 5, newTokenSecrets},
-		{"root-ca-certificate-publisher-controller", 1, newRootCAPublisher},
-		{"clusterrole-aggregation-controller", 5, func(_ context.Context, w *world) (runner, error) {
+		{"serviceaccount-token-controller", 5, nil, newTokenSecrets},
+		{"root-ca-certificate-publisher-controller", 1, nil, newRootCAPublisher},
+		{"clusterrole-aggregation-controller", 5, func(w *world) []trigger { return anyOf(w.informers.Rbac().V1().ClusterRoles()) }, func(_ context.Context, w *world) (runner, error) {
 			return clusterroleaggregation.NewClusterRoleAggregation(w.informers.Rbac().V1().ClusterRoles(), w.client.RbacV1()), nil
 		}},
-		{"garbage-collector-controller", 20, newGarbageCollector},
-		{"pod-garbage-collector-controller", 1, func(ctx context.Context, w *world) (runner, error) {
+		{"garbage-collector-controller", 20, nil, newGarbageCollector},
+		{"pod-garbage-collector-controller", 1, nil, func(ctx context.Context, w *world) (runner, error) {
 			core := w.informers.Core().V1()
 			return single(podgc.NewPodGC(ctx, w.client, core.Pods(), core.Nodes(), w.opts.TerminatedPods).Run), nil
 		}},
-		{"resourcequota-controller", 5, newResourceQuota},
-		{"resourceclaim-controller", 2, func(ctx context.Context, w *world) (runner, error) {
+		{"resourcequota-controller", 5, func(w *world) []trigger { return anyOf(w.informers.Core().V1().ResourceQuotas()) }, newResourceQuota},
+		{"resourceclaim-controller", 2, podsWithClaims, func(ctx context.Context, w *world) (runner, error) {
 			claims := w.informers.Resource().V1()
 			// The nil informer and the features that are not set are of features that upstream has off.
 			return resourceclaim.NewController(klog.FromContext(ctx), resourceclaim.Features{AdminAccess: true, PrioritizedList: true},
 				w.client, w.informers.Core().V1().Pods(), nil, claims.ResourceClaims(), claims.ResourceClaimTemplates())
 		}},
-		{"node-lifecycle-controller", 1, newNodeLifecycle},
-		{"taint-eviction-controller", 1, func(ctx context.Context, w *world) (runner, error) {
+		{"node-lifecycle-controller", 1, nil, newNodeLifecycle},
+		{"taint-eviction-controller", 1, nil, func(ctx context.Context, w *world) (runner, error) {
 			core := w.informers.Core().V1()
 			evictions, err := tainteviction.New(ctx, w.client, core.Pods(), core.Nodes(), "taint-eviction-controller")
 			if err != nil {
@@ -163,4 +163,12 @@ func newResourceQuota(ctx context.Context, w *world) (runner, error) {
 		return nil, err
 	}
 	return both{quotas, func(ctx context.Context) { quotas.Sync(ctx, kinds, kindsSync) }}, nil
+}
+
+// podsWithClaims are Pods that ask for devices, and the claims that may have been made for them.
+func podsWithClaims(w *world) []trigger {
+	return append(anyOf(w.informers.Resource().V1().ResourceClaims()), trigger{w.informers.Core().V1().Pods().Informer(), func(obj any) bool {
+		pod, ok := obj.(*corev1.Pod)
+		return ok && len(pod.Spec.ResourceClaims) > 0
+	}})
 }

@@ -10,7 +10,11 @@ import (
 type loop struct {
 	name    string // kube-controller-manager's name, for the log
 	workers int
-	build   func(ctx context.Context, w *world) (runner, error)
+	// wanted is what gives the loop something to do: it starts when the first is there. Nil: it always runs. A loop at
+	// rest costs little, but two dozen of them, each of which looks at its queues' metrics twice a second, are most of
+	// what an idle machine would notice.
+	wanted func(w *world) []trigger
+	build  func(ctx context.Context, w *world) (runner, error)
 }
 
 // runner is a built controller. Run blocks until ctx ends and its workers have ended.
@@ -23,7 +27,7 @@ type runner interface {
 // https://kubernetes.io/docs/reference/command-line-tools-reference/kube-controller-manager/
 func loops() []loop {
 	return slices.Concat(workloadLoops(), serviceLoops(), clusterLoops(), storageLoops(), []loop{
-		{"default-scheduler", 1, newScheduler},
+		{"default-scheduler", 1, nil, newScheduler},
 	})
 }
 

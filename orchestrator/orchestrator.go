@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -59,16 +60,13 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 	}
 	var run []func()
 	for _, l := range loops() {
-		// Upstream's code logs to its context's logger: this is how a line says whose it is.
-		named := klog.NewContext(running, klog.LoggerWithName(klog.Background(), l.name))
-		r, err := l.build(named, w)
+		r, err := l.prepare(running, w)
 		if err != nil {
 			return fmt.Errorf("build the %s: %w", l.name, err)
 		}
 		run = append(run, func() {
-			r.Run(named, l.workers)
-			if running.Err() == nil {
-				end(fmt.Errorf("the %s ended by itself", l.name))
+			if err := r(); err != nil {
+				end(fmt.Errorf("the %s: %w", l.name, err))
 			}
 		})
 	}
@@ -83,4 +81,33 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 		return nil
 	}
 	return context.Cause(running)
+}
+
+// prepare returns what runs the loop until ctx ends, built now or, when it waits for something to do, then.
+func (l loop) prepare(ctx context.Context, w *world) (func() error, error) {
+	// Upstream's code logs to its context's logger: this is how a line says whose it is.
+	ctx = klog.NewContext(ctx, klog.LoggerWithName(klog.Background(), l.name))
+	run := func(r runner) error {
+		r.Run(ctx, l.workers)
+		if ctx.Err() == nil {
+			return errors.New("ended by itself")
+		}
+		return nil
+	}
+	if l.wanted == nil {
+		r, err := l.build(ctx, w)
+		return func() error { return run(r) }, err
+	}
+	comes, err := await(l.wanted(w))
+	return func() error {
+		if !comes(ctx) {
+			return nil
+		}
+		r, err := l.build(ctx, w)
+		if err != nil {
+			return err
+		}
+		w.informers.Start(ctx.Done())
+		return run(r)
+	}, err
 }

@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/util/workqueue"
@@ -59,11 +60,25 @@ func newProvisioner(ctx context.Context, w *world) (runner, error) {
 	)
 	volumes.ControllerWaitGroup(&workers)
 	return single(func(ctx context.Context) {
-		if err := ensureClasses(ctx, w.client); err != nil && ctx.Err() == nil {
-			klog.FromContext(ctx).Error(err, "the StorageClasses are not there")
-		}
 		volumes.Run(ctx)
 		workers.Wait()
+	}), nil
+}
+
+// newClasses creates the StorageClasses.
+func newClasses(_ context.Context, w *world) (runner, error) {
+	if w.opts.VolumeDir == "" {
+		return idle, nil
+	}
+	return single(func(ctx context.Context) {
+		_ = wait.PollUntilContextCancel(ctx, provisionFirst, true, func(ctx context.Context) (bool, error) {
+			err := ensureClasses(ctx, w.client)
+			if err != nil && ctx.Err() == nil {
+				klog.FromContext(ctx).Error(err, "the StorageClasses are not there, trying again")
+			}
+			return err == nil, nil
+		})
+		<-ctx.Done()
 	}), nil
 }
 

@@ -24,16 +24,16 @@ const (
 // serviceLoops say which Pods answer for a Service.
 func serviceLoops() []loop {
 	return []loop{
-		{"endpoints-controller", 5, func(ctx context.Context, w *world) (runner, error) {
+		{"endpoints-controller", 5, nil, func(ctx context.Context, w *world) (runner, error) {
 			core := w.informers.Core().V1()
 			return endpoint.NewEndpointController(ctx, core.Pods(), core.Services(), core.Endpoints(), w.client, endpointsBatch), nil
 		}},
-		{"endpointslice-controller", 5, func(ctx context.Context, w *world) (runner, error) {
+		{"endpointslice-controller", 5, nil, func(ctx context.Context, w *world) (runner, error) {
 			core := w.informers.Core().V1()
 			return endpointslice.NewController(ctx, core.Pods(), core.Services(), core.Nodes(),
 				w.informers.Discovery().V1().EndpointSlices(), endpointsPerSlice, w.client, slicesBatch), nil
 		}},
-		{"endpointslice-mirroring-controller", 5, func(ctx context.Context, w *world) (runner, error) {
+		{"endpointslice-mirroring-controller", 5, nil, func(ctx context.Context, w *world) (runner, error) {
 			core := w.informers.Core().V1()
 			return endpointslicemirroring.NewController(ctx, core.Endpoints(), w.informers.Discovery().V1().EndpointSlices(),
 				core.Services(), mirroredEndpoints, w.client, slicesBatch), nil

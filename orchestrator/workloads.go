@@ -3,8 +3,11 @@ package orchestrator
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/kubernetes/pkg/controller/cronjob"
 	"k8s.io/kubernetes/pkg/controller/daemon"
@@ -25,45 +28,53 @@ import (
 // workloadLoops make Pods of what users declare, and bound how many there are.
 func workloadLoops() []loop {
 	return []loop{
-		{"deployment-controller", 5, func(ctx context.Context, w *world) (runner, error) {
+		{"deployment-controller", 5, nil, func(ctx context.Context, w *world) (runner, error) {
 			apps := w.informers.Apps().V1()
 			return deployment.NewDeploymentController(ctx, apps.Deployments(), apps.ReplicaSets(), w.informers.Core().V1().Pods(), w.client)
 		}},
-		{"replicaset-controller", 5, func(ctx context.Context, w *world) (runner, error) {
+		{"replicaset-controller", 5, nil, func(ctx context.Context, w *world) (runner, error) {
 			return replicaset.NewReplicaSetController(ctx, w.informers.Apps().V1().ReplicaSets(), w.informers.Core().V1().Pods(), w.client, replicaset.BurstReplicas), nil
 		}},
-		{"replicationcontroller-controller", 5, func(ctx context.Context, w *world) (runner, error) {
+		{"replicationcontroller-controller", 5, func(w *world) []trigger { return anyOf(w.informers.Core().V1().ReplicationControllers()) }, func(ctx context.Context, w *world) (runner, error) {
 			core := w.informers.Core().V1()
 			return replication.NewReplicationManager(ctx, core.Pods(), core.ReplicationControllers(), w.client, replication.BurstReplicas), nil
 		}},
-		{"statefulset-controller", 5, func(ctx context.Context, w *world) (runner, error) {
+		{"statefulset-controller", 5, func(w *world) []trigger { return anyOf(w.informers.Apps().V1().StatefulSets()) }, func(ctx context.Context, w *world) (runner, error) {
 			core, apps := w.informers.Core().V1(), w.informers.Apps().V1()
 			return statefulset.NewStatefulSetController(ctx, core.Pods(), apps.StatefulSets(), core.PersistentVolumeClaims(), apps.ControllerRevisions(), w.client), nil
 		}},
-		{"daemonset-controller", 2, func(ctx context.Context, w *world) (runner, error) {
+		{"daemonset-controller", 2, func(w *world) []trigger { return anyOf(w.informers.Apps().V1().DaemonSets()) }, func(ctx context.Context, w *world) (runner, error) {
 			core, apps := w.informers.Core().V1(), w.informers.Apps().V1()
 			return daemon.NewDaemonSetsController(ctx, apps.DaemonSets(), apps.ControllerRevisions(), core.Pods(), core.Nodes(), w.client,
 				flowcontrol.NewBackOff(failedDaemonFirst, failedDaemonMost))
 		}},
-		{"job-controller", 5, func(ctx context.Context, w *world) (runner, error) {
+		{"job-controller", 5, jobsOrTheirPods, func(ctx context.Context, w *world) (runner, error) {
 			// The two informers are of a feature that upstream has off, gang scheduling.
 			return job.NewController(ctx, w.client, w.informers.Core().V1().Pods(), w.informers.Batch().V1().Jobs(), nil, nil)
 		}},
-		{"cronjob-controller", 5, func(ctx context.Context, w *world) (runner, error) {
+		{"cronjob-controller", 5, func(w *world) []trigger { return anyOf(w.informers.Batch().V1().CronJobs()) }, func(ctx context.Context, w *world) (runner, error) {
 			batch := w.informers.Batch().V1()
 			return cronjob.NewControllerV2(ctx, batch.Jobs(), batch.CronJobs(), w.client)
 		}},
-		{"ttl-after-finished-controller", 5, func(ctx context.Context, w *world) (runner, error) {
+		{"ttl-after-finished-controller", 5, func(w *world) []trigger { return anyOf(w.informers.Batch().V1().Jobs()) }, func(ctx context.Context, w *world) (runner, error) {
 			return ttlafterfinished.New(ctx, w.informers.Batch().V1().Jobs(), w.client), nil
 		}},
-		{"disruption-controller", 1, func(ctx context.Context, w *world) (runner, error) {
+		{"disruption-controller", 1, func(w *world) []trigger { return anyOf(w.informers.Policy().V1().PodDisruptionBudgets()) }, func(ctx context.Context, w *world) (runner, error) {
 			core, apps := w.informers.Core().V1(), w.informers.Apps().V1()
 			return single(disruption.NewDisruptionController(ctx, core.Pods(), w.informers.Policy().V1().PodDisruptionBudgets(),
 				core.ReplicationControllers(), apps.ReplicaSets(), apps.Deployments(), apps.StatefulSets(),
 				w.client, w.mapper, w.scales, w.client.Discovery()).Run), nil
 		}},
-		{"horizontal-pod-autoscaler-controller", 5, newAutoscaler},
+		{"horizontal-pod-autoscaler-controller", 5, func(w *world) []trigger { return anyOf(w.informers.Autoscaling().V2().HorizontalPodAutoscalers()) }, newAutoscaler},
 	}
+}
+
+// jobsOrTheirPods are also those Pods whose Job is gone but not its finalizer, which the controller removes.
+func jobsOrTheirPods(w *world) []trigger {
+	return append(anyOf(w.informers.Batch().V1().Jobs()), trigger{w.informers.Core().V1().Pods().Informer(), func(obj any) bool {
+		pod, ok := obj.(*corev1.Pod)
+		return ok && slices.Contains(pod.Finalizers, batchv1.JobTrackingFinalizer)
+	}})
 }
 
 // A DaemonSet's failed Pods are replaced after these pauses, as kube-controller-manager has them.
