@@ -13,18 +13,21 @@ import (
 )
 
 // share notes that a Pod mounts a volume, and tells whether another Pod of this node has it
-// mounted. Those of an earlier life of the agent are known by their sandboxes.
+// mounted. Those of an earlier life of the agent are known by their sandboxes; those whose
+// containers have all ended for good do not count.
 func (a *Agent) share(pod *v1.Pod, v v1.Volume, pv *v1.PersistentVolume) (shared bool) {
+	over := map[types.UID]bool{}
 	for _, other := range a.claims.podsOf(pod.Namespace, claimName(pod, v)) {
-		if other.UID != pod.UID && len(running(a.mirror.pod(other.UID))) > 0 {
-			shared = true
-		}
+		alive := running(a.mirror.pod(other.UID))
+		containers, _ := split(alive)
+		over[other.UID] = isFinal(other.Status.Phase) && len(containers) == 0
+		shared = shared || other.UID != pod.UID && !over[other.UID] && len(alive) > 0
 	}
-	return a.claims.hold(pv.Name, pod.UID) || shared
+	return a.claims.hold(pv.Name, pod.UID, over) || shared
 }
 
-// hold notes that a Pod has a volume mounted, and tells whether another one has.
-func (c *claims) hold(pv string, uid types.UID) (shared bool) {
+// hold notes that a Pod has a volume mounted, and tells whether another one has that is not over.
+func (c *claims) hold(pv string, uid types.UID, over map[types.UID]bool) (shared bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	users := c.users[pv]
@@ -33,7 +36,10 @@ func (c *claims) hold(pv string, uid types.UID) (shared bool) {
 		c.users[pv] = users
 	}
 	users[uid] = struct{}{}
-	return len(users) > 1
+	for other := range users {
+		shared = shared || other != uid && !over[other]
+	}
+	return shared
 }
 
 // leave forgets a Pod whose volumes are gone.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 )
@@ -105,6 +106,24 @@ func TestVolumeThatAnotherPodHasKeepsItsGroup(t *testing.T) {
 		r.pod("third", with(77))
 		if events := strings.Join(r.reasons("third"), " "); strings.Contains(events, "AlreadyMountedVolume") {
 			t.Errorf("one of the same group has %s", events)
+		}
+	})
+}
+
+func TestPodThatIsOverHoldsNoVolume(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		dir, file := aFile(t)
+		r.claim("it", localPV(dir), nil)
+		r.engine.stopDelay = 10 * time.Second // of its sandbox
+		r.pod("over", func(p *v1.Pod) {
+			p.Spec.RestartPolicy = v1.RestartPolicyNever
+			mounting(claimSource("it"))(p)
+		})
+		r.engine.exit("k8s_app_over_ns_uid-over_0", 0)
+		r.settle()
+		r.pod("web", func(p *v1.Pod) { grouped(77, nil)(p); mounting(claimSource("it"))(p) })
+		if got := ownerOf(t, file); got != "0:77 0660" {
+			t.Errorf("the file is %s", got)
 		}
 	})
 }
