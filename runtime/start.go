@@ -281,6 +281,7 @@ func (r *pipeline) createContainer(ctx context.Context, s starting, image *image
 		o.waiting, o.wake = waiting{"CreateContainerConfigError", err.Error()}, a.now().Add(configRetry)
 		return "", o
 	}
+	r.giveVolumes(ctx, s.container, spec)
 	id, err := r.obtain(ctx, s, spec)
 	if err == nil {
 		if image.announce != "" {
