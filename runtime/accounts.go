@@ -101,7 +101,8 @@ func (a *Agent) settleUser(ctx context.Context, spec *docker.ContainerSpec, pod 
 	return nil
 }
 
-// account finds a user of an image, by name or number. To a number that the image does not
+// account finds a user of an image, by name or number, with the group that may follow after a
+// colon or else its own. To a number that the image does not
 // know it gives the group 0, as Docker does.
 func (a *Agent) account(ctx context.Context, pod *v1.Pod, c *v1.Container, imageID, name string) (*user.ExecUser, error) {
 	container := accountsContainer + c.Name

@@ -29,7 +29,7 @@ func (a *Agent) allocate(ctx context.Context, pod *v1.Pod, s *podState, have []i
 	}
 	var node *v1.Node
 	if len(have) == 0 { // what runs already was let in
-		node = a.labelledNode(ctx, pod)
+		node = a.nodeFor(ctx, pod)
 	}
 	if r := a.letIn(pod, node, len(have) > 0); r != nil {
 		a.event(pod, nil, v1.EventTypeWarning, r.reason, "%s", r.message)
@@ -72,7 +72,11 @@ func (a *Agent) admit(pod *v1.Pod, node *v1.Node) *rejection {
 		return &rejection{"PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"}
 	}
 	others := a.neighbours(pod.UID)
-	if r := shortage(pod, others, a.node.allocatable()); r != nil {
+	allocatable := a.node.allocatable()
+	if node != nil {
+		allocatable = withDeclared(allocatable, node.Status.Allocatable)
+	}
+	if r := shortage(pod, others, allocatable); r != nil {
 		return r
 	}
 	if node != nil {
@@ -89,20 +93,36 @@ func (a *Agent) admit(pod *v1.Pod, node *v1.Node) *rejection {
 	return nil
 }
 
-// labelledNode reads this node's labels for a Pod that cares for them; nil if it does not.
-// If they cannot be read the scheduler's choice is believed.
-func (a *Agent) labelledNode(ctx context.Context, pod *v1.Pod) *v1.Node {
+// nodeFor reads this node's object for a Pod that cares for its labels, or for resources that
+// others than the agent declare; nil if it does not. If it cannot be read the scheduler's choice
+// is believed.
+func (a *Agent) nodeFor(ctx context.Context, pod *v1.Pod) *v1.Node {
 	affine := pod.Spec.Affinity != nil && pod.Spec.Affinity.NodeAffinity != nil
-	if len(pod.Spec.NodeSelector) == 0 && !affine {
+	if len(pod.Spec.NodeSelector) == 0 && !affine && !asksOthers(requests(pod)) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
-	node, err := a.client.CoreV1().Nodes().Get(ctx, a.opts.NodeName, metav1.GetOptions{})
+	node, err := a.ownNode(ctx)
 	if err != nil {
 		return nil
 	}
 	return node
+}
+
+// asksOthers tells of extended resources, which the agent does not know by itself.
+func asksOthers(wanted v1.ResourceList) bool {
+	for name := range wanted {
+		if v1helper.IsExtendedResourceName(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// ownNode reads this node's object.
+func (a *Agent) ownNode(ctx context.Context) (*v1.Node, error) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	return a.client.CoreV1().Nodes().Get(ctx, a.opts.NodeName, metav1.GetOptions{})
 }
 
 // shortage names the first resource of which the others leave too little; nil if the Pod

@@ -34,6 +34,7 @@ type Agent struct {
 
 	pods     corelisters.PodLister
 	refs     references
+	claims   *claims
 	services corelisters.ServiceLister
 	synced   []cache.InformerSynced
 	events   record.EventBroadcaster
@@ -110,6 +111,9 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.streams = streaming.New(streams, lookup{a}, a.log)
 	if a.refs, err = newReferences(informers, a.sourceChanged); err != nil {
 		return nil, fmt.Errorf("runtime: follow ConfigMaps and Secrets: %w", err)
+	}
+	if a.claims, err = newClaims(informers, opts.NodeName, a.claimChanged); err != nil {
+		return nil, fmt.Errorf("runtime: follow PersistentVolumeClaims: %w", err)
 	}
 	a.mirror.changed = func(ref podRef) {
 		a.workers.poke(ref)

@@ -303,12 +303,12 @@ func TestChangedImageReplacesTheContainer(t *testing.T) {
 
 func TestFieldsThatAreIgnoredAreNamedOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		r.pod("web", func(p *v1.Pod) { p.Spec.Containers[0].VolumeDevices = []v1.VolumeDevice{{}} })
+		r.pod("web", func(p *v1.Pod) { p.Spec.ResourceClaims = []v1.PodResourceClaim{{Name: "gpu"}} })
 		r.engine.exit("k8s_app_web_ns_uid-web_0", 1)
 		r.settle()
 		count := 0
 		for _, e := range r.reasons("web") {
-			if e == "UnsupportedField: spec.containers[0].volumeDevices is not supported yet and is ignored" {
+			if e == "UnsupportedField: spec.resourceClaims is not supported yet and is ignored" {
 				count++
 			}
 		}

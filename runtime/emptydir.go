@@ -112,7 +112,7 @@ func (a *Agent) dropVolumes(s *podState) {
 			return
 		}
 	}
-	s.prepared, s.projected = false, map[string]volume.Files{}
+	a.forgetVolumes(s)
 }
 
 // unmountAll unmounts what is mounted for all Pods, when all have been stopped.

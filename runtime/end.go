@@ -64,7 +64,7 @@ func (a *Agent) clean(ctx context.Context, s *podState, have []instance) verdict
 
 // removePodDir removes the Pod's directory, with nothing mounted in it.
 func (a *Agent) removePodDir(s *podState) bool {
-	s.prepared, s.projected = false, map[string]volume.Files{}
+	a.forgetVolumes(s)
 	if err := volume.RemoveTree(a.podDir(s.ref.uid)); err != nil {
 		a.log.Warn("a pod's directory cannot be removed", "pod", s.ref, "error", err)
 		return false

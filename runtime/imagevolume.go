@@ -72,7 +72,7 @@ func (r *pipeline) ensureImageVolume(ctx context.Context, c *v1.Container, v v1.
 		w, wake := a.missingImage(ctx, r.pod, as, state)
 		return false, w, wake
 	}
-	a.event(r.pod, nil, v1.EventTypeWarning, "FailedMount", "%v", &mountError{v.Name, err})
+	a.event(r.pod, nil, v1.EventTypeWarning, "FailedMount", "%v", &mountError{v.Name, stepSetUp, err})
 	return false, waiting{reason: "ContainerCreating"}, a.now().Add(configRetry)
 }
 

@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/component-helpers/apimachinery/lease"
+	kubeletapis "k8s.io/kubelet/pkg/apis"
 	"k8s.io/utils/clock"
 )
 
@@ -209,6 +210,7 @@ func (n *node) object() *v1.Node {
 	o := n.agent.opts
 	out := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: o.NodeName, Labels: map[string]string{
 		v1.LabelHostname: o.NodeName, v1.LabelOSStable: "linux", v1.LabelArchStable: n.facts.arch,
+		kubeletapis.LabelOS: "linux", kubeletapis.LabelArch: n.facts.arch, // beta names, which old manifests select by
 		"node-role.kubernetes.io/control-plane": "",
 	}}}
 	out.Spec.PodCIDR = o.Network.Subnet.String()

@@ -1,11 +1,13 @@
 package runtime
 
 import (
+	goruntime "runtime"
 	"strings"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -13,7 +15,7 @@ func TestNodeIsRegisteredAsAKubeletWould(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		node := r.node()
 		for label, want := range map[string]string{
-			v1.LabelHostname: "node", v1.LabelOSStable: "linux", "node-role.kubernetes.io/control-plane": "",
+			v1.LabelHostname: "node", v1.LabelOSStable: "linux", "beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": goruntime.GOARCH, "node-role.kubernetes.io/control-plane": "",
 		} {
 			if got, ok := node.Labels[label]; !ok || got != want {
 				t.Errorf("label %s is %q", label, got)
@@ -87,6 +89,70 @@ func TestNodeSaysWhenDockerIsDown(t *testing.T) {
 		if c := nodeReady(r.node()); c.Status != v1.ConditionTrue {
 			t.Errorf("ready %+v", c)
 		}
+	})
+}
+
+func TestNodeKeepsWhatOthersDeclareOfIt(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		declare := func(change func(*v1.NodeStatus)) {
+			t.Helper()
+			node := r.node().DeepCopy()
+			change(&node.Status)
+			if _, err := r.client.CoreV1().Nodes().UpdateStatus(t.Context(), node, metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		one := resource.MustParse("1")
+		declare(func(s *v1.NodeStatus) {
+			for _, name := range []v1.ResourceName{"example.com/gpu", "hugepages-64Ki", v1.ResourceCPU} {
+				s.Capacity[name] = resource.MustParse("1")
+			}
+			s.Allocatable["example.com/stale"] = one
+		})
+		check := func(when string, gpus int64) {
+			t.Helper()
+			s := r.node().Status
+			for what, list := range map[string]v1.ResourceList{"capacity": s.Capacity, "allocatable": s.Allocatable} {
+				gpu := list["example.com/gpu"]
+				_, huge := list["hugepages-64Ki"]
+				if gpu.Value() != gpus || huge || list.Cpu().Value() != int64(r.agent.node.facts.cpus) {
+					t.Errorf("%s the %s is %v", when, what, list)
+				}
+			}
+			if _, stale := s.Allocatable["example.com/stale"]; stale {
+				t.Errorf("%s what is no capacity is allocatable", when)
+			}
+		}
+		r.after(nodeCheck)
+		check("after a look", 1)
+		r.stop()
+		r.start()
+		check("after a restart of the agent", 1)
+		declare(func(s *v1.NodeStatus) { delete(s.Capacity, "example.com/gpu") })
+		r.after(nodeCheck)
+		check("when it was taken back", 0)
+	})
+}
+
+func TestPodsShareWhatOthersDeclareOfTheNode(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		node := r.node().DeepCopy()
+		node.Status.Capacity["example.com/gpu"], node.Status.Allocatable["example.com/gpu"] = resource.MustParse("1"), resource.MustParse("1")
+		if _, err := r.client.CoreV1().Nodes().UpdateStatus(t.Context(), node, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		asks := func(name string) func(*v1.Pod) {
+			return func(p *v1.Pod) { p.Spec.Containers[0].Resources.Requests = amounts(name, "1") }
+		}
+		r.pod("first", asks("example.com/gpu"))
+		r.wantState("first", "app", "running 0")
+		r.pod("second", asks("example.com/gpu"))
+		const message = "Node didn't have enough resource: example.com/gpu, requested: 1, used: 1, capacity: 1"
+		if s := r.get("second").Status; s.Phase != v1.PodFailed || s.Reason != "OutOfexample.com/gpu" || s.Message != "Pod was rejected: "+message {
+			t.Errorf("%s, %s: %s", s.Phase, s.Reason, s.Message)
+		}
+		r.pod("elsewhere", asks("example.com/ofthecluster"))
+		r.wantState("elsewhere", "app", "running 0")
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
 )
 
 // kubeletVersion says which Kubernetes this node behaves like, and whose it is.
@@ -22,8 +23,9 @@ func (n *node) status(s *v1.NodeStatus) {
 	n.mu.Lock()
 	down, version := n.down, n.version
 	n.mu.Unlock()
-	s.Capacity = n.capacity()
-	s.Allocatable = n.allocatable()
+	others := s.Capacity
+	s.Capacity = withDeclared(n.capacity(), others)
+	s.Allocatable = withDeclared(n.allocatable(), others)
 	s.Addresses = []v1.NodeAddress{
 		{Type: v1.NodeInternalIP, Address: o.HostIP.String()},
 		{Type: v1.NodeHostName, Address: o.NodeName},
@@ -64,6 +66,18 @@ func (n *node) allocatable() v1.ResourceList {
 	}
 	out[v1.ResourceMemory] = memory
 	return out
+}
+
+// withDeclared adds what others declare of a node, such as extended resources: as on a kubelet's
+// node they write its capacity, and all of it is allocatable. Huge pages are the kernel's.
+// https://kubernetes.io/docs/tasks/administer-cluster/extended-resource-node/
+func withDeclared(own, declared v1.ResourceList) v1.ResourceList {
+	for name, amount := range declared {
+		if _, ours := own[name]; !ours && !v1helper.IsHugePageResourceName(name) {
+			own[name] = amount.DeepCopy()
+		}
+	}
+	return own
 }
 
 // setNodeCondition keeps the time of the last change.

@@ -50,7 +50,7 @@ func (a *Agent) followSources(pod *v1.Pod, s *podState) {
 			continue
 		}
 		if err := a.project(pod, s, v); err != nil {
-			a.event(pod, nil, v1.EventTypeWarning, "FailedMount", "%v", &mountError{v.Name, err})
+			a.event(pod, nil, v1.EventTypeWarning, "FailedMount", "%v", &mountError{v.Name, stepSetUp, err})
 		}
 	}
 }

@@ -102,8 +102,8 @@ func (r *pipeline) beginSandbox(ctx context.Context) error {
 	if r.plan.sandbox.Running() {
 		r.podIP = a.podIP(r.pod, r.plan.sandbox)
 	}
-	if !r.state.prepared {
-		if err := a.prepare(r.pod, r.state, r.podIP); err != nil {
+	if !r.state.prepared || lacksClaims(r.pod, r.state) {
+		if err := a.prepare(ctx, r.pod, r.state, r.podIP); err != nil {
 			return fmt.Errorf("prepare the pod's directory: %w", err)
 		}
 		r.state.prepared = true
@@ -281,6 +281,7 @@ func (r *pipeline) createContainer(ctx context.Context, s starting, image *image
 		o.waiting, o.wake = waiting{"CreateContainerConfigError", err.Error()}, a.now().Add(configRetry)
 		return "", o
 	}
+	r.giveVolumes(ctx, s.container, spec)
 	id, err := r.obtain(ctx, s, spec)
 	if err == nil {
 		if image.announce != "" {
@@ -314,7 +315,7 @@ func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, 
 	if err != nil {
 		return docker.ContainerSpec{}, err
 	}
-	mounts, err := a.mounts(r.pod, s.container, env)
+	mounts, err := a.mounts(r.pod, r.state, s.container, env)
 	if err != nil {
 		return docker.ContainerSpec{}, err
 	}
@@ -328,6 +329,7 @@ func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, 
 	}
 	spec := a.containerSpec(r.pod, s.container, s.attempt, r.sandboxID, env, mounts)
 	spec.CgroupParent = r.group
+	spec.Groups = append(spec.Groups, persistentGroups(r.pod, r.state)...)
 	if r.plan.round > 0 {
 		spec.Labels[labelRound] = strconv.Itoa(r.plan.round)
 	}

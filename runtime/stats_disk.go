@@ -19,6 +19,9 @@ const (
 	diskWait = 2 * time.Second
 	// diskRound ends a round of measuring: a directory that takes longer has no figure.
 	diskRound = time.Minute
+	// diskKept is for how long a figure is kept that is due and nobody asks for: not all who
+	// ask want all of them.
+	diskKept = 10 * diskFresh
 )
 
 // disks remembers what directories take. They are measured when somebody asks, one after
@@ -43,15 +46,18 @@ type measured struct {
 // measure finds out what something takes.
 type measure func(context.Context) (usage.Disk, error)
 
-// take tells what each of the parts takes, as far as that is known in time, and forgets
-// all others.
+// take tells what each of the parts takes, as far as that is known in time.
 func (d *disks) take(ctx context.Context, parts map[string]measure) map[string]usage.Disk {
-	round := d.begin(parts)
-	if round != nil {
+	waiting, cancel := context.WithTimeout(ctx, diskWait)
+	defer cancel()
+	for waiting.Err() == nil {
+		round := d.begin(parts)
+		if round == nil {
+			break
+		}
 		select {
-		case <-round:
-		case <-time.After(diskWait):
-		case <-ctx.Done():
+		case <-round: // it may have been another's, with other parts
+		case <-waiting.Done():
 		}
 	}
 	d.mu.Lock()
@@ -70,7 +76,7 @@ func (d *disks) take(ctx context.Context, parts map[string]measure) map[string]u
 func (d *disks) begin(parts map[string]measure) <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	maps.DeleteFunc(d.known, func(key string, _ measured) bool { return parts[key] == nil })
+	maps.DeleteFunc(d.known, func(key string, m measured) bool { return parts[key] == nil && d.now().Sub(m.until) > diskKept })
 	due := maps.Clone(parts)
 	maps.DeleteFunc(due, func(key string, _ measure) bool { return d.now().Before(d.known[key].until) })
 	if len(due) == 0 || d.round != nil {

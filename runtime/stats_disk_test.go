@@ -92,6 +92,7 @@ func TestWhatCannotBeMeasuredHasNoFigure(t *testing.T) {
 		if _, bad := got["bad"]; bad || got["good"].Bytes != 1 {
 			t.Errorf("got %v", got)
 		}
+		time.Sleep(2 * diskKept)
 		d.take(t.Context(), map[string]measure{"good": lasting(0, &count)})
 		if _, kept := d.known["bad"]; kept {
 			t.Error("what nobody asks for is kept")
@@ -101,6 +102,20 @@ func TestWhatCannotBeMeasuredHasNoFigure(t *testing.T) {
 		time.Sleep(diskRound)
 		if got := d.take(t.Context(), endless); len(got) != 0 {
 			t.Errorf("got %v", got)
+		}
+	})
+}
+
+func TestWhoAsksDuringAnothersRoundGetsHisOwn(t *testing.T) {
+	inDisks(t, func(t *testing.T, d *disks) {
+		var count int64
+		go d.take(t.Context(), map[string]measure{"a": lasting(diskWait/4, &count)})
+		synctest.Wait()
+		if got := d.take(t.Context(), map[string]measure{"b": lasting(diskWait/4, &count)}); got["b"].Bytes != 2 {
+			t.Errorf("got %v", got)
+		}
+		if len(d.known) != 2 {
+			t.Errorf("known are %v", d.known)
 		}
 	})
 }

@@ -20,11 +20,8 @@ func (s *stats) full(ctx context.Context) (*statsv1alpha1.Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &filler{stats: s, at: metav1.NewTime(s.agent.now()), pods: map[string]*v1.Pod{}}
+	f := s.filler()
 	f.nodeFs, f.imageFs = f.filesystem(s.agent.opts.Root), f.filesystem(s.agent.node.dockerRoot())
-	for _, pod := range s.agent.nodesPods() {
-		f.pods[string(pod.UID)] = pod
-	}
 	f.taken = s.disks.take(ctx, f.parts(base))
 	out := *base
 	f.node(ctx, &out.Node)
@@ -46,20 +43,26 @@ type filler struct {
 	taken           map[string]usage.Disk // by directory or container ID
 }
 
+func (s *stats) filler() *filler {
+	f := &filler{stats: s, at: metav1.NewTime(s.agent.now()), pods: map[string]*v1.Pod{}}
+	for _, pod := range s.agent.nodesPods() {
+		f.pods[string(pod.UID)] = pod
+	}
+	return f
+}
+
 // parts are the directories that are of interest.
 func (f *filler) parts(s *statsv1alpha1.Summary) map[string]measure {
 	out := map[string]measure{}
-	tree := func(path string) {
-		out[path] = func(ctx context.Context) (usage.Disk, error) { return usage.Tree(ctx, path) }
-	}
+	tree := func(path string) { out[path] = treeAt(path) }
 	for _, p := range s.Pods {
 		pod := f.pods[p.PodRef.UID]
 		if pod == nil {
 			continue
 		}
 		for _, v := range pod.Spec.Volumes {
-			if isMeasured(v) {
-				tree(f.agent.volumePath(pod.UID, v))
+			if path := f.measuredPath(pod, v); path != "" {
+				tree(path)
 			}
 		}
 		for _, i := range running(f.agent.mirror.pod(pod.UID)) {
@@ -78,8 +81,13 @@ func (f *filler) parts(s *statsv1alpha1.Summary) map[string]measure {
 	return out
 }
 
+// treeAt measures a directory.
+func treeAt(path string) measure {
+	return func(ctx context.Context) (usage.Disk, error) { return usage.Tree(ctx, path) }
+}
+
 // isMeasured tells of volumes whose files this agent keeps for the Pod: a kubelet has figures
-// of those, and none of a hostPath.
+// of those, and none of a hostPath that the Pod declares itself.
 func isMeasured(v v1.Volume) bool {
 	return v.EmptyDir != nil || v.ConfigMap != nil || v.Secret != nil || v.DownwardAPI != nil || v.Projected != nil
 }
@@ -111,16 +119,16 @@ func (f *filler) pod(pod *v1.Pod, out *statsv1alpha1.PodStats) {
 func (f *filler) volumes(pod *v1.Pod, out *statsv1alpha1.PodStats) (volatile usage.Disk, known bool) {
 	known = true
 	for _, v := range pod.Spec.Volumes {
-		if !isMeasured(v) {
+		path := f.measuredPath(pod, v)
+		if path == "" {
 			continue
 		}
-		path := f.agent.volumePath(pod.UID, v)
 		disk, ok := f.taken[path]
 		if counts := onDisk(v) || v.ConfigMap != nil; counts {
 			volatile, known = volatile.Add(disk), known && ok
 		}
 		if ok {
-			out.VolumeStats = append(out.VolumeStats, statsv1alpha1.VolumeStats{Name: v.Name, FsStats: *f.used(f.filesystem(path), disk)})
+			out.VolumeStats = append(out.VolumeStats, f.volume(pod, v, path, disk))
 		}
 	}
 	return volatile, known

@@ -16,12 +16,12 @@ import (
 //	GET /stats/summary     JSON, see stats.full; ?only_cpu_and_memory=true: see stats.summary
 //	GET /metrics/resource  what scales and schedules by use
 //	GET /metrics/cadvisor  what dashboards show
-//	GET /metrics           the agent's own
+//	GET /metrics           the agent's own, and how full claims are: see stats.claims
 func (s *stats) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /stats/summary", s.serveSummary)
 	mux.HandleFunc("GET /metrics/resource", s.exposed(s.summary, resourceFamilies))
 	mux.HandleFunc("GET /metrics/cadvisor", s.exposed(s.full, cadvisorFamilies))
-	mux.HandleFunc("GET /metrics", s.exposed(s.summary, kubeletFamilies))
+	mux.HandleFunc("GET /metrics", s.exposed(s.claims, kubeletFamilies))
 }
 
 func (s *stats) serveSummary(w http.ResponseWriter, r *http.Request) {
@@ -166,6 +166,7 @@ func kubeletFamilies(a *Agent, s *statsv1alpha1.Summary, emit func(prometheus.Me
 	emit(gauge("kubelet_node_name", "The node's name. The count is always 1.", []string{"node"}, 1, a.opts.NodeName))
 	emit(gauge("kubelet_running_pods", "Number of pods that have a running pod sandbox", nil, float64(len(s.Pods))))
 	emit(gauge("kubelet_running_containers", "Number of containers currently running", []string{"container_state"}, float64(count), "running"))
+	emitClaims(s, emit)
 }
 
 // currentInstance is a Pod's running container.

@@ -18,14 +18,14 @@ import (
 // subPathsDir holds the mounts of subPaths, in the Pod's directory.
 const subPathsDir = "volume-subpaths"
 
-// subPath makes a part of a volume known under a path that only we can change. A part that
+// subPath makes a part of a volume, which lies at root, known under a path that only we can change. A part that
 // is missing is made as a directory; in an image it fails the container's creation.
 // https://kubernetes.io/docs/concepts/storage/volumes/#using-subpath
-func (a *Agent) subPath(pod *v1.Pod, c *v1.Container, mount int, v v1.Volume, sub string) (string, error) {
+func (a *Agent) subPath(pod *v1.Pod, c *v1.Container, mount int, v v1.Volume, root, sub string) (string, error) {
 	fail := func(what string, err error) (string, error) {
 		return "", fmt.Errorf("failed to %s for volumeMount %q of container %q: %w", what, c.VolumeMounts[mount].Name, c.Name, err)
 	}
-	part, err := volume.OpenSubPath(a.volumePath(pod.UID, v), sub, v.Image == nil)
+	part, err := volume.OpenSubPath(root, sub, v.Image == nil)
 	if errors.Is(err, fs.ErrNotExist) && v.Image != nil { // nothing can be made in an image
 		return "", &refusedError{fmt.Errorf("ImageVolumeMountFailed: image %s of volume %q has no subPath %q", v.Image.Reference, v.Name, sub)}
 	} else if err != nil {

@@ -33,7 +33,6 @@ var unsupportedFields = []unsupportedField{
 	{path: "volumes[].cephfs"},
 	{path: "volumes[].cinder"},
 	{path: "volumes[].csi"},
-	{path: "volumes[].ephemeral"},
 	{path: "volumes[].fc"},
 	{path: "volumes[].flexVolume"},
 	{path: "volumes[].flocker"},
@@ -42,7 +41,6 @@ var unsupportedFields = []unsupportedField{
 	{path: "volumes[].glusterfs"},
 	{path: "volumes[].iscsi"},
 	{path: "volumes[].nfs"},
-	{path: "volumes[].persistentVolumeClaim"},
 	{path: "volumes[].photonPersistentDisk"},
 	{path: "volumes[].portworxVolume"},
 	{path: "volumes[].quobyte"},
@@ -56,7 +54,6 @@ var unsupportedFields = []unsupportedField{
 var unsupportedContainerFields = []unsupportedField{
 	{path: "resources.claims"},
 	{path: "securityContext.windowsOptions"},
-	{path: "volumeDevices"},
 }
 
 // warnUnsupported names the fields that are ignored, each once per Pod.

@@ -22,7 +22,7 @@ var supportedFields = []string{
 	"securityContext.fsGroup", "securityContext.fsGroupChangePolicy", "securityContext.sysctls",
 	"securityContext.seccompProfile", "securityContext.appArmorProfile", "securityContext.runAsNonRoot", "securityContext.seLinuxOptions",
 	"volumes[].name", "volumes[].image", "volumes[].emptyDir", "volumes[].hostPath", "volumes[].configMap", "volumes[].secret",
-	"volumes[].downwardAPI", "volumes[].projected.defaultMode", "volumes[].projected.sources[].configMap",
+	"volumes[].downwardAPI", "volumes[].persistentVolumeClaim", "volumes[].ephemeral", "volumes[].projected.defaultMode", "volumes[].projected.sources[].configMap",
 	"volumes[].projected.sources[].secret", "volumes[].projected.sources[].downwardAPI",
 	// The same thing under an older name.
 	"serviceAccount", "serviceAccountName", "automountServiceAccountToken", "volumes[].projected.sources[].serviceAccountToken",
@@ -39,6 +39,7 @@ var supportedContainerFields = []string{
 	"resources.limits", "resources.requests", "resizePolicy", "restartPolicy",
 	"volumeMounts[].name", "volumeMounts[].readOnly", "volumeMounts[].mountPath", "volumeMounts[].subPath",
 	"volumeMounts[].subPathExpr", "volumeMounts[].mountPropagation", "lifecycle", "livenessProbe", "readinessProbe",
+	"volumeDevices", // an event says that there are none, and the Pod waits
 	"startupProbe", "restartPolicyRules", "terminationMessagePolicy",
 	"securityContext.capabilities", "securityContext.privileged", "securityContext.runAsUser", "securityContext.runAsGroup",
 	"securityContext.procMount", "securityContext.readOnlyRootFilesystem", "securityContext.allowPrivilegeEscalation",
@@ -103,11 +104,11 @@ func TestUnsupportedFieldsAreNamedWithTheirPlace(t *testing.T) {
 		Volumes: []v1.Volume{
 			{Name: "plain", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}},
 			{Name: "memory", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: v1.StorageMediumMemory, SizeLimit: &limit}}},
-			{Name: "claim", VolumeSource: v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "x"}}},
+			{Name: "remote", VolumeSource: v1.VolumeSource{NFS: &v1.NFSVolumeSource{Server: "x", Path: "/"}}},
 		},
 	}}
 	want := []string{
-		"spec.volumes[2].persistentVolumeClaim",
+		"spec.volumes[2].nfs",
 	}
 	if got := unsupported(pod); !slices.Equal(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)

@@ -10,11 +10,11 @@ import (
 
 // mounts are a container's mounts: its volumes, and the Pod's files unless it mounts
 // something in their place.
-func (a *Agent) mounts(pod *v1.Pod, c *v1.Container, env []string) ([]docker.Mount, error) {
+func (a *Agent) mounts(pod *v1.Pod, s *podState, c *v1.Container, env []string) ([]docker.Mount, error) {
 	var out []docker.Mount
 	taken := map[string]bool{}
 	for n, m := range c.VolumeMounts {
-		mount, ok, err := a.mount(pod, c, n, env)
+		mount, ok, err := a.mount(pod, s, c, n, env)
 		if err != nil {
 			return nil, err
 		}
@@ -33,7 +33,7 @@ func (a *Agent) mounts(pod *v1.Pod, c *v1.Container, env []string) ([]docker.Mou
 
 // mount is one mount of a container, the nth; ok is false if the volume is of a kind that
 // is not supported.
-func (a *Agent) mount(pod *v1.Pod, c *v1.Container, n int, env []string) (mount docker.Mount, ok bool, err error) {
+func (a *Agent) mount(pod *v1.Pod, s *podState, c *v1.Container, n int, env []string) (mount docker.Mount, ok bool, err error) {
 	m := c.VolumeMounts[n]
 	v := findVolume(pod, m.Name)
 	if v == nil {
@@ -46,9 +46,12 @@ func (a *Agent) mount(pod *v1.Pod, c *v1.Container, n int, env []string) (mount 
 	if err != nil {
 		return mount, false, err
 	}
-	source := a.volumePath(pod.UID, *v)
+	source, readOnly, err := a.sourceAndAccess(pod, s, *v)
+	if err != nil {
+		return mount, false, err
+	}
 	if sub != "" {
-		if source, err = a.subPath(pod, c, n, *v, sub); err != nil {
+		if source, err = a.subPath(pod, c, n, *v, source, sub); err != nil {
 			return mount, false, err
 		}
 	}
@@ -59,8 +62,20 @@ func (a *Agent) mount(pod *v1.Pod, c *v1.Container, n int, env []string) (mount 
 	return docker.Mount{
 		Recursive: recursive,
 		Source:    source, Target: absolute(m.MountPath), Propagation: propagation(m.MountPropagation),
-		ReadOnly: m.ReadOnly || v.Image != nil || isProjection(*v),
+		ReadOnly: m.ReadOnly || readOnly,
 	}, true, nil
+}
+
+// sourceAndAccess are where a volume lies, and whether nobody may write to it.
+func (a *Agent) sourceAndAccess(pod *v1.Pod, s *podState, v v1.Volume) (source string, readOnly bool, err error) {
+	if !isClaim(v) {
+		return a.volumePath(pod.UID, v), v.Image != nil || isProjection(v), nil
+	}
+	p, ok := s.persistent[v.Name]
+	if !ok {
+		return "", false, fmt.Errorf("volume %q is not mounted yet", v.Name)
+	}
+	return p.path, p.readOnly, nil
 }
 
 func findVolume(pod *v1.Pod, name string) *v1.Volume {

@@ -1,6 +1,8 @@
 package runtime
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,17 +20,27 @@ const volumesDir = "volumes"
 // mountError says why a volume is not there. It becomes the event FailedMount, and the
 // Pod waits in ContainerCreating.
 type mountError struct {
-	volume string
+	volume string // behind a claim, the PersistentVolume
+	step   string // what failed
 	err    error
 }
 
 func (e *mountError) Error() string {
-	return fmt.Sprintf("MountVolume.SetUp failed for volume %q : %v", e.volume, e.err)
+	return fmt.Sprintf("%s failed for volume %q : %v", e.step, e.volume, e.err)
 }
 
-// mountErrors are all volumes of a Pod that are not there: whoever declared the Pod wants to
-// know them at once, not one after the other.
-type mountErrors []*mountError
+// The steps in which a mount can fail, as a kubelet's events name them.
+const (
+	stepSetUp        = "MountVolume.SetUp"
+	stepMap          = "MapVolume.SetUpDevice"
+	stepFindPlugin   = "MountVolume.FindPluginBySpec"
+	stepNodeAffinity = "MountVolume.NodeAffinity check"
+	stepMountOptions = "MountVolume.MountOptionSupport check"
+)
+
+// mountErrors are all volumes of a Pod that are not there, each with its event: whoever declared
+// the Pod wants to know them at once, not one after the other.
+type mountErrors []error
 
 func (e mountErrors) Error() string {
 	all := make([]string, 0, len(e))
@@ -38,17 +50,30 @@ func (e mountErrors) Error() string {
 	return strings.Join(all, "; ")
 }
 
+// add adds a volume's error. All claims of a Pod that are not bound make one event.
+func (e *mountErrors) add(err error) {
+	if more := (*claimErrors)(nil); errors.As(err, &more) {
+		for _, one := range *e {
+			if found := (*claimErrors)(nil); errors.As(one, &found) {
+				found.volumes, found.errs = append(found.volumes, more.volumes...), append(found.errs, more.errs...)
+				return
+			}
+		}
+	}
+	*e = append(*e, err)
+}
+
 // prepare makes the Pod's directory, its volumes and the files that are mounted into
 // every container. The address may be unknown yet: see writeHosts.
-func (a *Agent) prepare(pod *v1.Pod, s *podState, podIP string) error {
+func (a *Agent) prepare(ctx context.Context, pod *v1.Pod, s *podState, podIP string) error {
 	dir := a.podDir(pod.UID)
 	if err := os.MkdirAll(filepath.Join(dir, volumesDir), 0o750); err != nil {
 		return err
 	}
 	var missing mountErrors
 	for _, v := range pod.Spec.Volumes {
-		if err := a.makeVolume(pod, s, v); err != nil {
-			missing = append(missing, &mountError{v.Name, err})
+		if err := a.makeVolume(ctx, pod, s, v); err != nil {
+			missing.add(err)
 		}
 	}
 	if len(missing) > 0 {
@@ -62,19 +87,25 @@ func (a *Agent) prepare(pod *v1.Pod, s *podState, podIP string) error {
 }
 
 // makeVolume makes one volume. Kinds that are not supported were named in an event.
-func (a *Agent) makeVolume(pod *v1.Pod, s *podState, v v1.Volume) error {
+func (a *Agent) makeVolume(ctx context.Context, pod *v1.Pod, s *podState, v v1.Volume) (err error) {
 	switch {
+	case isClaim(v):
+		return a.mountClaim(ctx, pod, s, v)
 	case v.EmptyDir != nil:
-		return a.makeEmptyDir(pod, v)
+		err = a.makeEmptyDir(pod, v)
 	case v.HostPath != nil:
-		return volume.CheckHostPath(v.HostPath.Path, ptr.Deref(v.HostPath.Type, v1.HostPathUnset))
+		err = volume.CheckHostPath(v.HostPath.Path, ptr.Deref(v.HostPath.Type, v1.HostPathUnset))
 	case isProjection(v):
-		return a.project(pod, s, v)
+		err = a.project(pod, s, v)
+	}
+	if err != nil {
+		return &mountError{v.Name, stepSetUp, err}
 	}
 	return nil
 }
 
-// volumePath is where a volume lies on the host, as on a kubelet's node.
+// volumePath is where a volume lies on the host, as on a kubelet's node. Those behind claims lie
+// where their PersistentVolumes say: see sourceAndAccess.
 func (a *Agent) volumePath(uid types.UID, v v1.Volume) string {
 	plugin := "kubernetes.io~empty-dir"
 	switch {
@@ -113,5 +144,5 @@ func fsGroup(pod *v1.Pod) *int64 {
 
 // supportedVolume tells whether a volume of that kind is made.
 func supportedVolume(v v1.Volume) bool {
-	return v.EmptyDir != nil || v.HostPath != nil || v.Image != nil || isProjection(v)
+	return isClaim(v) || v.EmptyDir != nil || v.HostPath != nil || v.Image != nil || isProjection(v)
 }

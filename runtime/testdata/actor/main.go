@@ -88,6 +88,12 @@ func act(verb, what, text string) error {
 		if got := fmt.Sprintf("%04o:%d", info.Sys().(*syscall.Stat_t).Mode&0o7777, info.Sys().(*syscall.Stat_t).Gid); got != text {
 			return fmt.Errorf("is %s", got)
 		}
+	case "chmod": // which only an owner may; octal
+		mode, err := strconv.ParseUint(text, 8, 32)
+		if err != nil {
+			return err
+		}
+		return syscall.Chmod(what, uint32(mode))
 	case "fill": // so many bytes
 		size, err := strconv.Atoi(text)
 		if err != nil {

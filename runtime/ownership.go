@@ -1,0 +1,105 @@
+package runtime
+
+import (
+	"cmp"
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/volume"
+	v1 "k8s.io/api/core/v1"
+)
+
+// A directory of our provisioner that nobody has used yet is given to the user of the first
+// container that mounts it. See docs/decisions/volume-owners.md.
+
+// giveVolumes gives away what a container is the first to mount, just before it is created.
+// Without, it can still write there.
+func (r *pipeline) giveVolumes(ctx context.Context, c *v1.Container, spec docker.ContainerSpec) {
+	for _, m := range c.VolumeMounts {
+		if !r.ownedByUse(m) || !r.isFirst(ctx, c, m.Name) {
+			continue
+		}
+		if err := r.giveVolume(ctx, c, r.state.persistent[m.Name].path, spec); err != nil {
+			r.agent.log.Warn("a volume is not given to the user of its first container", "pod", r.state.ref, "container", c.Name, "volume", m.Name, "error", err)
+		}
+	}
+}
+
+// ownedByUse tells of a mount whose volume may become its container's user's.
+func (r *pipeline) ownedByUse(m v1.VolumeMount) bool {
+	p, ok := r.state.persistent[m.Name]
+	return ok && p.ours && !p.readOnly && !m.ReadOnly && m.SubPath == "" && m.SubPathExpr == ""
+}
+
+// isFirst tells whether a container comes before all others that are started with it and might
+// own the volume. One whose image is not there yet does not keep the others waiting.
+func (r *pipeline) isFirst(ctx context.Context, c *v1.Container, name string) bool {
+	for _, s := range r.plan.start {
+		if s.container.Name == c.Name {
+			return true
+		}
+		for _, m := range s.container.VolumeMounts {
+			if m.Name == name && r.ownedByUse(m) && r.runsAsAnother(ctx, s.container) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// runsAsAnother tells of a container that is known to run as another user than root.
+func (r *pipeline) runsAsAnother(ctx context.Context, c *v1.Container) bool {
+	if uid := securityOf(r.pod, c).RunAsUser; uid != nil {
+		return *uid != 0
+	}
+	image, err := r.agent.engine.Image(ctx, c.Image)
+	return err == nil && !isRoot(image.User)
+}
+
+// isRoot tells of a user as images and Docker declare it, USER[:GROUP].
+func isRoot(declared string) bool {
+	name, _, _ := strings.Cut(declared, ":")
+	return name == "" || name == "0" || name == "root"
+}
+
+// giveVolume gives a fresh directory to the user that a container is created with. The Pod's
+// fsGroup stays its group.
+func (r *pipeline) giveVolume(ctx context.Context, c *v1.Container, path string, spec docker.ContainerSpec) error {
+	if fresh, err := volume.IsFresh(path); err != nil || !fresh {
+		return err
+	}
+	uid, gid, err := r.agent.identity(ctx, r.pod, c, spec.User)
+	if err != nil || uid == 0 {
+		return err
+	}
+	if fsGroup(r.pod) != nil {
+		gid = -1
+	}
+	return volume.GiveFresh(path, uid, gid)
+}
+
+// identity is who a container runs as: the numbers of what is declared or, if that is empty, of
+// its image's user.
+func (a *Agent) identity(ctx context.Context, pod *v1.Pod, c *v1.Container, declared string) (uid, gid int, err error) {
+	image, err := a.engine.Image(ctx, c.Image)
+	if err != nil {
+		return 0, 0, err
+	}
+	declared = cmp.Or(declared, image.User)
+	if isRoot(declared) {
+		return 0, 0, nil
+	}
+	name, group, _ := strings.Cut(declared, ":")
+	uid, notUID := strconv.Atoi(name)
+	gid, notGID := strconv.Atoi(group)
+	if notUID == nil && notGID == nil {
+		return uid, gid, nil
+	}
+	found, err := a.account(ctx, pod, c, image.ID, declared)
+	if err != nil {
+		return 0, 0, err
+	}
+	return found.Uid, found.Gid, nil
+}

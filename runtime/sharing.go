@@ -1,0 +1,106 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/kube-lite/kube-lite/runtime/volume"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// share notes that a Pod mounts a volume, and tells whether another Pod of this node has it
+// mounted. Those of an earlier life of the agent are known by their sandboxes; those whose
+// containers have all ended for good do not count.
+func (a *Agent) share(pod *v1.Pod, v v1.Volume, pv *v1.PersistentVolume) (shared bool) {
+	over := map[types.UID]bool{}
+	for _, other := range a.claims.podsOf(pod.Namespace, claimName(pod, v)) {
+		alive := running(a.mirror.pod(other.UID))
+		containers, _ := split(alive)
+		over[other.UID] = isFinal(other.Status.Phase) && len(containers) == 0
+		shared = shared || other.UID != pod.UID && !over[other.UID] && len(alive) > 0
+	}
+	return a.claims.hold(pv.Name, pod.UID, over) || shared
+}
+
+// hold notes that a Pod has a volume mounted, and tells whether another one has that is not over.
+func (c *claims) hold(pv string, uid types.UID, over map[types.UID]bool) (shared bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	users := c.users[pv]
+	if users == nil {
+		users = map[types.UID]struct{}{}
+		c.users[pv] = users
+	}
+	users[uid] = struct{}{}
+	for other := range users {
+		shared = shared || other != uid && !over[other]
+	}
+	return shared
+}
+
+// leave forgets a Pod whose volumes are gone.
+func (c *claims) leave(uid types.UID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for pv, users := range c.users {
+		if delete(users, uid); len(users) == 0 {
+			delete(c.users, pv)
+		}
+	}
+}
+
+// release forgets that a Pod has a volume mounted.
+func (c *claims) release(pv string, uid types.UID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.users[pv], uid)
+	if len(c.users[pv]) == 0 {
+		delete(c.users, pv)
+	}
+}
+
+// groupPatience is how long the change of a volume's group takes before somebody hears of it, as
+// on a kubelet's node.
+const groupPatience = 30 * time.Second
+
+// applyGroup gives a volume to the Pod's fsGroup, as its policy says: when the Pod is new, and
+// unless another Pod has the volume already.
+// https://kubernetes.io/docs/tasks/configure-pod-container/security-context/#configure-volume-permission-and-ownership-change-policy-for-pods
+func (a *Agent) applyGroup(ctx context.Context, pod *v1.Pod, name string, p persistent, shared bool) error {
+	group := fsGroup(pod)
+	if group == nil || len(a.mirror.pod(pod.UID)) > 0 { // it was prepared in an earlier life of the agent
+		return nil
+	}
+	if shared {
+		return a.warnOtherGroup(pod, name, p.path, *group)
+	}
+	if p.readOnly {
+		return nil
+	}
+	if policy := pod.Spec.SecurityContext.FSGroupChangePolicy; policy != nil && *policy == v1.FSGroupChangeOnRootMismatch {
+		if has, err := volume.HasGroup(p.path, *group); err != nil || has {
+			return err
+		}
+	}
+	slow := time.AfterFunc(groupPatience, func() {
+		a.event(pod, nil, v1.EventTypeWarning, "VolumePermissionChangeInProgress", "Setting volume ownership for %s is taking longer than expected, consider using OnRootMismatch - https://kubernetes.io/docs/tasks/configure-pod-container/security-context/#configure-volume-permission-and-ownership-change-policy-for-pods", p.path)
+	})
+	defer slow.Stop()
+	return volume.SetGroup(ctx, p.path, *group)
+}
+
+// warnOtherGroup tells that a Pod gets a volume with the group of whoever was first.
+func (a *Agent) warnOtherGroup(pod *v1.Pod, name, path string, group int64) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("failed to check fsGroup for %s (%w)", path, err)
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int64(stat.Gid) != group {
+		a.event(pod, nil, v1.EventTypeWarning, "AlreadyMountedVolume", "The requested fsGroup is %d, but the volume %s has GID %d. The volume may not be shareable.", group, name, stat.Gid)
+	}
+	return nil
+}
