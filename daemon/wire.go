@@ -25,7 +25,7 @@ import (
 )
 
 // startRooms builds everything that works through the API, then lets it run.
-// All informers are asked for before any is started.
+// All informers are asked for before the orchestrator starts them.
 func (d *daemon) startRooms(ctx context.Context) error {
 	resolver, err := d.newDNS()
 	if err != nil {
@@ -54,14 +54,9 @@ func (d *daemon) startRooms(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.rooms.start("informers", func(ctx context.Context) error {
-		d.server.Informers().Start(ctx.Done())
-		<-ctx.Done()
-		return nil
-	})
+	d.rooms.start("controllers and informers", d.newOrchestrator().Run)
 	d.rooms.start("service rules", proxy.Run)
 	d.rooms.start("DNS", resolver.Run)
-	d.rooms.start("controllers", d.newOrchestrator().Run)
 	d.rooms.start("node API", func(ctx context.Context) error { return serveNode(ctx, d.node, agent.Handler()) })
 	d.rooms.start("node agent", agent.Run)
 	d.agent = agent

@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -51,8 +52,8 @@ func clusterLoops() []loop {
 			return resourceclaim.NewController(klog.FromContext(ctx), resourceclaim.Features{AdminAccess: true, PrioritizedList: true},
 				w.client, w.informers.Core().V1().Pods(), nil, claims.ResourceClaims(), claims.ResourceClaimTemplates())
 		}},
-		{"node-lifecycle-controller", 1, nil, newNodeLifecycle},
-		{"taint-eviction-controller", 1, nil, func(ctx context.Context, w *world) (runner, error) {
+		{"node-lifecycle-controller", 1, nodesInTrouble, newNodeLifecycle},
+		{"taint-eviction-controller", 1, nodesInTrouble, func(ctx context.Context, w *world) (runner, error) {
 			core := w.informers.Core().V1()
 			evictions, err := tainteviction.New(ctx, w.client, core.Pods(), core.Nodes(), "taint-eviction-controller")
 			if err != nil {
@@ -168,7 +169,22 @@ func newResourceQuota(ctx context.Context, w *world) (runner, error) {
 // podsWithClaims are Pods that ask for devices, and the claims that may have been made for them.
 func podsWithClaims(w *world) []trigger {
 	return append(anyOf(w.informers.Resource().V1().ResourceClaims()), trigger{w.informers.Core().V1().Pods().Informer(), func(obj any) bool {
-		pod, ok := obj.(*corev1.Pod)
-		return ok && len(pod.Spec.ResourceClaims) > 0
+		return len(obj.(*corev1.Pod).Spec.ResourceClaims) > 0
 	}})
+}
+
+// nodesInTrouble are all but a single node with which everything is well: one that has a taint, is cordoned, lacks
+// something, or is not alone.
+func nodesInTrouble(w *world) []trigger {
+	var only string
+	return []trigger{{w.informers.Core().V1().Nodes().Informer(), func(obj any) bool {
+		node := obj.(*corev1.Node)
+		if only == "" {
+			only = node.Name
+		}
+		return node.Name != only || node.Spec.Unschedulable || len(node.Spec.Taints) > 0 ||
+			slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
+				return (c.Status == corev1.ConditionTrue) != (c.Type == corev1.NodeReady)
+			})
+	}}}
 }

@@ -8,7 +8,7 @@
 // The package never touches containers or rules, and no files but the directories of claims; the Kubernetes API is its
 // only channel. It runs against any API server.
 //
-// Use: New, then Run, which starts the informers that the loops need.
+// Use: New, when all others who want informers of the factory have asked for theirs; then Run, which starts them.
 //
 //	o := orchestrator.New(config, factory, orchestrator.Options{})
 //	err := o.Run(ctx)

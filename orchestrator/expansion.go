@@ -42,14 +42,14 @@ func newExpansion(_ context.Context, w *world) (runner, error) {
 		client: w.client, claims: core.PersistentVolumeClaims().Lister(), volumes: core.PersistentVolumes().Lister(),
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](expandFirst, expandMost)),
 	}
-	handler, err := core.PersistentVolumeClaims().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+	_, err := core.PersistentVolumeClaims().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    e.enqueue,
 		UpdateFunc: func(_, claim any) { e.enqueue(claim) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	e.synced = []cache.DoneChecker{handler.HasSyncedChecker(), core.PersistentVolumes().Informer().HasSyncedChecker()}
+	e.synced = []cache.DoneChecker{core.PersistentVolumeClaims().Informer().HasSyncedChecker(), core.PersistentVolumes().Informer().HasSyncedChecker()}
 	return e, nil
 }
 

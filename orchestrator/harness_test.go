@@ -109,7 +109,9 @@ func (c *cluster) start() {
 	defer cancel()
 	fatal(t, server.WaitReady(ready))
 	fatal(t, server.Bootstrap(ready, apiserver.Endpoints{API: netip.MustParseAddrPort("10.244.0.1:6443"), DNS: netip.MustParseAddrPort("10.244.0.1:53")}))
-	server.Informers().Start(serving.Done())
+	if shared != server.Informers() {
+		server.Informers().Start(serving.Done())
+	}
 	actors.Go(func() { report(t, o.Run(acting)) })
 	actors.Go(func() { node.run(acting) })
 }

@@ -2,17 +2,20 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
+
+	"k8s.io/klog/v2"
 )
 
 // loop is one line of the table: a controller, and how many keys it works on at once.
 type loop struct {
 	name    string // kube-controller-manager's name, for the log
 	workers int
-	// wanted is what gives the loop something to do: it starts when the first is there. Nil: it always runs. A loop at
-	// rest costs little, but two dozen of them, each of which looks at its queues' metrics twice a second, are most of
-	// what an idle machine would notice.
+	// wanted is what gives the loop something to do: it is built when the first is there. Nil: it always runs. A loop at
+	// rest costs little, but each of its queues looks at its metrics twice a second, and with forty of them that was most
+	// of what an idle machine did.
 	wanted func(w *world) []trigger
 	build  func(ctx context.Context, w *world) (runner, error)
 }
@@ -29,6 +32,40 @@ func loops() []loop {
 	return slices.Concat(workloadLoops(), serviceLoops(), clusterLoops(), storageLoops(), []loop{
 		{"default-scheduler", 1, nil, newScheduler},
 	})
+}
+
+// prepare returns what runs the loop until ctx ends. A loop that always runs is built now, one that waits for something to
+// do is built then.
+func (l loop) prepare(ctx context.Context, w *world) (func() error, error) {
+	// Upstream's code logs to its context's logger: this is how a line says whose it is.
+	ctx = klog.NewContext(ctx, klog.LoggerWithName(klog.Background(), l.name))
+	run := func(r runner) error {
+		r.Run(ctx, l.workers)
+		if ctx.Err() == nil {
+			return errors.New("ended by itself")
+		}
+		return nil
+	}
+	if l.wanted == nil {
+		r, err := l.build(ctx, w)
+		return func() error { return run(r) }, err
+	}
+	comes, err := await(l.wanted(w))
+	return func() error {
+		if !comes(ctx) {
+			return nil
+		}
+		late, g := w.behindGate()
+		r, err := l.build(ctx, late)
+		if err != nil {
+			return err
+		}
+		w.informers.Start(ctx.Done())
+		if err := g.open(); err != nil {
+			return err
+		}
+		return run(r)
+	}, err
 }
 
 // single is a controller that decides itself how many workers it has.

@@ -2,13 +2,11 @@ package orchestrator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/rest"
-	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/serviceaccount"
 )
 
@@ -40,8 +38,8 @@ type Orchestrator struct {
 	opts      Options
 }
 
-// New makes an orchestrator whose loops connect by config and share informers. The config should have no rate limit: a
-// rollout is bound by round trips.
+// New makes an orchestrator whose loops connect by config and share informers, which nobody may have started. The config
+// should have no rate limit: a rollout is bound by round trips.
 func New(config *rest.Config, informers informers.SharedInformerFactory, opts Options) *Orchestrator {
 	if opts.TerminatedPods == 0 {
 		opts.TerminatedPods = defaultTerminatedPods
@@ -49,8 +47,11 @@ func New(config *rest.Config, informers informers.SharedInformerFactory, opts Op
 	return &Orchestrator{config: config, informers: informers, opts: opts}
 }
 
-// Run builds the loops, starts the informers that they need and blocks until ctx ends and every loop has ended. A loop
+// Run builds the loops, starts all informers of the factory and blocks until ctx ends and every loop has ended. A loop
 // that cannot be built or ends before ctx ends all.
+//
+// The informers come after the loops, since upstream's constructors register handlers before they are done: an event
+// would meet half a controller (see gate for those that are built later).
 func (o *Orchestrator) Run(ctx context.Context) error {
 	running, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -81,33 +82,4 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 		return nil
 	}
 	return context.Cause(running)
-}
-
-// prepare returns what runs the loop until ctx ends, built now or, when it waits for something to do, then.
-func (l loop) prepare(ctx context.Context, w *world) (func() error, error) {
-	// Upstream's code logs to its context's logger: this is how a line says whose it is.
-	ctx = klog.NewContext(ctx, klog.LoggerWithName(klog.Background(), l.name))
-	run := func(r runner) error {
-		r.Run(ctx, l.workers)
-		if ctx.Err() == nil {
-			return errors.New("ended by itself")
-		}
-		return nil
-	}
-	if l.wanted == nil {
-		r, err := l.build(ctx, w)
-		return func() error { return run(r) }, err
-	}
-	comes, err := await(l.wanted(w))
-	return func() error {
-		if !comes(ctx) {
-			return nil
-		}
-		r, err := l.build(ctx, w)
-		if err != nil {
-			return err
-		}
-		w.informers.Start(ctx.Done())
-		return run(r)
-	}, err
 }

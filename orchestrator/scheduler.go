@@ -5,9 +5,11 @@ import (
 	"errors"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/informers/core"
-	informerscorev1 "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/informers/internalinterfaces"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/klog/v2"
@@ -43,22 +45,16 @@ type unfinishedPods struct {
 	informers.SharedInformerFactory
 }
 
-func (f unfinishedPods) Core() core.Interface { return unfinishedCore{f.SharedInformerFactory.Core()} }
+// Core has its informers made by this factory, see gate.
+func (f unfinishedPods) Core() core.Interface { return core.New(f, metav1.NamespaceAll, nil) }
 
-type unfinishedCore struct{ core.Interface }
-
-func (c unfinishedCore) V1() informerscorev1.Interface { return unfinishedV1{c.Interface.V1()} }
-
-type unfinishedV1 struct{ informerscorev1.Interface }
-
-func (v unfinishedV1) Pods() informerscorev1.PodInformer {
-	return unfinishedPodInformer{v.Interface.Pods()}
-}
-
-type unfinishedPodInformer struct{ informerscorev1.PodInformer }
-
-func (p unfinishedPodInformer) Informer() cache.SharedIndexInformer {
-	return unfinishedEvents{p.PodInformer.Informer()}
+// InformerFor is where all typed informers of a factory come from.
+func (f unfinishedPods) InformerFor(obj runtime.Object, make internalinterfaces.NewInformerFunc) cache.SharedIndexInformer {
+	informer := f.SharedInformerFactory.InformerFor(obj, make)
+	if _, is := obj.(*corev1.Pod); is {
+		return unfinishedEvents{informer}
+	}
+	return informer
 }
 
 // unfinishedEvents tells its handlers that a Pod was deleted when it finishes.

@@ -61,7 +61,6 @@ func volumesOrClaims(w *world) []trigger {
 
 func podsWithEphemeralVolumes(w *world) []trigger {
 	return []trigger{{w.informers.Core().V1().Pods().Informer(), func(obj any) bool {
-		pod, ok := obj.(*corev1.Pod)
-		return ok && slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Ephemeral != nil })
+		return slices.ContainsFunc(obj.(*corev1.Pod).Spec.Volumes, func(v corev1.Volume) bool { return v.Ephemeral != nil })
 	}}}
 }

@@ -26,7 +26,7 @@ func anyOf(kinds ...interface {
 }
 
 // await returns a function that blocks until one of the triggers' objects is there, and tells whether it is: it is not
-// when ctx ended before. The informers must not have been started yet, or be started again.
+// when ctx ended before.
 func await(triggers []trigger) (func(ctx context.Context) bool, error) {
 	seen := make(chan struct{})
 	once := sync.OnceFunc(func() { close(seen) })

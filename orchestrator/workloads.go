@@ -72,8 +72,7 @@ func workloadLoops() []loop {
 // jobsOrTheirPods are also those Pods whose Job is gone but not its finalizer, which the controller removes.
 func jobsOrTheirPods(w *world) []trigger {
 	return append(anyOf(w.informers.Batch().V1().Jobs()), trigger{w.informers.Core().V1().Pods().Informer(), func(obj any) bool {
-		pod, ok := obj.(*corev1.Pod)
-		return ok && slices.Contains(pod.Finalizers, batchv1.JobTrackingFinalizer)
+		return slices.Contains(obj.(*corev1.Pod).Finalizers, batchv1.JobTrackingFinalizer)
 	}})
 }
 

@@ -52,3 +52,11 @@ func newWorld(ctx context.Context, o *Orchestrator) (*world, error) {
 		started: make(chan struct{}), opts: o.opts,
 	}, nil
 }
+
+// behindGate is the same world for a controller that is built while informers run.
+func (w *world) behindGate() (*world, *gate) {
+	g := &gate{SharedInformerFactory: w.informers}
+	late := *w
+	late.informers = g
+	return &late, g
+}
