@@ -188,7 +188,7 @@ func TestClaimForOnePodOnly(t *testing.T) {
 	ns.apply(t, strings.Replace(claim("mine", ofMiB(10)), "ReadWriteOnce", "ReadWriteOncePod", 1)+claimant("holder", "mine"))
 	ns.waitForValue(t, "pod/holder", "{.status.phase}", "Running")
 	ns.apply(t, claimant("next", "mine"))
-	ns.waitForEvent(t, "next", "FailedScheduling", "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode")
+	ns.waitForEvent(t, "next", "FailedScheduling", "PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod")
 	ns.must(t, "delete", "pod", "holder")
 	ns.waitForValue(t, "pod/next", "{.status.phase}", "Running")
 }
