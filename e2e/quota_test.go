@@ -37,7 +37,7 @@ func TestQuotaRefusesInUpstreamsWords(t *testing.T) {
 		})
 	})
 	t.Run("a Pod that is gone makes room", func(t *testing.T) {
-		ns.must(t, "delete", "pod", "first", "deployment/web")
+		ns.must(t, "delete", "pod/first", "deployment/web")
 		ns.waitForValue(t, "quota/few", "{.status.used.pods} {.status.used.requests\\.cpu}", "1 50m")
 		ns.apply(t, podOf("third", "terminationGracePeriodSeconds: 1", small))
 	})

@@ -93,7 +93,7 @@ func TestDatabasesOfAStatefulSetKeepTheirRows(t *testing.T) {
 		if err := i.up(); err != nil {
 			t.Fatal(err)
 		}
-		check(t, "a daemon's SIGKILL")
+		check(t, "SIGKILL of the daemon")
 		for pod, uid := range ns.uids(t, "db-0", "db-1") {
 			if restarts := ns.value(t, "pod/"+pod, "{.status.containerStatuses[0].restartCount}"); uid != before[pod] || restarts != "0" {
 				t.Errorf("%s was touched: its UID was %s and is %s, it has %s restarts", pod, before[pod], uid, restarts)
