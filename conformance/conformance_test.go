@@ -1,7 +1,7 @@
-// Package conformance is upstream's own end-to-end tests of nodes and of kubectl, as a program that
-// scripts/conformance builds and runs against an instance of kube-lite. Nothing here is ours but
-// the choice of packages: which of their tests pass is what nobody here wrote. It is a module of
-// its own, since these packages need many more than kube-lite does.
+// Package conformance is upstream's own end-to-end tests, as a program that scripts/conformance
+// builds and runs against an instance of kube-lite. Nothing here is ours but the choice of packages:
+// which of their tests pass is what nobody here wrote. It is a module of its own, since these
+// packages need many more than kube-lite does.
 // https://www.kubernetes.dev/docs/guide/conformance/
 package conformance
 
@@ -19,13 +19,25 @@ import (
 	testfixtures "k8s.io/kubernetes/test/fixtures"
 
 	// Where the tests are.
+	_ "k8s.io/kubernetes/test/e2e/apimachinery"
+	_ "k8s.io/kubernetes/test/e2e/apps"
+	_ "k8s.io/kubernetes/test/e2e/architecture"
+	_ "k8s.io/kubernetes/test/e2e/auth"
+	_ "k8s.io/kubernetes/test/e2e/autoscaling"
 	_ "k8s.io/kubernetes/test/e2e/common"
+	_ "k8s.io/kubernetes/test/e2e/dra"
+	_ "k8s.io/kubernetes/test/e2e/instrumentation"
 	_ "k8s.io/kubernetes/test/e2e/kubectl"
+	_ "k8s.io/kubernetes/test/e2e/network"
 	_ "k8s.io/kubernetes/test/e2e/node"
+	_ "k8s.io/kubernetes/test/e2e/scheduling"
+	_ "k8s.io/kubernetes/test/e2e/storage"
+	_ "k8s.io/kubernetes/test/e2e/storage/external"
 
 	// What they expect to be there.
 	_ "k8s.io/kubernetes/test/e2e/feature"
 	_ "k8s.io/kubernetes/test/e2e/framework/debug/init"
+	_ "k8s.io/kubernetes/test/e2e/framework/metrics/init"
 	_ "k8s.io/kubernetes/test/e2e/framework/node/init"
 )
 

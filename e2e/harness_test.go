@@ -151,7 +151,7 @@ func newInstance() (*instance, error) {
 		scratch: scratch,
 		flags: []string{
 			fmt.Sprintf("--api-port=%d", port),
-			fmt.Sprintf("--pod-cidr=10.%d.0.0/16", 200+network),
+			"--pod-cidr=" + podCIDR(network),
 			fmt.Sprintf("--service-cidr=10.%d.0.0/16", 100+network),
 		},
 	}, nil
@@ -159,7 +159,7 @@ func newInstance() (*instance, error) {
 
 // build makes what a machine in use has already: the images, and the binary unless one is given.
 func (i *instance) build() error {
-	if out, err := exec.Command(filepath.Join(i.repo, "scripts/images")).CombinedOutput(); err != nil {
+	if out, err := exec.Command(filepath.Join(i.repo, "scripts/images"), "test").CombinedOutput(); err != nil {
 		return fmt.Errorf("scripts/images: %w: %s", err, out)
 	}
 	if i.binary != "" {
@@ -184,18 +184,37 @@ func freePort() (int, error) {
 	return listener.Addr().(*net.TCPAddr).Port, nil
 }
 
+// networks are those of the instances that are not removed yet: one that is stopped has no routes and wants its own back.
+var networks struct {
+	sync.Mutex
+	taken []int
+}
+
+// release gives the network of an instance to the next one.
+func (i *instance) release() {
+	networks.Lock()
+	defer networks.Unlock()
+	networks.taken = slices.DeleteFunc(networks.taken, func(network int) bool { return i.flag("pod-cidr") == podCIDR(network) })
+}
+
+func podCIDR(network int) string { return fmt.Sprintf("10.%d.0.0/16", 200+network) }
+
 // freeNetwork returns a number whose ranges nobody uses. They are beside the defaults, so that an instance in everyday
 // use is not in the way.
 func freeNetwork() (int, error) {
+	networks.Lock()
+	defer networks.Unlock()
 	routes, err := output("ip", "-4", "route", "show", "table", "all")
 	if err != nil {
 		return 0, err
 	}
-	const networks = 40
-	first := rand.IntN(networks)
-	for n := range networks {
-		network := (first + n) % networks
-		if !strings.Contains(routes, fmt.Sprintf("10.%d.", 200+network)) && !strings.Contains(routes, fmt.Sprintf("10.%d.", 100+network)) {
+	const count = 40
+	first := rand.IntN(count)
+	for n := range count {
+		network := (first + n) % count
+		inUse := strings.Contains(routes, fmt.Sprintf("10.%d.", 200+network)) || strings.Contains(routes, fmt.Sprintf("10.%d.", 100+network))
+		if !inUse && !slices.Contains(networks.taken, network) {
+			networks.taken = append(networks.taken, network)
 			return network, nil
 		}
 	}

@@ -20,6 +20,7 @@ const miscounted = "all else is removed: remove network "
 // remove takes the instance off the machine by its own command and checks that nothing of it is left.
 func (i *instance) remove() error {
 	defer os.RemoveAll(i.scratch)
+	defer i.release()
 	if !i.began {
 		return nil
 	}

@@ -32,6 +32,7 @@ func commands() map[string]command {
 		"orphan":     {"                            leave a child to pid 1 that ends at once, then wait for SIGTERM", orphan},
 		"terminate":  {"[PID]                       send SIGTERM to PID, else to the container's first process", terminate},
 		"alloc":      {"MIB                         fill that much memory, then wait for SIGTERM", alloc},
+		"burn":       {"MILLICORES FILE             use that much of a CPU until FILE is there, then wait for SIGTERM", burn},
 		"http-serve": {"ADDR [TEXT]                 answer with TEXT (else the hostname); log each client", httpServe},
 		"http-get":   {"[-n COUNT] URL...           print each answer's body; fail on a status of 400 or more", httpGet},
 		"load":       {"[-for DURATION] URL         request all the time, each on a new connection; count the failures", load},

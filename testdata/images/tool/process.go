@@ -162,6 +162,36 @@ func terminate(args []string) error {
 	return syscall.Kill(pid, syscall.SIGTERM)
 }
 
+// burnSlice is how long burn works or rests at a time: short against what any measurement spans.
+const burnSlice = 100 * time.Millisecond
+
+func burn(args []string) error {
+	if len(args) != 2 {
+		return errUsage
+	}
+	millicores, err := strconv.Atoi(args[0])
+	if err != nil || millicores <= 0 || millicores > 1000 {
+		return errUsage
+	}
+	work := burnSlice * time.Duration(millicores) / 1000
+	rest := time.NewTicker(burnSlice)
+	defer rest.Stop()
+	ended := terminated()
+	for until := args[1]; ; {
+		for began := time.Now(); time.Since(began) < work; {
+		}
+		if _, err := os.Stat(until); err == nil {
+			<-ended
+			return nil
+		}
+		select {
+		case <-rest.C:
+		case <-ended:
+			return nil
+		}
+	}
+}
+
 func alloc(args []string) error {
 	if len(args) != 1 {
 		return errUsage
