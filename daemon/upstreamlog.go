@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 )
 
@@ -28,20 +29,24 @@ func hangsUp(r slog.Record) bool {
 	return false
 }
 
-// staleness is what errors of a controller say that has read an object before its own last write, or somebody else's, was
-// there to be read.
-var staleness = []string{"is not as new as written version", "the object has been modified; please apply your changes to the latest version"}
+// expectedErrors are what controllers say of a reconcile that is repeated in the ordinary course of things.
+var expectedErrors = []string{
+	// It has read an object before its own last write, or somebody else's, was there to be read.
+	"is not as new as written version", "the object has been modified; please apply your changes to the latest version",
+	// Pods are still ending.
+	"unexpected items still remain in namespace",
+}
 
-// triesAgain tells of a reconcile that was stale and is repeated, as it must be now and then.
+// triesAgain tells of a reconcile that is repeated, as it must be now and then.
 func triesAgain(r slog.Record) bool {
-	stale := false
+	expected := false
 	r.Attrs(func(a slog.Attr) bool {
-		for _, words := range staleness {
-			stale = stale || a.Key == "err" && strings.Contains(a.Value.String(), words)
-		}
-		return !stale
+		expected = a.Key == "err" && slices.ContainsFunc(expectedErrors, func(words string) bool {
+			return strings.Contains(a.Value.String(), words)
+		})
+		return !expected
 	})
-	return stale
+	return expected
 }
 
 // Enabled is slog.Handler's.

@@ -29,9 +29,12 @@ func TestScenario5NodePortAnswersOnLocalhost(t *testing.T) {
 		})
 	})
 	t.Run("requests spread over the pods", func(t *testing.T) {
-		if hosts := answerers(t, url); len(hosts) != 2 {
-			t.Errorf("answers came from %v, want both summer pods", hosts)
-		}
+		eventually(t, func() error { // the second pod may be ready a moment later
+			if hosts := answerers(t, url); len(hosts) != 2 {
+				return fmt.Errorf("answers came from %v, want both summer pods", hosts)
+			}
+			return nil
+		})
 	})
 	t.Run("a fixed port is honoured, a taken one refused", func(t *testing.T) {
 		const port = "31987"

@@ -3,6 +3,7 @@ package runtime
 import (
 	goruntime "runtime"
 	"strings"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,6 +25,9 @@ func TestNodeIsRegisteredAsAKubeletWould(t *testing.T) {
 		s := node.Status
 		if s.Capacity.Cpu().IsZero() || s.Capacity.Memory().IsZero() || s.Capacity.Pods().Value() != 110 || s.Allocatable.StorageEphemeral().IsZero() {
 			t.Errorf("capacity %v, allocatable %v", s.Capacity, s.Allocatable)
+		}
+		if !slices.Contains(s.DeclaredFeatures, "RestartAllContainersOnContainerExits") {
+			t.Errorf("declared features %v: the scheduler places no pod here that wants one", s.DeclaredFeatures)
 		}
 		if s.NodeInfo.ContainerRuntimeVersion != "docker://20.10.24" || s.NodeInfo.KubeletVersion != kubeletVersion || s.NodeInfo.KernelVersion == "" || s.NodeInfo.OSImage == "" {
 			t.Errorf("nodeInfo %+v", s.NodeInfo)

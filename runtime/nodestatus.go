@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -16,6 +17,14 @@ const kubeletVersion = "v1.36.3-kube-lite"
 // kubeletPort is where a kubelet listens. Nothing listens there: the API server calls
 // Agent.Handler directly.
 const kubeletPort = 10250
+
+// declaredFeatures are those of a node that the scheduler and the API look for, and this agent has; sorted, as the API
+// wants them.
+// https://kubernetes.io/docs/concepts/scheduling-eviction/node-declared-features/
+var declaredFeatures = []string{
+	"InPlacePodLevelResourcesVerticalScaling",
+	"RestartAllContainersOnContainerExits",
+}
 
 // status fills in what a kubelet reports of its node.
 func (n *node) status(s *v1.NodeStatus) {
@@ -33,6 +42,7 @@ func (n *node) status(s *v1.NodeStatus) {
 	s.DaemonEndpoints.KubeletEndpoint.Port = kubeletPort
 	s.Features = &v1.NodeFeatures{SupplementalGroupsPolicy: new(bool)}
 	*s.Features.SupplementalGroupsPolicy = true
+	s.DeclaredFeatures = slices.Clone(declaredFeatures)
 	s.NodeInfo = n.facts.info(version, o.Version)
 	now := metav1.Time{Time: time.Now().Truncate(time.Second)}
 	setNodeCondition(s, now, v1.NodeMemoryPressure, false, "KubeletHasSufficientMemory", "kubelet has sufficient memory available")
