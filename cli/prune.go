@@ -18,7 +18,8 @@ func pruneCommand(e *env) *cli.Command {
 		Name:  "prune",
 		Usage: "remove what the instance no longer needs, and say how much disk that frees",
 		Description: "Dead containers that a later one has replaced, and leftovers of deleted pods. What was\n" +
-			"removed is listed; images only with --images, since building them again may take long.",
+			"removed is listed; images only with --images, since building them again may take long.\n" +
+			"Volumes that were released and whose data is retained are listed, never removed.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "images", Usage: "also remove the images that no object refers to and no container uses"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "only say what would be removed"},
@@ -54,7 +55,7 @@ func (e *env) prune(ctx context.Context, cfg daemon.Config, dockerHost string, y
 	run := func(opts runtime.PruneOptions) error {
 		done, err := runtime.Prune(ctx, engine, client, opts)
 		e.printPruned(done, opts.DryRun)
-		if err != nil {
+		if err := errors.Join(err, e.printReleased(ctx, client, cfg)); err != nil {
 			return fmt.Errorf("prune: %w", err)
 		}
 		return nil

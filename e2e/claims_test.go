@@ -177,6 +177,9 @@ func TestVolumesMadeByHand(t *testing.T) {
 	if got, err := os.ReadFile(filepath.Join(tools, "note")); err != nil || string(got) != "a hammer" {
 		t.Errorf("after its claim is gone, the volume has %q, %v", got, err)
 	}
+	if got := cluster.run(t, "", "prune"); got.code != 0 || !strings.Contains(got.stdout, "kept: PersistentVolume shelf-tools, released by the claim "+ns.name+"/selects;") {
+		t.Errorf("prune: exit code %d, %s%s", got.code, got.stdout, got.stderr)
+	}
 	ns.apply(t, claim("late", `storageClassName: "", selector: {matchLabels: {kind: tools}}, `+ofMiB(10)))
 	ns.waitForEvent(t, "late", "FailedBinding", "no persistent volumes available for this claim and no storage class is set")
 }

@@ -28,7 +28,7 @@ spec:
       - name: postgres
         image: kube-lite-test/postgres:15
         imagePullPolicy: Never
-        env: [{name: PGDATA, value: /var/lib/postgresql/data/pgdata}]
+        env: [{name: PGDATA, value: /var/lib/postgresql/data}]
         readinessProbe: {exec: {command: [pg_isready]}, periodSeconds: 1}
         volumeMounts: [{name: data, mountPath: /var/lib/postgresql/data}]
   volumeClaimTemplates:
@@ -108,6 +108,13 @@ func TestDatabasesOfAStatefulSetKeepTheirRows(t *testing.T) {
 			t.Fatal(err)
 		}
 		check(t, "stop and start")
+	})
+	t.Run("reset names what it would remove", func(t *testing.T) {
+		got := i.run(t, "n\n", "reset")
+		want := fmt.Sprintf("The data of 2 claims is removed for good: %[1]s/data-db-0, %[1]s/data-db-1", ns.name)
+		if got.code != 1 || !strings.Contains(got.stderr, want) || !strings.Contains(got.stderr, "nothing was removed") {
+			t.Errorf("exit code %d, %s", got.code, got.stderr)
+		}
 	})
 }
 

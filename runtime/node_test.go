@@ -2,8 +2,8 @@ package runtime
 
 import (
 	goruntime "runtime"
-	"strings"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
