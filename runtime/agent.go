@@ -96,7 +96,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	}
 	a.recorder = newRecorder(a.events, opts.NodeName)
 	a.mirror = newMirror(e, opts.Instance, a.log)
-	a.addresses, a.networkDoubts = newAddresses(opts.Network, a.mirror.addresses), make(chan struct{}, 1)
+	a.addresses, a.networkDoubts = newAddresses(opts.Network, a.mirror.hasAddress, a.mirror.newestAddress), make(chan struct{}, 1)
 	a.workers = newWorkers(a.syncPod)
 	a.probes = newProbes(a.tasks)
 	a.tokens = newTokens(client, a.log, func() time.Time { return a.now() })
