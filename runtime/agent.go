@@ -208,6 +208,8 @@ func (a *Agent) podHandler() cache.ResourceEventHandler {
 		AddFunc: func(obj any) { a.pokePod(obj.(*v1.Pod)) },
 		UpdateFunc: func(before, after any) {
 			old, pod := before.(*v1.Pod), after.(*v1.Pod)
+			a.workers.follow(pod)
+			a.statuses.listed(pod)
 			if old.UID != pod.UID {
 				a.pokePod(old)
 			}
