@@ -156,8 +156,8 @@ type holding struct {
 // requestsOf are the requests of a Pod with what it was granted. They are computed once for each version of it: whoever
 // comes to a node that is full of Pods is compared with all of them.
 func (h *holding) requestsOf(pod *v1.Pod) v1.ResourceList {
-	if version := weak.Make(pod); h.requests == nil || h.of != version {
-		h.of = version
+	if h.requests == nil || h.of.Value() != pod {
+		h.of = weak.Make(pod)
 		h.requests = resourcehelper.PodRequests(h.apply(pod), resourcehelper.PodResourcesOptions{UseStatusResources: true})
 	}
 	return h.requests

@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// What many Pods cost. scripts/bench -only=crowd,crowdchange,crowdmemory reads what these benchmarks report; by hand:
+// What many Pods cost. scripts/bench -only=crowd,crowds,crowdchange,crowdmemory reads what these benchmarks report; by hand:
 //
 //	go test -run='^$' -bench=Crowd -benchtime=1x -count=3 ./runtime
 
