@@ -30,43 +30,54 @@ func measureCrowdMemory(ctx context.Context, b *bench) ([]float64, string, error
 	return samples, "heap and stacks after a garbage collection, less one copy of the pods and events in memory", err
 }
 
-// measureCrowdChange compares the dearest with the cheapest of the same change in crowds of three sizes.
+// measureCrowdChange compares the same change in the largest crowd and in the smallest, in turns.
 func measureCrowdChange(ctx context.Context, b *bench) (samples []float64, note string, err error) {
-	var all [3][]float64
-	for n, pods := range []int{100, 1000, 5000} {
-		if all[n], err = b.benchmarked(ctx, fmt.Sprintf("^BenchmarkCrowdChange$/^%d$", pods), "cpu-ms/change"); err != nil {
-			return nil, "", err
+	sizes := []int{100, 1000, 5000}
+	all := make([][]float64, len(sizes))
+	for round := 1; round <= b.rounds; round++ {
+		for n, pods := range sizes {
+			ms, err := b.benchmark(ctx, fmt.Sprintf("^BenchmarkCrowdChange$/^%d$", pods), "cpu-ms/change")
+			if err != nil {
+				return nil, "", err
+			}
+			all[n] = append(all[n], ms)
+			b.say(round, b.rounds, "%s ms with %d pods", number(ms), pods)
 		}
-	}
-	for round := range b.rounds {
-		each := []float64{all[0][round], all[1][round], all[2][round]}
-		samples = append(samples, slices.Max(each)/slices.Min(each))
 	}
 	note = fmt.Sprintf("processor time of the whole process for each pod whose container ends and is started again: %s ms with 100 pods, %s ms with 1,000, %s ms with 5,000",
 		number(median(all[0])), number(median(all[1])), number(median(all[2])))
-	return samples, note, nil
+	return ratios(all[2], all[0]), note, nil
 }
 
-// benchmarked runs a benchmark of package runtime once for each round.
+// benchmarked takes one sample for each round.
 func (b *bench) benchmarked(ctx context.Context, name, unit string) (samples []float64, err error) {
-	if err := b.buildBenchmarks(ctx); err != nil {
-		return nil, err
-	}
 	for round := 1; round <= b.rounds; round++ {
-		run := exec.CommandContext(ctx, b.benchmarks, "-test.run=^$", "-test.bench="+name, "-test.benchtime=1x")
-		run.Dir = filepath.Join(b.repo, "runtime")
-		out, err := run.CombinedOutput()
+		value, err := b.benchmark(ctx, name, unit)
 		if err != nil {
-			return nil, fmt.Errorf("benchmark %s: %w: %s", name, err, out)
-		}
-		value, err := reportedValue(out, unit)
-		if err != nil {
-			return nil, fmt.Errorf("benchmark %s: %w", name, err)
+			return samples, err
 		}
 		samples = append(samples, value)
 		b.say(round, b.rounds, "%s %s", number(value), unit)
 	}
 	return samples, nil
+}
+
+// benchmark runs one of package runtime's, and returns what it reports in a unit.
+func (b *bench) benchmark(ctx context.Context, name, unit string) (float64, error) {
+	if err := b.buildBenchmarks(ctx); err != nil {
+		return 0, err
+	}
+	run := exec.CommandContext(ctx, b.benchmarks, "-test.run=^$", "-test.bench="+name, "-test.benchtime=1x")
+	run.Dir = filepath.Join(b.repo, "runtime")
+	out, err := run.CombinedOutput()
+	if err != nil {
+		return 0, fmt.Errorf("benchmark %s: %w: %s", name, err, out)
+	}
+	value, err := reportedValue(out, unit)
+	if err != nil {
+		return 0, fmt.Errorf("benchmark %s: %w", name, err)
+	}
+	return value, nil
 }
 
 // buildBenchmarks does so once.
