@@ -5,7 +5,8 @@
 // with: for pods the same containers made by hand through Docker's API (runtime/docker, all that it imports of the
 // project), for DNS a CoreDNS that serves the same Services. Ratios are taken turn by turn, so that what else the
 // machine does meets both alike. Each figure has an instance of its own, named bench-…, which is removed at the end, on
-// Ctrl-C and on failure too. Nothing but this machine is asked or loaded.
+// Ctrl-C and on failure too. Crowds of pods that Docker could not start here are made by benchmarks of package runtime,
+// which this program builds and runs. Nothing but this machine is asked or loaded.
 //
 //	scripts/bench                      all figures, five rounds each
 //	scripts/bench -only=start,pods     these

@@ -83,6 +83,16 @@ func TestTheTableShowsWhatWasMeasuredAndWhatWasNot(t *testing.T) {
 	}
 }
 
+func TestABenchmarksValueIsFoundByItsUnit(t *testing.T) {
+	output := []byte("goos: linux\nBenchmarkCrowdReady/1x1000-2 \t       1\t7470000000 ns/op\t        14.04 cpu-s\t         7.470 s-to-ready\nPASS\n")
+	if got, err := reportedValue(output, "s-to-ready"); err != nil || got != 7.47 {
+		t.Errorf("reportedValue = %v, %v", got, err)
+	}
+	if got, err := reportedValue(output, "KB/pod"); err == nil || !strings.Contains(err.Error(), "no value in KB/pod") {
+		t.Errorf("a unit that is not there: %v, %v", got, err)
+	}
+}
+
 func TestProcIsRead(t *testing.T) {
 	stat := "42 (a b) c) S 1 42 42 0 -1 4194560 900 0 0 0 150 50 7 3 20 0 9 0 100 0 0"
 	got, err := parseCPUTimes(stat)

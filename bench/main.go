@@ -20,7 +20,9 @@ type bench struct {
 	rounds int
 	// coreDNS is the binary of the DNS yardstick; empty: there is none.
 	coreDNS string
-	log     io.Writer // progress
+	// benchmarks is the test program of package runtime, once it is built.
+	benchmarks string
+	log        io.Writer // progress
 }
 
 func main() {

@@ -157,6 +157,10 @@ func (w *watcher) run(ctx context.Context) error {
 // update looks at the marked objects and publishes what they are now.
 func (w *watcher) update(keys map[key]bool) {
 	old := w.current.Load()
+	w.forgetUnchanged(keys)
+	if len(keys) == 0 && old.complete {
+		return
+	}
 	e := old.edit()
 	for k := range keys {
 		switch k.kind {
@@ -198,11 +202,18 @@ func (w *watcher) updateNamespace(e *edition, k key) {
 	}
 }
 
+// forgetUnchanged drops the Pods whose addresses are what they were. Most changes of a Pod are of its status, and no
+// snapshot has to be copied for them.
+func (w *watcher) forgetUnchanged(keys map[key]bool) {
+	for k := range keys {
+		if k.kind == kindPod && slices.Equal(w.addrsOf(k), w.podAddrs[k]) {
+			delete(keys, k)
+		}
+	}
+}
+
 func (w *watcher) updatePod(e *edition, k key) {
 	addrs := w.addrsOf(k)
-	if slices.Equal(addrs, w.podAddrs[k]) {
-		return // most changes of a Pod are of its status
-	}
 	for _, addr := range w.podAddrs[k] {
 		e.addPod(k.namespace, addr, -1)
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 )
@@ -13,15 +12,16 @@ import (
 // carry theirs as a label, which outlives the daemon.
 type addresses struct {
 	network docker.NetworkSpec
-	taken   func() (taken map[netip.Addr]bool, newest netip.Addr) // by the sandboxes that there are
+	taken   func(netip.Addr) bool // by a sandbox that there is
+	newest  func() netip.Addr     // that of the newest sandbox
 
 	mu       sync.Mutex          // guards what follows
 	last     netip.Addr          // the zero Addr: none was given yet
 	promised map[netip.Addr]bool // to sandboxes that are being created
 }
 
-func newAddresses(network docker.NetworkSpec, taken func() (map[netip.Addr]bool, netip.Addr)) *addresses {
-	return &addresses{network: network, taken: taken, promised: map[netip.Addr]bool{}}
+func newAddresses(network docker.NetworkSpec, taken func(netip.Addr) bool, newest func() netip.Addr) *addresses {
+	return &addresses{network: network, taken: taken, newest: newest, promised: map[netip.Addr]bool{}}
 }
 
 // take returns a free address, in turn, so that one which was given up is not used again at
@@ -29,14 +29,13 @@ func newAddresses(network docker.NetworkSpec, taken func() (map[netip.Addr]bool,
 func (a *addresses) take() (addr netip.Addr, settled func(), err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	taken, newest := a.taken()
 	if !a.last.IsValid() {
-		a.last = newest // where an earlier daemon was
+		a.last = a.newest() // where an earlier daemon was
 	}
 	addr = a.last
 	for range 1 << (32 - a.network.Subnet.Bits()) {
 		addr = a.after(addr)
-		if taken[addr] || a.promised[addr] {
+		if a.promised[addr] || a.taken(addr) {
 			continue
 		}
 		a.last, a.promised[addr] = addr, true
@@ -55,22 +54,4 @@ func (a *addresses) after(addr netip.Addr) netip.Addr {
 		return a.network.Gateway.Next()
 	}
 	return addr
-}
-
-// addresses are those of all sandboxes, dead ones too, and that of the newest.
-func (m *mirror) addresses() (taken map[netip.Addr]bool, newest netip.Addr) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	taken = map[netip.Addr]bool{}
-	var made time.Time
-	for _, e := range m.containers {
-		if !e.address.IsValid() {
-			continue
-		}
-		taken[e.address] = true
-		if !newest.IsValid() || e.Created.After(made) {
-			made, newest = e.Created, e.address
-		}
-	}
-	return taken, newest
 }

@@ -9,7 +9,6 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	resourcehelper "k8s.io/component-helpers/resource"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
 )
@@ -51,7 +50,7 @@ func (a *Agent) letIn(pod *v1.Pod, node *v1.Node, ran bool) *rejection {
 			return r
 		}
 	}
-	a.allocations.grants[pod.UID] = grantOf(pod)
+	a.allocations.grants[pod.UID] = &holding{grant: grantOf(pod)}
 	return nil
 }
 
@@ -63,7 +62,7 @@ func (a *Agent) asGranted(pod *v1.Pod, s *podState) (out *v1.Pod, known bool) {
 	if !known {
 		return nil, false
 	}
-	return a.considerResize(pod, s, granted), true
+	return a.considerResize(pod, s, granted.grant), true
 }
 
 // admit checks a Pod that is new here. The caller holds the lock.
@@ -127,7 +126,7 @@ func (a *Agent) ownNode(ctx context.Context) (*v1.Node, error) {
 
 // shortage names the first resource of which the others leave too little; nil if the Pod
 // fits.
-func shortage(pod *v1.Pod, others []*v1.Pod, allocatable v1.ResourceList) *rejection {
+func shortage(pod *v1.Pod, others []neighbour, allocatable v1.ResourceList) *rejection {
 	if most := allocatable[v1.ResourcePods]; int64(len(others)) >= most.Value() {
 		return outOf(v1.ResourcePods, 1, int64(len(others)), most.Value())
 	}
@@ -137,7 +136,7 @@ func shortage(pod *v1.Pod, others []*v1.Pod, allocatable v1.ResourceList) *rejec
 	}
 	used := v1.ResourceList{}
 	for _, other := range others {
-		for name, amount := range resourcehelper.PodRequests(other, resourcehelper.PodResourcesOptions{UseStatusResources: true}) {
+		for name, amount := range other.requests {
 			sum := used[name]
 			sum.Add(amount)
 			used[name] = sum
@@ -185,10 +184,10 @@ func inKubeletsOrder(a, b v1.ResourceName) int {
 }
 
 // portTaken tells whether a port of the host that the Pod asks for is another's.
-func portTaken(pod *v1.Pod, others []*v1.Pod) bool {
+func portTaken(pod *v1.Pod, others []neighbour) bool {
 	for _, want := range hostPorts(pod) {
 		for _, other := range others {
-			for _, taken := range hostPorts(other) {
+			for _, taken := range hostPorts(other.Pod) {
 				anywhere := !want.HostIP.IsValid() || !taken.HostIP.IsValid() || want.HostIP.IsUnspecified() || taken.HostIP.IsUnspecified()
 				if want.Host == taken.Host && want.Protocol == taken.Protocol && (anywhere || want.HostIP == taken.HostIP) {
 					return true

@@ -19,6 +19,13 @@ func asking(name string, requests v1.ResourceList) *v1.Pod {
 	return &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)}, Spec: v1.PodSpec{Containers: []v1.Container{c}}}
 }
 
+func asNeighbours(pods []*v1.Pod) (out []neighbour) {
+	for _, pod := range pods {
+		out = append(out, neighbour{pod, requests(pod)})
+	}
+	return out
+}
+
 func TestShortageNamesWhatIsMissingInAKubeletsWords(t *testing.T) {
 	node := amounts("cpu", "2", "memory", "1Gi", "ephemeral-storage", "10Gi", "pods", "3", "hugepages-2Mi", "0")
 	one := asking("one", amounts("cpu", "1500m", "memory", "512Mi", "ephemeral-storage", "9Gi"))
@@ -40,12 +47,32 @@ func TestShortageNamesWhatIsMissingInAKubeletsWords(t *testing.T) {
 		{"a resource that is not the node's", asking("x", amounts("example.com/gpu", "1")), nil, ""},
 	} {
 		got := ""
-		if r := shortage(c.pod, c.others, node); r != nil {
+		if r := shortage(c.pod, asNeighbours(c.others), node); r != nil {
 			got = r.reason + ": " + r.message
 		}
 		if got != c.want {
 			t.Errorf("%s: %q, want %q", c.what, got, c.want)
 		}
+	}
+}
+
+func TestWhatAPodHoldsFollowsItsVersions(t *testing.T) {
+	pod := asking("x", amounts("cpu", "1"))
+	h := &holding{grant: grantOf(pod)}
+	for range 2 {
+		if got := count(v1.ResourceCPU, h.requestsOf(pod)); got != 1000 {
+			t.Fatalf("it holds %dm", got)
+		}
+	}
+	grown := pod.DeepCopy() // nobody granted it yet
+	grown.Spec.Containers[0].Resources.Requests = amounts("cpu", "3")
+	if got := count(v1.ResourceCPU, h.requestsOf(grown)); got != 1000 {
+		t.Errorf("with a resize that was not granted it holds %dm", got)
+	}
+	shrinking := pod.DeepCopy() // its container has more still
+	shrinking.Status.ContainerStatuses = []v1.ContainerStatus{{Name: pod.Spec.Containers[0].Name, AllocatedResources: amounts("cpu", "2"), Resources: &v1.ResourceRequirements{Requests: amounts("cpu", "2")}}}
+	if got := count(v1.ResourceCPU, h.requestsOf(shrinking)); got != 2000 {
+		t.Errorf("while it shrinks it holds %dm", got)
 	}
 }
 

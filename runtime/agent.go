@@ -97,7 +97,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	}
 	a.recorder = newRecorder(a.events, opts.NodeName)
 	a.mirror = newMirror(e, opts.Instance, a.log)
-	a.addresses, a.networkDoubts = newAddresses(opts.Network, a.mirror.addresses), make(chan struct{}, 1)
+	a.addresses, a.networkDoubts = newAddresses(opts.Network, a.mirror.hasAddress, a.mirror.newestAddress), make(chan struct{}, 1)
 	a.workers = newWorkers(a.syncPod)
 	a.probes = newProbes(a.tasks)
 	a.tokens = newTokens(client, a.log, func() time.Time { return a.now() })
@@ -212,6 +212,8 @@ func (a *Agent) podHandler() cache.ResourceEventHandler {
 		AddFunc: func(obj any) { a.pokePod(obj.(*v1.Pod)) },
 		UpdateFunc: func(before, after any) {
 			old, pod := before.(*v1.Pod), after.(*v1.Pod)
+			a.workers.follow(pod)
+			a.statuses.listed(pod)
 			if old.UID != pod.UID {
 				a.pokePod(old)
 			}

@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"weak"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
+	resourcehelper "k8s.io/component-helpers/resource"
 )
 
 // grant is what a Pod may use of the node: what it declared when it was let in, or when
@@ -29,12 +31,12 @@ const grantFile = "resources.json"
 // never turned away again.
 type allocations struct {
 	mu       sync.Mutex // guards what follows
-	grants   map[types.UID]grant
+	grants   map[types.UID]*holding
 	deferred map[types.UID]podRef // Pods whose resize waits for others to make room
 }
 
 func newAllocations() *allocations {
-	return &allocations{grants: map[types.UID]grant{}, deferred: map[types.UID]podRef{}}
+	return &allocations{grants: map[types.UID]*holding{}, deferred: map[types.UID]podRef{}}
 }
 
 // grantOf is what the Pod declares.
@@ -83,7 +85,7 @@ func (a *Agent) recall() {
 			g = &declared
 		}
 		if g != nil {
-			a.allocations.grants[pod.UID] = *g
+			a.allocations.grants[pod.UID] = &holding{grant: *g}
 		}
 	}
 }
@@ -143,12 +145,35 @@ func (a *Agent) keep(uid types.UID, g grant) error {
 	return os.Rename(next, filepath.Join(dir, grantFile))
 }
 
-// neighbours are the Pods beside this one that hold a part of the node, with what they
-// were granted. The caller holds the lock.
-func (a *Agent) neighbours(uid types.UID) (out []*v1.Pod) {
+// holding is what a Pod was granted, and what that makes of the node's resources.
+type holding struct {
+	grant
+	// of is the version of the Pod that requests were computed from. Nobody else may need it any more.
+	of       weak.Pointer[v1.Pod]
+	requests v1.ResourceList
+}
+
+// requestsOf are the requests of a Pod with what it was granted. They are computed once for each version of it: whoever
+// comes to a node that is full of Pods is compared with all of them.
+func (h *holding) requestsOf(pod *v1.Pod) v1.ResourceList {
+	if h.requests == nil || h.of.Value() != pod {
+		h.of = weak.Make(pod)
+		h.requests = resourcehelper.PodRequests(h.apply(pod), resourcehelper.PodResourcesOptions{UseStatusResources: true})
+	}
+	return h.requests
+}
+
+// neighbour is a Pod that holds a part of the node.
+type neighbour struct {
+	*v1.Pod
+	requests v1.ResourceList
+}
+
+// neighbours are the Pods beside this one that hold a part of the node. The caller holds the lock.
+func (a *Agent) neighbours(uid types.UID) (out []neighbour) {
 	for _, pod := range a.nodesPods() {
-		if g, ok := a.allocations.grants[pod.UID]; ok && pod.UID != uid {
-			out = append(out, g.apply(pod))
+		if h, ok := a.allocations.grants[pod.UID]; ok && pod.UID != uid {
+			out = append(out, neighbour{pod, h.requestsOf(pod)})
 		}
 	}
 	return out

@@ -53,7 +53,7 @@ func numbersIn(text string) (out []int64) {
 // withUser adds who a container runs as, once for each container.
 func (m *mirror) withUser(i instance) instance {
 	m.mu.Lock()
-	old := m.containers[i.ID]
+	old := m.containers.byID[i.ID]
 	m.mu.Unlock()
 	switch {
 	case old != nil && old.user != nil:

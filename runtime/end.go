@@ -44,7 +44,7 @@ func (a *Agent) clean(ctx context.Context, s *podState, have []instance) verdict
 	a.probes.keep(s.ref.uid, nil)
 	a.cancelHooks(s)
 	if containers, _ := split(running(have)); len(containers) > 0 {
-		pod := s.last
+		pod := s.last.Load()
 		if pod == nil {
 			pod = &v1.Pod{} // of an earlier life: nothing but its containers is known
 		}
@@ -56,8 +56,8 @@ func (a *Agent) clean(ctx context.Context, s *podState, have []instance) verdict
 	a.statuses.forget(s.ref.uid)
 	a.tokens.forget(s.ref.uid)
 	a.release(s.ref.uid)
-	if s.last != nil {
-		a.crashes.forget(s.last)
+	if last := s.last.Load(); last != nil {
+		a.crashes.forget(last)
 	}
 	return verdict{done: true}
 }

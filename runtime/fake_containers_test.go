@@ -31,10 +31,11 @@ func (f *fakeEngine) Create(ctx context.Context, spec docker.ContainerSpec) (str
 	}
 	f.made++
 	id := fmt.Sprintf("%064d", f.made)
-	f.containers[id] = &fakeContainer{spec: spec, Container: docker.Container{
+	c := &fakeContainer{spec: spec, Container: docker.Container{
 		ID: id, Name: spec.Name, Image: spec.Image, ImageID: image.ID, Labels: spec.Labels,
 		Status: docker.StatusCreated, Created: time.Now(), Resources: spec.Resources, CgroupParent: spec.CgroupParent, Network: spec.Network,
 	}}
+	f.containers[id], f.named[spec.Name] = c, c
 	f.log = append(f.log, "create "+spec.Name)
 	return id, nil
 }
@@ -142,6 +143,10 @@ func (f *fakeEngine) Remove(ctx context.Context, id string) error {
 		return err
 	}
 	delete(f.containers, c.ID)
+	delete(f.named, c.Name)
+	if f.ports[c.port.Address.Addr()] == c {
+		delete(f.ports, c.port.Address.Addr())
+	}
 	f.log = append(f.log, "remove "+c.Name)
 	f.tell(c, "destroy")
 	return nil

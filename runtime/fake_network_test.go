@@ -34,12 +34,11 @@ func (f *fakeEngine) ConnectBridge(c docker.Container, p docker.BridgePort) erro
 	if !have.Running() {
 		return errors.New("it is not running")
 	}
-	for _, other := range f.containers {
-		if other != have && other.Running() && other.port.Address == p.Address {
-			return errors.New(p.Address.String() + " is taken by " + other.Name)
-		}
+	other := f.ports[p.Address.Addr()]
+	if other != nil && other != have && other.Running() && other.port.Address == p.Address {
+		return errors.New(p.Address.String() + " is taken by " + other.Name)
 	}
-	have.port = p
+	have.port, f.ports[p.Address.Addr()] = p, have
 	return nil
 }
 

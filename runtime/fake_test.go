@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -17,7 +18,9 @@ import (
 type fakeEngine struct {
 	mu         sync.Mutex // guards what follows
 	containers map[string]*fakeContainer
-	images     map[string]docker.Image // by reference
+	named      map[string]*fakeContainer     // the same, by name
+	ports      map[netip.Addr]*fakeContainer // who was connected with an address last
+	images     map[string]docker.Image       // by reference
 	watchers   map[*fakeWatch]struct{}
 	imageCame  func()
 	netGone    func()
@@ -52,7 +55,7 @@ type fakeContainer struct {
 }
 
 func newFakeEngine(images ...string) *fakeEngine {
-	f := &fakeEngine{containers: map[string]*fakeContainer{}, images: map[string]docker.Image{}, watchers: map[*fakeWatch]struct{}{}}
+	f := &fakeEngine{containers: map[string]*fakeContainer{}, named: map[string]*fakeContainer{}, ports: map[netip.Addr]*fakeContainer{}, images: map[string]docker.Image{}, watchers: map[*fakeWatch]struct{}{}}
 	for _, ref := range images {
 		f.images[ref] = docker.Image{ID: "sha256:" + ref, Tags: []string{ref}, Size: 1000}
 	}
@@ -88,14 +91,7 @@ func (f *fakeEngine) Info(ctx context.Context) (docker.Info, error) {
 	return docker.Info{Version: "20.10.24", CgroupDriver: driver, RootDir: "/", Runtimes: []string{"io.containerd.runc.v2", "runc", "sandboxed"}}, f.Ping(ctx)
 }
 
-func (f *fakeEngine) byName(name string) *fakeContainer {
-	for _, c := range f.containers {
-		if c.Name == name {
-			return c
-		}
-	}
-	return nil
-}
+func (f *fakeEngine) byName(name string) *fakeContainer { return f.named[name] }
 
 func (f *fakeEngine) find(id string) (*fakeContainer, error) {
 	if f.down {

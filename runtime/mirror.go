@@ -2,8 +2,6 @@ package runtime
 
 import (
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -30,7 +28,7 @@ type mirror struct {
 	cgroups    usage.Cgroups
 
 	mu         sync.Mutex // guards what follows
-	containers map[string]*entry
+	containers index
 	seq        uint64              // orders reads of the engine
 	starting   map[string]struct{} // IDs that we start right now, and read ourselves then
 	removing   map[string]struct{} // IDs that we remove right now, and forget then
@@ -53,7 +51,7 @@ func newMirror(e containerEngine, instanceName string, log *slog.Logger) *mirror
 		relist:     make(chan struct{}, 1),
 		doubts:     make(chan struct{}, 1),
 		retryAfter: unavailableRetry,
-		containers: map[string]*entry{}, starting: map[string]struct{}{}, removing: map[string]struct{}{},
+		containers: newIndex(), starting: map[string]struct{}{}, removing: map[string]struct{}{},
 	}
 }
 
@@ -83,7 +81,7 @@ func (m *mirror) Event(e docker.Event) {
 // container need not wait for that. Why another one failed only reading it can tell.
 func (m *mirror) noteSuccess(e docker.Event) {
 	m.mu.Lock()
-	old := m.containers[e.ID]
+	old := m.containers.byID[e.ID]
 	if e.ExitCode != 0 || old == nil || !old.Running() || old.isSandbox() {
 		m.mu.Unlock()
 		return
@@ -91,7 +89,7 @@ func (m *mirror) noteSuccess(e docker.Event) {
 	m.seq++
 	ended := *old
 	ended.seq, ended.Status, ended.PID, ended.FinishedAt = m.seq, docker.StatusExited, 0, e.Time
-	m.containers[e.ID] = &ended
+	m.containers.put(&ended)
 	m.mu.Unlock()
 	m.changed(ended.ref)
 }
@@ -102,7 +100,7 @@ func (m *mirror) knowsStart(id string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_, ours := m.starting[id]
-	e := m.containers[id]
+	e := m.containers.byID[id]
 	return ours || e != nil && e.Running()
 }
 
@@ -156,18 +154,11 @@ func (m *mirror) ready() bool {
 func (m *mirror) pod(uid types.UID) []instance {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var out []instance
-	for _, e := range m.containers {
-		if e.ref.uid == uid {
-			out = append(out, e.instance)
-		}
+	list := m.containers.byPod[uid]
+	out := make([]instance, len(list))
+	for n, e := range list {
+		out[n] = e.instance
 	}
-	slices.SortFunc(out, func(a, b instance) int {
-		if a.attempt != b.attempt {
-			return a.attempt - b.attempt
-		}
-		return a.Created.Compare(b.Created)
-	})
 	return out
 }
 
@@ -176,7 +167,7 @@ func (m *mirror) running() (containers, sandboxes []instance) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var all []instance
-	for _, e := range m.containers {
+	for _, e := range m.containers.byID {
 		all = append(all, e.instance)
 	}
 	return split(running(all))
@@ -187,7 +178,7 @@ func (m *mirror) refs() map[types.UID]podRef {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out := map[types.UID]podRef{}
-	for _, e := range m.containers {
+	for _, e := range m.containers.byID {
 		out[e.ref.uid] = e.ref
 	}
 	return out
@@ -197,7 +188,7 @@ func (m *mirror) refs() map[types.UID]podRef {
 func (m *mirror) get(id string) (instance, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e, ok := m.containers[id]
+	e, ok := m.containers.byID[id]
 	if !ok {
 		return instance{}, false
 	}
@@ -212,16 +203,15 @@ func (m *mirror) created(c docker.Container) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, known := m.containers[c.ID]; !known {
-		m.containers[c.ID] = &entry{instance: i}
+	if _, known := m.containers.byID[c.ID]; !known {
+		m.containers.put(&entry{instance: i})
 	}
 }
 
 // forget drops a container that is gone.
 func (m *mirror) forget(id string) {
 	m.mu.Lock()
-	e, ok := m.containers[id]
-	delete(m.containers, id)
+	e, ok := m.containers.remove(id)
 	m.mu.Unlock()
 	if ok {
 		m.changed(e.ref)
@@ -231,7 +221,7 @@ func (m *mirror) forget(id string) {
 // store keeps what was read, unless a later read was faster.
 func (m *mirror) store(i instance, seq uint64) {
 	m.mu.Lock()
-	old := m.containers[i.ID]
+	old := m.containers.byID[i.ID]
 	if old != nil && old.seq > seq {
 		m.mu.Unlock()
 		return
@@ -241,7 +231,7 @@ func (m *mirror) store(i instance, seq uint64) {
 		report = old.memory
 	}
 	i.OOMKilled = report.killed(i)
-	m.containers[i.ID] = &entry{instance: i, seq: seq, memory: report}
+	m.containers.put(&entry{instance: i, seq: seq, memory: report})
 	m.mu.Unlock()
 	m.changed(i.ref)
 }
@@ -250,8 +240,8 @@ func (m *mirror) store(i instance, seq uint64) {
 func (m *mirror) ids() map[string]struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	out := make(map[string]struct{}, len(m.containers))
-	for id := range maps.Keys(m.containers) {
+	out := make(map[string]struct{}, len(m.containers.byID))
+	for id := range m.containers.byID {
 		out[id] = struct{}{}
 	}
 	return out

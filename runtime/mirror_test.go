@@ -57,7 +57,7 @@ func TestEndOfAContainerThatEndedWellIsKnownBeforeItCanBeRead(t *testing.T) {
 		m := newMirror(newFakeEngine(), "t-mirror", slog.New(slog.DiscardHandler))
 		told := 0
 		m.changed = func(podRef) { told++ }
-		m.containers["c"] = &entry{instance: instance{container: "init", ref: podRef{uid: "u"}, Container: docker.Container{ID: "c", Status: docker.StatusRunning, PID: 7}}}
+		m.containers.put(&entry{instance: instance{container: "init", ref: podRef{uid: "u"}, Container: docker.Container{ID: "c", Status: docker.StatusRunning, PID: 7}}})
 		at := time.Unix(1_700_000_000, 0)
 		m.Event(docker.Event{ID: "c", Action: "die", ExitCode: code, Time: at})
 		got := m.pod("u")[0]

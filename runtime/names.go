@@ -77,7 +77,7 @@ func fromLabels(c docker.Container) (i instance, ok bool) {
 	if c.Status == docker.StatusCreated && c.Error != "" {
 		c.ExitCode = startErrorCode
 	}
-	return instance{
+	i = instance{
 		Container: c,
 		ref:       podRef{c.Labels[labelPodNamespace], c.Labels[labelPodName], types.UID(uid)},
 		container: c.Labels[labelContainer],
@@ -86,7 +86,9 @@ func fromLabels(c docker.Container) (i instance, ok bool) {
 		hash:      c.Labels[labelSpecHash],
 		sandboxID: c.Labels[labelSandboxID],
 		address:   address,
-	}, true
+	}
+	i.Labels = nil // the fields say it all, and there are many instances
+	return i, true
 }
 
 func (i instance) isSandbox() bool { return i.container == sandboxName }

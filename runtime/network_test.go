@@ -72,7 +72,8 @@ func TestNetworkThatSomebodyRemovesIsMadeAgain(t *testing.T) {
 func TestAddressesAreGivenInTurnAndNeverTwice(t *testing.T) {
 	subnet := netip.MustParsePrefix("10.9.0.0/28") // Docker gives the last four
 	sandboxes := map[netip.Addr]bool{netip.MustParseAddr("10.9.0.3"): true}
-	a := newAddresses(docker.NetworkSpec{Subnet: subnet, Gateway: subnet.Addr().Next()}, func() (map[netip.Addr]bool, netip.Addr) { return sandboxes, netip.Addr{} })
+	a := newAddresses(docker.NetworkSpec{Subnet: subnet, Gateway: subnet.Addr().Next()},
+		func(addr netip.Addr) bool { return sandboxes[addr] }, func() netip.Addr { return netip.Addr{} })
 	var given []string
 	settle := map[netip.Addr]func(){}
 	for range 9 {

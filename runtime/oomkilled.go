@@ -15,7 +15,7 @@ type oomReport struct {
 func (m *mirror) noteOOM(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e := m.containers[id]
+	e := m.containers.byID[id]
 	if e == nil {
 		return
 	}

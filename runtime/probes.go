@@ -20,8 +20,9 @@ type probes struct {
 	prober *probe.Prober
 	tasks  *tasks
 
-	mu   sync.Mutex // guards what follows
-	byID map[string]*probed
+	mu    sync.Mutex // guards what follows
+	byID  map[string]*probed
+	byPod map[types.UID][]*probed
 }
 
 // health is what is known of a running container beyond that it runs.
@@ -51,7 +52,7 @@ type check struct {
 }
 
 func newProbes(t *tasks) *probes {
-	return &probes{prober: probe.New(), tasks: t, byID: map[string]*probed{}}
+	return &probes{prober: probe.New(), tasks: t, byID: map[string]*probed{}, byPod: map[types.UID][]*probed{}}
 }
 
 // follow has a running container asked from now on, unless it is already. Before is what
@@ -75,6 +76,7 @@ func (p *probes) follow(c check, before health) {
 		p.run(ctx, life, d, began)
 	}) {
 		p.byID[c.instance.ID] = d
+		p.byPod[c.instance.ref.uid] = append(p.byPod[c.instance.ref.uid], d)
 	}
 }
 
@@ -162,11 +164,16 @@ func (p *probes) ending(id string) {
 func (p *probes) keep(uid types.UID, alive []instance) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for id, d := range p.byID {
-		if d.instance.ref.uid == uid && !slices.ContainsFunc(alive, func(i instance) bool { return i.ID == id }) {
+	left := slices.DeleteFunc(p.byPod[uid], func(d *probed) bool {
+		ended := !slices.ContainsFunc(alive, func(i instance) bool { return i.ID == d.instance.ID })
+		if ended {
 			d.cancel()
-			delete(p.byID, id)
+			delete(p.byID, d.instance.ID)
 		}
+		return ended
+	})
+	if p.byPod[uid] = left; len(left) == 0 {
+		delete(p.byPod, uid)
 	}
 }
 

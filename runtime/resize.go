@@ -102,7 +102,7 @@ func (a *Agent) considerResize(pod *v1.Pod, s *podState, granted grant) *v1.Pod 
 		a.log.Warn("a pod is not resized: what it was granted cannot be kept", "pod", s.ref, "error", err)
 		return granted.apply(pod)
 	}
-	a.allocations.grants[pod.UID] = grantOf(pod)
+	a.allocations.grants[pod.UID] = &holding{grant: grantOf(pod)}
 	delete(a.allocations.deferred, pod.UID)
 	s.resize.pending, s.resize.inProgress = nil, nil
 	setResize(&s.resize.inProgress, v1.PodResizeInProgress, "", "", pod.Generation, a.now())

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
@@ -47,8 +48,9 @@ type podState struct {
 	resize resizeState
 	// bounds are those of its control group.
 	bounds podBounds
-	// last is the Pod as last seen, for the grace period and the events of its end.
-	last *v1.Pod
+	// last is the newest version of the Pod, for the grace period and the events of its end. The informer's handler
+	// stores it too: an older one would stay in memory beside it.
+	last atomic.Pointer[v1.Pod]
 }
 
 // waiting is the reason and message of a container's state waiting.

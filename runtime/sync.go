@@ -20,7 +20,7 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 	if pod == nil {
 		return a.clean(ctx, s, have)
 	}
-	s.last = pod
+	s.last.Store(pod)
 	if pod.DeletionTimestamp != nil {
 		return a.terminate(ctx, pod, s, have)
 	}

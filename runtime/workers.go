@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -73,6 +74,15 @@ func (w *workers) poke(ref podRef) {
 		j.stopTimer()
 		w.wg.Add(1)
 		go w.work(w.ctx, j)
+	}
+}
+
+// follow keeps the newest version of a Pod that has a worker.
+func (w *workers) follow(pod *v1.Pod) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if j := w.jobs[pod.UID]; j != nil {
+		j.state.last.Store(pod)
 	}
 }
 

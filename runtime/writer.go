@@ -47,7 +47,7 @@ type reported struct {
 	ref     podRef
 	want    v1.PodStatus
 	remove  bool    // delete the object once the status is written
-	written *v1.Pod // the API's last answer
+	written *v1.Pod // the API's last answer, while the informer has not seen it
 	said    bool    // the API has want
 	wake    func()  // called once, when it has
 }
@@ -231,6 +231,9 @@ func (s *statuses) wrote(uid types.UID, want v1.PodStatus, answer *v1.Pod) {
 	}
 	r.written = answer
 	r.said = equality.Semantic.DeepEqual(r.want, want)
+	if listed := s.lister(r.ref); listed != nil {
+		r.listed(listed)
+	}
 	wake := r.wake
 	if r.said {
 		r.wake = nil
@@ -248,10 +251,36 @@ func (s *statuses) base(r reported) *v1.Pod {
 	if listed == nil || r.written == nil {
 		return listed
 	}
-	if n, err := compareVersions(listed.ResourceVersion, r.written.ResourceVersion); err == nil && n < 0 {
+	if isOlder(listed, r.written) {
 		return r.written
 	}
 	return listed
+}
+
+// listed notes that the informer has a version of the Pod.
+func (s *statuses) listed(pod *v1.Pod) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.pods[pod.UID]; r != nil {
+		r.listed(pod)
+	}
+}
+
+// listed drops what the informer has as well: the API's last answer, and a status that was written and came back.
+func (r *reported) listed(pod *v1.Pod) {
+	if r.written == nil || isOlder(pod, r.written) {
+		return
+	}
+	if version := pod.ResourceVersion; r.said && version != "" && version == r.written.ResourceVersion {
+		r.want = pod.Status
+	}
+	r.written = nil
+}
+
+// isOlder compares two versions of an object.
+func isOlder(a, b *v1.Pod) bool {
+	n, err := compareVersions(a.ResourceVersion, b.ResourceVersion)
+	return err == nil && n < 0
 }
 
 var errOtherPod = errors.New("another pod has the name")

@@ -1,0 +1,81 @@
+package runtime
+
+import (
+	"net/netip"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// index finds the mirror's containers without a look at all of them: each sync asks for those of its Pod, and each new
+// sandbox for a free address.
+type index struct {
+	byID  map[string]*entry
+	byPod map[types.UID][]*entry // oldest attempt first
+	// sandboxes counts those with an address, dead ones too.
+	sandboxes map[netip.Addr]int
+}
+
+func newIndex() index {
+	return index{byID: map[string]*entry{}, byPod: map[types.UID][]*entry{}, sandboxes: map[netip.Addr]int{}}
+}
+
+// put adds a container, or replaces what was known of it.
+func (x *index) put(e *entry) {
+	x.remove(e.ID)
+	x.byID[e.ID] = e
+	list := append(x.byPod[e.ref.uid], e)
+	slices.SortFunc(list, olderAttempt)
+	x.byPod[e.ref.uid] = list
+	if e.address.IsValid() {
+		x.sandboxes[e.address]++
+	}
+}
+
+// remove drops a container and returns what was known of it.
+func (x *index) remove(id string) (e *entry, known bool) {
+	if e, known = x.byID[id]; !known {
+		return nil, false
+	}
+	delete(x.byID, id)
+	uid := e.ref.uid
+	if x.byPod[uid] = slices.DeleteFunc(x.byPod[uid], func(other *entry) bool { return other == e }); len(x.byPod[uid]) == 0 {
+		delete(x.byPod, uid)
+	}
+	if e.address.IsValid() {
+		if x.sandboxes[e.address]--; x.sandboxes[e.address] == 0 {
+			delete(x.sandboxes, e.address)
+		}
+	}
+	return e, true
+}
+
+func olderAttempt(a, b *entry) int {
+	if a.attempt != b.attempt {
+		return a.attempt - b.attempt
+	}
+	return a.Created.Compare(b.Created)
+}
+
+// hasAddress tells whether a sandbox has an address, dead or not.
+func (m *mirror) hasAddress(addr netip.Addr) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.containers.sandboxes[addr] > 0
+}
+
+// newestAddress is that of the sandbox that was made last.
+func (m *mirror) newestAddress() netip.Addr {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var newest *entry
+	for _, e := range m.containers.byID {
+		if e.address.IsValid() && (newest == nil || e.Created.After(newest.Created)) {
+			newest = e
+		}
+	}
+	if newest == nil {
+		return netip.Addr{}
+	}
+	return newest.address
+}
