@@ -18,13 +18,14 @@ func TestQuotaRefusesInUpstreamsWords(t *testing.T) {
 			t.Errorf("exit code %d, %q; want 1 and %q", got.code, got.stderr, want)
 		}
 	}
+	// Before any Pod starts: upstream's controller counts anew then, and may not have seen what is this young.
+	ns.apply(t, service("only", "ports: [{port: 80}]"))
+	refused("exceeded quota: few, requested: services=1, used: services=1, limited: services=1", service("another", "ports: [{port: 80}]"))
 	const small, large = `args: [sleep], resources: {requests: {cpu: 50m}}`, `args: [sleep], resources: {requests: {cpu: 101m}}`
 	refused("failed quota: few: must specify requests.cpu for: main", podOf("vague", "restartPolicy: Never", "args: [sleep]"))
 	refused("exceeded quota: few, requested: requests.cpu=101m, used: requests.cpu=0, limited: requests.cpu=100m", podOf("large", "restartPolicy: Never", large))
 	ns.apply(t, podOf("first", "terminationGracePeriodSeconds: 1", small)+podOf("second", "terminationGracePeriodSeconds: 1", small))
 	refused("exceeded quota: few, requested: pods=1,requests.cpu=50m, used: pods=2,requests.cpu=100m, limited: pods=2,requests.cpu=100m", podOf("third", "restartPolicy: Never", small))
-	ns.apply(t, service("only", "ports: [{port: 80}]"))
-	refused("exceeded quota: few, requested: services=1, used: services=1, limited: services=1", service("another", "ports: [{port: 80}]"))
 	refused("exceeded quota: few, requested: requests.storage=2Gi, used: requests.storage=0, limited: requests.storage=1Gi", claim("big", "resources: {requests: {storage: 2Gi}}"))
 
 	t.Run("a controller says it in an event", func(t *testing.T) {

@@ -239,12 +239,18 @@ func TestSidecarsEndAfterTheOthersTheLastOneFirst(t *testing.T) {
 
 func TestSidecarsOfAFinishedPodEnd(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
+		r.engine.stopDelay = 2 * time.Second
 		r.pod("job", func(p *v1.Pod) {
 			p.Spec.RestartPolicy = v1.RestartPolicyNever
 			p.Spec.InitContainers = []v1.Container{sidecar("log")}
 		})
 		r.engine.exit("k8s_app_job_ns_uid-job_0", 0)
 		r.after(time.Second)
+		r.wantState("job", "log", "running 0")
+		if pod := r.get("job"); pod.Status.Phase != v1.PodRunning {
+			t.Errorf("while a sidecar runs, the phase is %s", pod.Status.Phase)
+		}
+		r.after(2 * time.Second)
 		if pod := r.get("job"); pod.Status.Phase != v1.PodSucceeded {
 			t.Errorf("phase %s", pod.Status.Phase)
 		}

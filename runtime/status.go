@@ -60,6 +60,9 @@ func (o observation) status() v1.PodStatus {
 	}
 	if !isFinal(old.Phase) {
 		s.Phase = phase(o.pod, s.InitContainerStatuses, s.ContainerStatuses, o.finished)
+		if isFinal(s.Phase) && o.anyRunning() { // a sidecar: the Pod is over when it has ended too
+			s.Phase = old.Phase
+		}
 		if s.Phase != v1.PodPending && old.Phase == v1.PodPending {
 			s.Reason, s.Message = "", ""
 		}
@@ -82,9 +85,14 @@ func (o observation) fail(s *v1.PodStatus) {
 	if len(o.have) == 0 { // it was never let in
 		s.InitContainerStatuses, s.ContainerStatuses = nil, nil
 	}
-	if containers, _ := split(running(o.have)); len(containers) == 0 {
+	if !o.anyRunning() {
 		s.Phase = v1.PodFailed
 	}
+}
+
+func (o observation) anyRunning() bool {
+	containers, _ := split(running(o.have))
+	return len(containers) > 0
 }
 
 // containers are the statuses of a list of containers, in its order.
