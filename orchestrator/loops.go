@@ -55,17 +55,26 @@ func (l loop) prepare(ctx context.Context, w *world) (func() error, error) {
 		if !comes(ctx) {
 			return nil
 		}
-		late, g := w.behindGate()
-		r, err := l.build(ctx, late)
+		r, err := l.buildLate(ctx, w)
 		if err != nil {
-			return err
-		}
-		w.informers.Start(ctx.Done())
-		if err := g.open(); err != nil {
 			return err
 		}
 		return run(r)
 	}, err
+}
+
+// buildLate builds the loop while informers run. One at a time: upstream's constructors look whether an informer has an
+// index before they add it.
+func (l loop) buildLate(ctx context.Context, w *world) (runner, error) {
+	w.building.Lock()
+	defer w.building.Unlock()
+	late, g := w.behindGate()
+	r, err := l.build(ctx, late)
+	if err != nil {
+		return nil, err
+	}
+	w.informers.Start(ctx.Done())
+	return r, g.open()
 }
 
 // single is a controller that decides itself how many workers it has.

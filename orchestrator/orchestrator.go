@@ -55,7 +55,7 @@ func New(config *rest.Config, informers informers.SharedInformerFactory, opts Op
 func (o *Orchestrator) Run(ctx context.Context) error {
 	running, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	w, err := newWorld(running, o)
+	w, err := newWorld(o)
 	if err != nil {
 		return err
 	}

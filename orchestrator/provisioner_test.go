@@ -179,7 +179,7 @@ func TestWhatADirectoryCannotBeIsSaid(t *testing.T) {
 	for words, claim := range map[string]corev1.PersistentVolumeClaim{
 		"with a selector gets no new volume":          selective,
 		"dataSource and dataSourceRef are not":        copied,
-		"does not support block volume":               block,
+		"does not support block volumes":              block,
 		`StorageClass odd has the parameter "fsType"`: odd,
 	} {
 		c.createClaim(claim)

@@ -50,7 +50,6 @@ func storageLoops() []loop {
 		}},
 		{"directory-classes", 1, nil, newClasses},
 		{"directory-provisioner", 1, volumesOrClaims, newProvisioner},
-		{"directory-expander", 1, volumesOrClaims, newExpansion},
 	}
 }
 

@@ -1,8 +1,8 @@
 package orchestrator
 
 import (
-	"context"
 	"fmt"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/discovery/cached/memory"
@@ -29,10 +29,12 @@ type world struct {
 	objects informerfactory.InformerFactory
 	// started is closed when the informers that the loops asked for have been started.
 	started chan struct{}
-	opts    Options
+	// building is held by who builds a loop while informers run.
+	building *sync.Mutex
+	opts     Options
 }
 
-func newWorld(ctx context.Context, o *Orchestrator) (*world, error) {
+func newWorld(o *Orchestrator) (*world, error) {
 	client, err := kubernetes.NewForConfig(o.config)
 	if err != nil {
 		return nil, fmt.Errorf("client of the controllers: %w", err)
@@ -49,7 +51,7 @@ func newWorld(ctx context.Context, o *Orchestrator) (*world, error) {
 	return &world{
 		config: o.config, client: client, metadata: objects, mapper: mapper, scales: scales, informers: o.informers,
 		objects: informerfactory.NewInformerFactory(o.informers, metadatainformer.NewSharedInformerFactory(objects, 0)),
-		started: make(chan struct{}), opts: o.opts,
+		started: make(chan struct{}), building: &sync.Mutex{}, opts: o.opts,
 	}, nil
 }
 
