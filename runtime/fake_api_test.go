@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"encoding/json"
+	"strconv"
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
@@ -16,6 +17,7 @@ import (
 func newFakeAPI() *fake.Clientset {
 	client := fake.NewClientset()
 	var mu sync.Mutex
+	version := 0 // guarded by mu
 	client.PrependReactor("update", "pods", func(action ktesting.Action) (bool, runtime.Object, error) {
 		written := action.(ktesting.UpdateAction).GetObject().(*v1.Pod).DeepCopy()
 		mu.Lock()
@@ -34,6 +36,8 @@ func newFakeAPI() *fake.Clientset {
 			pod = written
 			pod.Status = status
 		}
+		version++
+		pod.ResourceVersion = strconv.Itoa(version)
 		if err := client.Tracker().Update(action.GetResource(), pod, pod.Namespace); err != nil {
 			return true, nil, err
 		}
