@@ -22,12 +22,12 @@ type figure struct {
 // figures are all of them, in the order of the design's budgets.
 func figures() []figure {
 	return []figure{
-		{Name: "start", What: "start to API ready and node Ready, from nothing", Unit: "s", Budget: 1.5, measure: measureStart},
+		{Name: "start", What: "start to API ready and node Ready, from nothing", Unit: "s", Budget: 0.7, measure: measureStart},
 		{Name: "pods", What: "apply to all Ready, 10 pods × 2 containers, to Docker alone", Unit: "×", Budget: 1.15, measure: measurePods},
 		{Name: "rich", What: "the same with init containers, ConfigMap volumes and probes in the pods", Unit: "×", Budget: 1.15, measure: measureRichPods},
 		{Name: "delete", What: "60 deleted pods of one container gone, to Docker removing the containers", Unit: "×", Budget: 1.3, measure: measureDelete},
-		{Name: "memory", What: "daemon's private memory, idle with the quick-start app", Unit: "MB", Budget: 110, measure: measureMemory},
-		{Name: "cpu", What: "daemon's CPU, idle with 10 pods, of one core", Unit: "%", Budget: 1, measure: measureCPU},
+		{Name: "memory", What: "daemon's private memory, idle with the quick-start app", Unit: "MB", Budget: 80, measure: measureMemory},
+		{Name: "cpu", What: "daemon's CPU, idle with 10 pods, of one core", Unit: "%", Budget: 0.4, measure: measureCPU},
 		{Name: "probes", What: "daemon's CPU, 100 pods with an HTTP probe each second, of one core", Unit: "%", Budget: 20, measure: measureProbes},
 		{Name: "volumes", What: "a change of a ConfigMap, a Secret or a pod to the files of a running container", Unit: "ms", Budget: 2000, measure: measureVolumes},
 		{Name: "services", What: "a Service change to the kernel, 1,000 Services present", Unit: "ms", Budget: 50, measure: measureServices},
