@@ -46,7 +46,7 @@ func (e *env) confirmReset(cfg daemon.Config) error {
 		return fmt.Errorf("reset: %w", err)
 	}
 	if len(claims) > 0 {
-		fmt.Fprintf(e.stderr, "The data of %d claims is removed for good: %s\n", len(claims), strings.Join(claims, ", "))
+		fmt.Fprintf(e.stderr, "The data of these claims is removed for good: %s\n", strings.Join(claims, ", "))
 	}
 	if !e.confirm(fmt.Sprintf("Remove the instance %q with all its pods, volumes and objects (%s)?", cfg.Name, cfg.DataDir)) {
 		return errors.New("reset: nothing was removed; say y, or give --yes")

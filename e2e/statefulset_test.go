@@ -111,7 +111,7 @@ func TestDatabasesOfAStatefulSetKeepTheirRows(t *testing.T) {
 	})
 	t.Run("reset names what it would remove", func(t *testing.T) {
 		got := i.run(t, "n\n", "reset")
-		want := fmt.Sprintf("The data of 2 claims is removed for good: %[1]s/data-db-0, %[1]s/data-db-1", ns.name)
+		want := fmt.Sprintf("The data of these claims is removed for good: %[1]s/data-db-0, %[1]s/data-db-1", ns.name)
 		if got.code != 1 || !strings.Contains(got.stderr, want) || !strings.Contains(got.stderr, "nothing was removed") {
 			t.Errorf("exit code %d, %s", got.code, got.stderr)
 		}
