@@ -45,7 +45,8 @@ func (g *gate) InformerFor(obj runtime.Object, make internalinterfaces.NewInform
 	return &gatedInformer{g.SharedInformerFactory.InformerFor(obj, make), g}
 }
 
-// Each group asks its own factory for informers: the gate has to say that it is that factory.
+// Each group asks its own factory for informers: the gate has to say that it is that factory. The handlers of a group that
+// is not here are not held back, so a loop that is built late and wants another one needs one more line.
 
 func (g *gate) Apps() apps.Interface { return apps.New(g, metav1.NamespaceAll, nil) }
 func (g *gate) Autoscaling() autoscaling.Interface {
