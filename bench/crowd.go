@@ -27,7 +27,7 @@ func measureCrowds(ctx context.Context, b *bench) ([]float64, string, error) {
 
 func measureCrowdMemory(ctx context.Context, b *bench) ([]float64, string, error) {
 	samples, err := b.benchmarked(ctx, "^BenchmarkCrowdMemory$", "KB/pod")
-	return samples, "heap and stacks after a garbage collection, less one copy of the pods and events in memory", err
+	return samples, "heap and stacks at rest, when the store has let go of old versions, less one copy of the pods and events in memory", err
 }
 
 // measureCrowdChange compares the same change in the largest crowd and in the smallest, in turns.

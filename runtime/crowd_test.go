@@ -51,12 +51,12 @@ const (
 const crowdPatience = 5 * time.Minute
 
 // newCrowd starts everything and returns when it answers. The caller calls end.
-func newCrowd(b *testing.B) *crowd {
+func newCrowd(b *testing.B, opts store.Options) *crowd {
 	b.Helper()
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // it has no instances
 	dir := b.TempDir()
 	c := &crowd{b: b, engine: newFakeEngine(pause.Ref, crowdImage)}
-	db, err := store.Open(filepath.Join(dir, "kube-lite.db"), store.Options{})
+	db, err := store.Open(filepath.Join(dir, "kube-lite.db"), opts)
 	c.must(err)
 	pki, err := apiserver.OpenPKI(filepath.Join(dir, "pki"), nil)
 	c.must(err)

@@ -7,7 +7,8 @@ import (
 )
 
 const (
-	// trimInterval is how often histories are cut to their age when nothing is written.
+	// trimInterval is how often histories are cut to their age when nothing is written; more often where they are kept
+	// for less.
 	trimInterval = time.Minute
 	// expireRetry is how long to wait after the file refused to delete what has expired.
 	expireRetry = 10 * time.Second
@@ -55,14 +56,14 @@ func (x *expirer) add(r *resource, e *entry) {
 	}
 }
 
-// due takes the deadlines that have passed; next is when to look again.
-func (x *expirer) due(now time.Time) (past []deadline, next time.Time) {
+// due takes the deadlines that have passed; next is when to look again, after trim at the latest.
+func (x *expirer) due(now time.Time, trim time.Duration) (past []deadline, next time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for len(x.heap) > 0 && x.heap[0].at <= now.UnixMilli() {
 		past = append(past, heap.Pop(&x.heap).(deadline))
 	}
-	next = now.Add(trimInterval)
+	next = now.Add(trim)
 	if len(x.heap) > 0 && x.heap[0].at < next.UnixMilli() {
 		next = time.UnixMilli(x.heap[0].at)
 	}
@@ -80,7 +81,7 @@ func (s *Store) expireLoop() {
 		case <-s.expirer.wake:
 		case <-timer.C:
 		}
-		past, next := s.expirer.due(time.Now())
+		past, next := s.expirer.due(time.Now(), min(trimInterval, s.opts.HistoryAge))
 		if !s.expire(past) {
 			next = time.Now().Add(expireRetry)
 		}
