@@ -195,3 +195,44 @@ func TestClaimForOnePodOnly(t *testing.T) {
 	ns.must(t, "delete", "pod", "holder")
 	ns.waitForValue(t, "pod/next", "{.status.phase}", "Running")
 }
+
+// A machine that restarts loses every process and container and its whole network; the disk is what it has.
+func TestClaimsOutliveDockerAndTheMachine(t *testing.T) {
+	engine := startEngine(t)
+	engine.load(t, "kube-lite-test/tool:latest")
+	i := startInstanceOn(t, engine.host())
+	ns := namespace{"default", i}
+	ns.apply(t, claim("kept", ofMiB(10))+claimant("user", "kept"))
+	ns.waitForValue(t, "pod/user", "{.status.phase}", "Running")
+	ns.must(t, "exec", "user", "--", "/tool", "write", "/kept/note", "one")
+	uid := ns.value(t, "pod/user", "{.metadata.uid}")
+	check := func(t *testing.T, restarts string) {
+		t.Helper()
+		ns.waitForValue(t, "pod/user", "{.metadata.uid} {.status.phase} {.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].ready}",
+			uid+" Running "+restarts+" true")
+		if got := ns.must(t, "exec", "user", "--", "/tool", "cat", "/kept/note"); got != "one" {
+			t.Errorf("the claim has %q", got)
+		}
+	}
+	t.Run("Docker restarts", func(t *testing.T) {
+		engine.stop(t)
+		engine.start(t)
+		check(t, "1")
+	})
+	t.Run("the machine restarts", func(t *testing.T) {
+		addresses, err := i.devices()
+		if err != nil || strings.Count(addresses, "inet ") != 1 {
+			t.Fatalf("the addresses of the instance's bridge are %q, %v", addresses, err)
+		}
+		i.kill(t)
+		engine.stop(t)
+		if _, err := output("ip", "link", "delete", strings.Fields(addresses)[1]); err != nil {
+			t.Fatal(err)
+		}
+		engine.start(t)
+		if err := i.up(); err != nil {
+			t.Fatal(err)
+		}
+		check(t, "2")
+	})
+}
