@@ -19,12 +19,7 @@ func hangsUp(r slog.Record) bool {
 	case "Error on socket receive", "Error proxying data from client to backend":
 		return true
 	case "Failed to encode watch event":
-		closed := false
-		r.Attrs(func(a slog.Attr) bool {
-			closed = a.Key == "err" && a.Value.String() == "http2: stream closed"
-			return !closed
-		})
-		return closed
+		return errorMatches(r, func(err string) bool { return err == "http2: stream closed" })
 	}
 	return false
 }
@@ -33,20 +28,36 @@ func hangsUp(r slog.Record) bool {
 var expectedErrors = []string{
 	// It has read an object before its own last write, or somebody else's, was there to be read.
 	"is not as new as written version", "the object has been modified; please apply your changes to the latest version",
-	// Pods are still ending.
-	"unexpected items still remain in namespace",
+	// A namespace is being deleted: Pods are still ending, or something was about to be made in it.
+	"unexpected items still remain in namespace", "because it is being terminated",
+	// The owner has an event or a condition that says so.
+	"exceeded quota",
+	// Another sync has made it, from a name that says what is in it.
+	"failed to construct revisions",
 }
 
 // triesAgain tells of a reconcile that is repeated, as it must be now and then.
 func triesAgain(r slog.Record) bool {
-	expected := false
-	r.Attrs(func(a slog.Attr) bool {
-		expected = a.Key == "err" && slices.ContainsFunc(expectedErrors, func(words string) bool {
-			return strings.Contains(a.Value.String(), words)
-		})
-		return !expected
+	return errorMatches(r, func(err string) bool {
+		return slices.ContainsFunc(expectedErrors, func(words string) bool { return strings.Contains(err, words) })
 	})
-	return expected
+}
+
+// isGone tells of a sync or an event whose object was deleted meanwhile, with its namespace or alone.
+func isGone(r slog.Record) bool {
+	return errorMatches(r, func(err string) bool {
+		return strings.HasSuffix(err, " not found") &&
+			(strings.HasPrefix(r.Message, "Server rejected event") || strings.HasPrefix(err, "sync ") && strings.Contains(err, " failed with "))
+	})
+}
+
+// errorMatches looks at the error that a record tells of.
+func errorMatches(r slog.Record, match func(err string) bool) (found bool) {
+	r.Attrs(func(a slog.Attr) bool {
+		found = a.Key == "err" && match(a.Value.String())
+		return !found
+	})
+	return found
 }
 
 // Enabled is slog.Handler's.
@@ -56,7 +67,7 @@ func (h upstream) Enabled(ctx context.Context, l slog.Level) bool {
 
 // Handle is slog.Handler's.
 func (h upstream) Handle(ctx context.Context, r slog.Record) error {
-	if hangsUp(r) || triesAgain(r) {
+	if hangsUp(r) || triesAgain(r) || isGone(r) {
 		return nil
 	}
 	return h.Handler.Handle(ctx, r)

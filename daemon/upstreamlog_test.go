@@ -15,12 +15,17 @@ func TestOfUpstreamsLogOnlyWhatIsOfUseIsKept(t *testing.T) {
 	log.With("a", 1).WithGroup("b").Error("Error proxying data from client to backend", "err", "unexpected EOF")
 	log.Error("Failed to encode watch event", "err", errors.New("http2: stream closed"))
 	log.Error("Unhandled Error", "err", errors.New("sync failed with read version: 31 is not as new as written version: 46"))
+	log.Error("Unhandled Error", "err", errors.New(`sync "a/b" failed with pods "b-x" is forbidden: exceeded quota: few, requested: pods=1`))
+	log.Error("Unhandled Error", "err", errors.New(`sync "a/b" failed with replicasets.apps "b" not found`))
+	log.Error("Plugin Failed", "err", errors.New(`pods "p" is forbidden: unable to create new content in namespace a because it is being terminated`))
+	log.Error("Server rejected event (will not retry!)", "err", errors.New(`namespaces "a" not found`))
 	if out.Len() > 0 {
 		t.Errorf("it says %s", out.String())
 	}
 	log.With("a", 1).Error("Unhandled Error", "err", "no")
 	log.Error("Failed to encode watch event", "err", errors.New("no such type"))
-	if got := out.String(); !strings.Contains(got, "no such type") || !strings.Contains(got, `msg="Unhandled Error"`) || !strings.Contains(got, "a=1") {
+	log.Error("Unhandled Error", "err", errors.New(`storageclass "fast" not found`))
+	if got := out.String(); !strings.Contains(got, "no such type") || !strings.Contains(got, "fast") || !strings.Contains(got, `msg="Unhandled Error"`) || !strings.Contains(got, "a=1") {
 		t.Errorf("it says %q", got)
 	}
 }
