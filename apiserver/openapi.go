@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,25 +35,32 @@ const (
 // describeAPI serves the OpenAPI documents. The generic server would make all
 // of them when it starts, in a third of a second, and keep them; here each
 // version is made when somebody asks, and forgotten when nobody does any more.
-func (s *Server) describeAPI(c *genericapiserver.Config) {
-	restful, into := s.generic.Handler.GoRestfulContainer, s.generic.Handler.NonGoRestfulMux
+func (s *Server) describeAPI(c *genericapiserver.Config) error {
+	services, into := s.allServices(), s.generic.Handler.NonGoRestfulMux
+	custom := customAPI{s.definitions().Lister()}
 	v2, v3 := c.OpenAPIConfig, c.OpenAPIV3Config
 	v3.Definitions = nil // it was needed to install the groups
-	into.Handle(openAPIV2Path, &onDemand{idle: openAPIIdle, build: func() http.Handler {
+	documentV2 := &onDemand{idle: openAPIIdle, build: func() http.Handler {
 		m := mux.NewPathRecorderMux("OpenAPI v2")
-		routes.OpenAPI{Config: v2}.InstallV2(restful, m)
+		custom.addV2(routes.OpenAPI{Config: v2}.InstallV2(services, m))
 		return m
-	}})
-	s.openAPI = &openAPIV3{tag: documentsTag(), documents: &onDemand{idle: openAPIIdle, build: func() http.Handler {
+	}}
+	documentsV3 := &onDemand{idle: openAPIIdle, build: func() http.Handler {
 		m := mux.NewPathRecorderMux("OpenAPI v3")
-		routes.OpenAPI{V3Config: withDefinitions(*v3)}.InstallV3(restful, m)
+		custom.addV3(routes.OpenAPI{V3Config: withDefinitions(*v3)}.InstallV3(services, m))
 		return m
-	}}}
-	for _, service := range restful.RegisteredWebServices() {
+	}}
+	s.openAPI = &openAPIV3{tag: documentsTag(), custom: custom, documents: documentsV3}
+	for _, service := range services.RegisteredWebServices() {
 		s.openAPI.paths = append(s.openAPI.paths, service.RootPath())
 	}
+	into.Handle(openAPIV2Path, documentV2)
 	into.Handle(openAPIV3Path, http.HandlerFunc(s.openAPI.list))
 	into.HandlePrefix(openAPIV3Path+"/", http.HandlerFunc(s.openAPI.one))
+	return s.onChange(func() {
+		documentV2.forgetNow()
+		documentsV3.forgetNow()
+	})
 }
 
 // withDefinitions makes the definitions once, for all documents to share.
@@ -65,39 +74,45 @@ func withDefinitions(c common.OpenAPIV3Config) *common.OpenAPIV3Config {
 
 // openAPIV3 serves one document per API group and version, and their list, in
 // which each has a tag that clients cache it by. Upstream's tag is a hash of
-// the document, so that the first list takes all of them. Ours come with the
-// program and change with nothing else: the program's tag does for all.
+// the document, so that the first list takes all of them. Those of built-in kinds come
+// with the program and change with nothing else: the program's tag does for all. Those
+// of custom kinds change with their definitions.
 // https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-v3
 type openAPIV3 struct {
 	tag       string
-	paths     []string // of the groups and versions, such as /apis/apps/v1
+	paths     []string // of the built-in groups and versions, such as /apis/apps/v1
+	custom    customAPI
 	documents http.Handler
 }
 
 func (o *openAPIV3) list(w http.ResponseWriter, r *http.Request) {
 	list := handler3.OpenAPIV3Discovery{Paths: map[string]handler3.OpenAPIV3DiscoveryGroupVersion{}}
 	for _, path := range o.paths {
-		list.Paths[path[1:]] = handler3.OpenAPIV3DiscoveryGroupVersion{ServerRelativeURL: o.tagged(openAPIV3Path + path)}
+		list.Paths[path[1:]] = handler3.OpenAPIV3DiscoveryGroupVersion{ServerRelativeURL: tagged(openAPIV3Path+path, o.tag)}
+	}
+	for path, tag := range o.custom.tags(o.tag) {
+		list.Paths[path[1:]] = handler3.OpenAPIV3DiscoveryGroupVersion{ServerRelativeURL: tagged(openAPIV3Path+path, tag)}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(list) // the client may be gone
 }
 
-func (o *openAPIV3) tagged(path string) string {
-	return path + "?" + url.Values{"hash": {o.tag}}.Encode()
+func tagged(path, tag string) string {
+	return path + "?" + url.Values{"hash": {tag}}.Encode()
 }
 
 // one serves a document. Asked for by its tag it may be kept for good.
 func (o *openAPIV3) one(w http.ResponseWriter, r *http.Request) {
+	current := cmp.Or(o.custom.tags(o.tag)[strings.TrimPrefix(r.URL.Path, openAPIV3Path)], o.tag)
 	switch r.URL.Query().Get("hash") {
 	case "":
-	case o.tag:
+	case current:
 		w.Header().Set("Cache-Control", "public, immutable")
 		w.Header().Set("Expires", time.Now().AddDate(1, 0, 0).UTC().Format(http.TimeFormat))
 		r = r.Clone(r.Context())
 		r.URL.RawQuery = ""
 	default:
-		http.Redirect(w, r, o.tagged(r.URL.Path), http.StatusMovedPermanently)
+		http.Redirect(w, r, tagged(r.URL.Path, current), http.StatusMovedPermanently)
 		return
 	}
 	o.documents.ServeHTTP(w, r)
@@ -133,10 +148,20 @@ func (o *onDemand) handler() http.Handler {
 	defer o.mu.Unlock()
 	if o.built == nil {
 		o.built = o.build()
+		if o.forget != nil {
+			o.forget.Stop()
+		}
 		o.forget = time.AfterFunc(o.idle, o.drop)
 	}
 	o.forget.Reset(o.idle)
 	return o.built
+}
+
+// forgetNow has what is built made anew for the next request: it is no longer true.
+func (o *onDemand) forgetNow() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.built = nil
 }
 
 // drop gives the memory back at once: an idle daemon makes so little garbage

@@ -5,10 +5,10 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apiserver/pkg/registry/generic"
 	serverstorage "k8s.io/apiserver/pkg/server/storage"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
-	"k8s.io/kubernetes/pkg/api/legacyscheme"
 
 	"github.com/kube-lite/kube-lite/store"
 )
@@ -18,18 +18,22 @@ import (
 const deleteWorkers = 8
 
 // restOptions tells each registry where its objects live.
-type restOptions struct{ store *store.Store }
+type restOptions struct {
+	store  *store.Store
+	scheme *runtime.Scheme
+	codecs serializer.CodecFactory
+}
 
 // GetRESTOptions is generic.RESTOptionsGetter. Objects are stored in protobuf,
 // in the preferred version of their group.
 func (o restOptions) GetRESTOptions(r schema.GroupResource, _ runtime.Object) (generic.RESTOptions, error) {
-	versions := legacyscheme.Scheme.PrioritizedVersionsForGroup(r.Group)
+	versions := o.scheme.PrioritizedVersionsForGroup(r.Group)
 	if len(versions) == 0 {
 		return generic.RESTOptions{}, fmt.Errorf("apiserver: no version of API group %q is known", r.Group)
 	}
 	codec, versioner, err := serverstorage.NewStorageCodec(serverstorage.StorageCodecConfig{
 		StorageMediaType:  runtime.ContentTypeProtobuf,
-		StorageSerializer: legacyscheme.Codecs,
+		StorageSerializer: o.codecs,
 		StorageVersion:    versions[0],
 		MemoryVersion:     schema.GroupVersion{Group: r.Group, Version: runtime.APIVersionInternal},
 	})

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	extensions "k8s.io/apiextensions-apiserver/pkg/apiserver"
+	"k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericfilters "k8s.io/apiserver/pkg/server/filters"
@@ -62,15 +64,17 @@ type Config struct {
 
 // Server is a Kubernetes API server. It is made by New and served by Run.
 type Server struct {
-	cfg      Config
-	generic  *genericapiserver.GenericAPIServer
-	memory   *MemoryListener
-	loopback *rest.Config
-	client   kubernetes.Interface
-	shared   informers.SharedInformerFactory
-	openAPI  *openAPIV3
-	tokens   *tokens
-	address  atomic.Value // string: the first listener's, known when Run is called
+	cfg     Config
+	generic *genericapiserver.GenericAPIServer
+	// extensions serves custom resources. What generic does not know is passed on to it.
+	extensions *extensions.CustomResourceDefinitions
+	memory     *MemoryListener
+	loopback   *rest.Config
+	client     kubernetes.Interface
+	shared     informers.SharedInformerFactory
+	openAPI    *openAPIV3
+	tokens     *tokens
+	address    atomic.Value // string: the first listener's, known when Run is called
 }
 
 // New composes the server over cfg.Store. It binds nothing and starts nothing,
@@ -102,14 +106,19 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.generic, err = config.Complete(s.shared).New("kube-lite", genericapiserver.NewEmptyDelegate())
+	if s.extensions, err = s.newExtensions(*config); err != nil {
+		return nil, err
+	}
+	s.generic, err = config.Complete(s.shared).New("kube-lite", s.extensions.GenericAPIServer)
 	if err != nil {
 		return nil, fmt.Errorf("apiserver: compose: %w", err)
 	}
 	if err := s.installGroups(config); err != nil {
 		return nil, err
 	}
-	s.describeAPI(config)
+	if err := s.describeAPI(config); err != nil {
+		return nil, err
+	}
 	if err := s.describeTokens(); err != nil {
 		return nil, err
 	}
@@ -121,6 +130,7 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 	c := genericapiserver.NewConfig(legacyscheme.Codecs)
 	c.EffectiveVersion = effectiveVersion()
+	c.AggregatedDiscoveryGroupManager = aggregated.NewResourceManager("apis") // one for all kinds
 	c.LoopbackClientConfig = s.loopback
 	c.LegacyAPIGroupPrefixes = sets.NewString(genericapiserver.DefaultLegacyAPIPrefix)
 	c.ExternalAddress = "127.0.0.1:0" // required, and replaced by what follows
@@ -129,7 +139,7 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 		sets.NewString("watch", "proxy"),
 		sets.NewString("attach", "exec", "proxy", "log", "portforward"))
 
-	namer := openapinamer.NewDefinitionNamer(legacyscheme.Scheme)
+	namer := openapinamer.NewDefinitionNamer(legacyscheme.Scheme, extensions.Scheme)
 	c.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(generatedopenapi.GetOpenAPIDefinitions, namer)
 	c.OpenAPIConfig.Info.Title = "Kubernetes"
 	c.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(generatedopenapi.GetOpenAPIDefinitions, namer)
@@ -139,7 +149,7 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 	c.Authentication.Authenticator = newAuthenticator(s.cfg.PKI, s.tokens.authenticator)
 	c.Authentication.APIAudiences = s.tokens.audiences
 	c.Authorization.Authorizer, c.RuleResolver = authorize()
-	c.RESTOptionsGetter = restOptions{s.cfg.Store}
+	c.RESTOptionsGetter = restOptions{s.cfg.Store, legacyscheme.Scheme, legacyscheme.Codecs}
 	admit, err := s.admission(c)
 	if err != nil {
 		return nil, err

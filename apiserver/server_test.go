@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kube-lite/kube-lite/store"
@@ -99,15 +100,20 @@ func nodeAgent(t *testing.T) func(context.Context) (net.Conn, error) {
 // admin is a client as a user has it: over TLS, with the kubeconfig.
 func (s *testServer) admin(t *testing.T) *kubernetes.Clientset {
 	t.Helper()
-	config, err := clientcmd.NewDefaultClientConfig(*s.pki.Kubeconfig("default", s.addr), nil).ClientConfig()
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := kubernetes.NewForConfig(config)
+	client, err := kubernetes.NewForConfig(s.adminConfig(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return client
+}
+
+func (s *testServer) adminConfig(t *testing.T) *rest.Config {
+	t.Helper()
+	config, err := clientcmd.NewDefaultClientConfig(*s.pki.Kubeconfig("default", s.addr), nil).ClientConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
 }
 
 func TestFirstMoment(t *testing.T) {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"k8s.io/apiserver/pkg/storage"
 )
 
 // errConflict says that the key was not at the revision that the op expected.
@@ -203,12 +201,6 @@ func (s *Store) publish(g *group) {
 	for _, o := range g.accepted {
 		s.expirer.add(o.resource, o.put)
 	}
-}
-
-func (e *entry) stamp(rev uint64) {
-	e.rev = rev
-	// Every API object has metadata, or it could not have been prepared for storage.
-	_ = storage.APIObjectVersioner{}.UpdateObject(e.obj, rev)
 }
 
 func revisionOf(e *entry) uint64 {

@@ -149,18 +149,19 @@ func (p *page) grow(n int) {
 
 // add appends a copy of e's object if the predicate selects it.
 func (p *page) add(e *entry) {
-	if e.err != nil {
-		p.err = e.readError()
+	obj, err := p.view.object(e)
+	if err != nil {
+		p.err = readError(e.key, err)
 		return
 	}
-	if matched, err := p.pred.Matches(e.obj); err != nil || !matched {
+	if matched, err := p.pred.Matches(obj); err != nil || !matched {
 		return
 	}
-	if itemType := p.items.Type().Elem(); reflect.TypeOf(e.obj) == reflect.PointerTo(itemType) {
-		p.items.Set(reflect.Append(p.items, reflect.ValueOf(e.obj.DeepCopyObject()).Elem()))
+	if itemType := p.items.Type().Elem(); reflect.TypeOf(obj) == reflect.PointerTo(itemType) {
+		p.items.Set(reflect.Append(p.items, reflect.ValueOf(obj.DeepCopyObject()).Elem()))
 	} else {
 		item := reflect.New(itemType)
-		if p.err = p.view.copyInto(item.Interface().(runtime.Object), e.obj); p.err == nil {
+		if p.err = p.view.copyInto(item.Interface().(runtime.Object), obj); p.err == nil {
 			p.items.Set(reflect.Append(p.items, item.Elem()))
 		}
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/btree"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -15,10 +16,12 @@ const indexDegree = 16
 type entry struct {
 	key    string
 	rev    uint64
-	obj    runtime.Object // its resourceVersion is rev; nil when err is set
-	size   int            // bytes in the file, without the header
-	expiry int64          // Unix milliseconds, 0 for never
-	err    error          // why the object in the file could not be decoded
+	obj    runtime.Object // its resourceVersion is rev; nil when err or data is set
+	data   []byte         // of a custom resource, decrypted; its objects are in forms
+	forms  atomic.Pointer[[]form]
+	size   int   // bytes in the file, without the header
+	expiry int64 // Unix milliseconds, 0 for never
+	err    error // why what the file has could not be decoded, or decrypted
 }
 
 type index = btree.BTreeG[*entry]

@@ -50,7 +50,7 @@ type Options struct {
 // A StorageConfig describes one resource to Store.Storage.
 type StorageConfig struct {
 	// Codec encodes objects for the file and decodes them into what NewFunc returns. Views of the same prefix must
-	// agree on both.
+	// agree on both, unless what NewFunc returns is unstructured: then each decodes what any of them encoded.
 	Codec runtime.Codec
 	// ResourcePrefix begins every key of the resource, such as "/pods".
 	ResourcePrefix string
@@ -140,7 +140,10 @@ func (s *Store) Storage(c StorageConfig) storage.Interface {
 }
 
 func (s *Store) view(c StorageConfig) *view {
-	v := &view{store: s, config: c, prefix: "/" + strings.Trim(c.ResourcePrefix, "/") + "/"}
+	v := &view{store: s, config: c, prefix: "/" + strings.Trim(c.ResourcePrefix, "/") + "/", custom: isCustom(c.NewFunc)}
+	if v.custom {
+		v.gone = make(chan struct{})
+	}
 	s.mu.Lock()
 	r := s.resources[v.prefix]
 	if r == nil {
@@ -176,6 +179,9 @@ func (s *Store) Decorator() generic.StorageDecorator {
 		})
 		if err := v.loadError(); err != nil {
 			return nil, nil, err
+		}
+		if v.custom {
+			return v, v.destroy, nil
 		}
 		return v, func() {}, nil // the file outlives every registry
 	}

@@ -1,17 +1,17 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"reflect"
+	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apiserver/pkg/features"
 	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/apiserver/pkg/storage/value"
-	utilfeature "k8s.io/apiserver/pkg/util/feature"
 )
 
 var versioner storage.APIObjectVersioner
@@ -24,6 +24,11 @@ type view struct {
 	config   StorageConfig
 	prefix   string // with a slash at both ends
 
+	// custom is set for objects without a Go type; see form. gone is then closed by destroy, else nil.
+	custom    bool
+	gone      chan struct{}
+	destroyed sync.Once
+
 	// sizes is set when Stats shall tell sizes too; Store.mu guards it.
 	sizes bool
 }
@@ -32,20 +37,20 @@ var _ storage.Interface = (*view)(nil)
 
 // load reads the resource's objects from the file.
 func (v *view) load() {
-	t, bytes := newIndex(), int64(0)
+	t, size := newIndex(), int64(0)
 	err := v.store.file.scan(v.prefix, func(key string, r record) {
-		e := &entry{key: key, rev: r.rev, size: len(r.data), expiry: r.expiry}
-		if e.obj, e.err = v.fromRecord(key, r); e.err != nil {
+		e := v.fromRecord(key, r)
+		if e.err != nil {
 			v.store.log.Error("An object in the store file cannot be decoded", "key", key, "file", v.store.file.path, "err", e.err)
 		}
 		t.ReplaceOrInsert(e)
-		bytes += int64(e.size)
+		size += int64(e.size)
 		v.store.expirer.add(v.resource, e)
 	})
 	v.resource.err = err
 	v.store.mu.Lock()
 	defer v.store.mu.Unlock()
-	v.resource.tree, v.resource.bytes = t, bytes
+	v.resource.tree, v.resource.bytes = t, size
 }
 
 // prepareKey comes first in every method: it also keeps callers from a resource that could not be loaded, which would
@@ -57,20 +62,24 @@ func (v *view) prepareKey(key string, recursive bool) (string, error) {
 	return storage.PrepareKey(v.prefix, key, recursive)
 }
 
-func (v *view) fromRecord(key string, r record) (runtime.Object, error) {
+// fromRecord makes the entry of what the file has under a key.
+func (v *view) fromRecord(key string, r record) *entry {
+	e := &entry{key: key, rev: r.rev, size: len(r.data), expiry: r.expiry}
 	data := r.data
 	if v.config.Transformer != nil {
-		var err error
-		data, _, err = v.config.Transformer.TransformFromStorage(context.Background(), data, value.DefaultContext(key))
-		if err != nil {
-			return nil, fmt.Errorf("decode %s in %s: %w", key, v.store.file.path, err)
-		}
+		data, _, e.err = v.config.Transformer.TransformFromStorage(context.Background(), data, value.DefaultContext(key))
 	}
-	obj, err := v.decode(data, r.rev)
-	if err != nil {
-		return nil, fmt.Errorf("decode %s in %s: %w", key, v.store.file.path, err)
+	switch {
+	case e.err != nil:
+	case v.custom:
+		e.data = bytes.Clone(data) // what the file has is only lent
+	default:
+		e.obj, e.err = v.decode(data, r.rev)
 	}
-	return obj, nil
+	if e.err != nil {
+		e.err = fmt.Errorf("decode %s in %s: %w", key, v.store.file.path, e.err)
+	}
+	return e
 }
 
 func (v *view) decode(data []byte, rev uint64) (runtime.Object, error) {
@@ -103,14 +112,6 @@ func (v *view) current() (*index, uint64) {
 	return v.resource.tree, v.store.rev
 }
 
-// readError is what a reader gets in place of an object that could not be decoded.
-func (e *entry) readError() error {
-	if utilfeature.DefaultFeatureGate.Enabled(features.AllowUnsafeMalformedObjectDeletion) {
-		return storage.NewCorruptObjError(e.key, e.err)
-	}
-	return storage.NewInternalError(e.err)
-}
-
 // Versioner implements storage.Interface.
 func (v *view) Versioner() storage.Versioner { return versioner }
 
@@ -127,16 +128,18 @@ func (v *view) Get(ctx context.Context, key string, opts storage.GetOptions, out
 	if err := atLeast(opts.ResourceVersion, rev); err != nil {
 		return err
 	}
-	switch e := lookup(t, key); {
-	case e == nil && opts.IgnoreNotFound:
+	e := lookup(t, key)
+	if e == nil && opts.IgnoreNotFound {
 		return runtime.SetZeroValue(out)
-	case e == nil:
-		return storage.NewKeyNotFoundError(key, 0)
-	case e.err != nil:
-		return e.readError()
-	default:
-		return v.copyInto(out, e.obj)
 	}
+	if e == nil {
+		return storage.NewKeyNotFoundError(key, 0)
+	}
+	obj, err := v.object(e)
+	if err != nil {
+		return readError(key, err)
+	}
+	return v.copyInto(out, obj)
 }
 
 // atLeast fails if minimum, a resource version, is later than rev.

@@ -8,6 +8,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/storage"
 	utilflowcontrol "k8s.io/apiserver/pkg/util/flowcontrol"
@@ -148,13 +149,14 @@ func (w *watcher) sendAll(t *index) error {
 }
 
 func (w *watcher) sendEntry(e *entry) error {
-	if e.err != nil {
-		return e.readError()
+	obj, err := w.view.object(e)
+	if err != nil {
+		return readError(e.key, err)
 	}
-	if !w.selects(e) {
+	if !w.selects(obj) {
 		return nil
 	}
-	return w.send(watch.Event{Type: watch.Added, Object: e.obj.DeepCopyObject()})
+	return w.send(watch.Event{Type: watch.Added, Object: obj.DeepCopyObject()})
 }
 
 // follow sends what happens, until the watch ends or the history has moved on without it.
@@ -193,6 +195,8 @@ func (w *watcher) follow() error {
 			timer.due = true
 		case <-w.ctx.Done():
 			return errStopped
+		case <-w.view.gone:
+			return errStopped
 		case <-s.closing:
 			return errStopped
 		}
@@ -204,17 +208,22 @@ func (w *watcher) sendEvent(e *event) error {
 	if !w.covers(e.key) {
 		return nil
 	}
-	if e.cur == nil && e.prev.err != nil {
-		return deletedUnread(e.prev)
+	prev, prevErr := w.side(e.prev)
+	cur, curErr := w.side(e.cur)
+	if curErr != nil {
+		return readError(e.key, curErr)
 	}
-	was, is := e.prev != nil && e.prev.err == nil && w.selects(e.prev), e.cur != nil && w.selects(e.cur)
+	if e.cur == nil && prevErr != nil {
+		return deletedUnread(prevErr)
+	}
+	was, is := prev != nil && w.selects(prev), cur != nil && w.selects(cur)
 	switch {
 	case was && is:
-		return w.send(watch.Event{Type: watch.Modified, Object: e.cur.obj.DeepCopyObject()})
+		return w.send(watch.Event{Type: watch.Modified, Object: cur.DeepCopyObject()})
 	case is:
-		return w.send(watch.Event{Type: watch.Added, Object: e.cur.obj.DeepCopyObject()})
+		return w.send(watch.Event{Type: watch.Added, Object: cur.DeepCopyObject()})
 	case was:
-		obj := e.prev.obj.DeepCopyObject()
+		obj := prev.DeepCopyObject()
 		if err := versioner.UpdateObject(obj, e.rev); err != nil {
 			return err
 		}
@@ -224,6 +233,18 @@ func (w *watcher) sendEvent(e *event) error {
 	}
 }
 
+// side returns the object before or after an event, nil if there was none or it cannot be decoded.
+func (w *watcher) side(e *entry) (runtime.Object, error) {
+	if e == nil {
+		return nil, nil
+	}
+	obj, err := w.view.object(e)
+	if err != nil {
+		return nil, err
+	}
+	return obj, nil
+}
+
 func (w *watcher) covers(key string) bool {
 	if w.recursive {
 		return len(key) >= len(w.key) && key[:len(w.key)] == w.key
@@ -231,8 +252,8 @@ func (w *watcher) covers(key string) bool {
 	return key == w.key
 }
 
-func (w *watcher) selects(e *entry) bool {
-	matched, err := w.pred.Matches(e.obj)
+func (w *watcher) selects(obj runtime.Object) bool {
+	matched, err := w.pred.Matches(obj)
 	return err == nil && matched
 }
 
@@ -259,18 +280,20 @@ func (w *watcher) send(e watch.Event) error {
 		return nil
 	case <-w.ctx.Done():
 		return errStopped
+	case <-w.view.gone:
+		return errStopped
 	case <-w.view.store.closing:
 		return errStopped
 	}
 }
 
 // deletedUnread tells that an object is gone that could never be decoded.
-func deletedUnread(e *entry) error {
+func deletedUnread(err error) error {
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
 		Status:  metav1.StatusFailure,
 		Code:    http.StatusInternalServerError,
 		Reason:  metav1.StatusReasonStoreReadError,
-		Message: "saw a DELETED event, but object data is corrupt - " + e.err.Error(),
+		Message: "saw a DELETED event, but object data is corrupt - " + err.Error(),
 	}}
 }
 

@@ -39,7 +39,7 @@ func (v *view) Create(ctx context.Context, key string, obj, out runtime.Object, 
 	if err != nil || out == nil {
 		return err
 	}
-	return v.copyInto(out, e.obj)
+	return v.copyEntry(out, e)
 }
 
 // GuaranteedUpdate implements storage.Interface. It has no use for a suggestion: the current object is in memory.
@@ -64,7 +64,7 @@ func (v *view) GuaranteedUpdate(
 		if err != nil {
 			return err
 		}
-		return v.copyInto(destination, e.obj)
+		return v.copyEntry(destination, e)
 	}
 }
 
@@ -77,7 +77,7 @@ func (v *view) tryOnce(
 	if cur == nil && !ignoreNotFound {
 		return nil, storage.NewKeyNotFoundError(key, 0)
 	}
-	input, err := inputFor(cur, destination)
+	input, err := v.inputFor(cur, destination)
 	if err != nil {
 		return nil, err
 	}
@@ -101,18 +101,18 @@ func (v *view) tryOnce(
 }
 
 // inputFor returns what tryUpdate may change: a copy of cur, or an empty object if there is none.
-func inputFor(cur *entry, destination runtime.Object) (runtime.Object, error) {
-	switch {
-	case cur == nil:
+func (v *view) inputFor(cur *entry, destination runtime.Object) (runtime.Object, error) {
+	if cur == nil {
 		if u, ok := destination.(runtime.Unstructured); ok {
 			return u.NewEmptyInstance(), nil
 		}
 		return reflect.New(reflect.TypeOf(destination).Elem()).Interface().(runtime.Object), nil
-	case cur.err != nil:
-		return nil, cur.readError()
-	default:
-		return cur.obj.DeepCopyObject(), nil
 	}
+	obj, err := v.object(cur)
+	if err != nil {
+		return nil, readError(cur.key, err)
+	}
+	return obj.DeepCopyObject(), nil
 }
 
 // Delete implements storage.Interface. It has no use for a suggestion: the current object is in memory.
@@ -134,37 +134,40 @@ func (v *view) Delete(
 		if cur == nil {
 			return storage.NewKeyNotFoundError(key, 0)
 		}
-		if err := mayDelete(ctx, cur, preconditions, validateDeletion, unsafe); err != nil {
+		last, err := v.mayDelete(ctx, cur, preconditions, validateDeletion, unsafe)
+		if err != nil {
 			return err
 		}
 		rev, err := v.store.commit(ctx, &op{resource: v.resource, key: key, expect: cur.rev})
 		if errors.Is(err, errConflict) {
 			continue
 		}
-		if err != nil || cur.obj == nil {
+		if err != nil || last == nil {
 			return err
 		}
-		if err := v.copyInto(out, cur.obj); err != nil {
+		if err := v.copyInto(out, last); err != nil {
 			return err
 		}
 		return versioner.UpdateObject(out, rev)
 	}
 }
 
-func mayDelete(
+// mayDelete returns what would be deleted; nil if that cannot be decoded and does not have to be.
+func (v *view) mayDelete(
 	ctx context.Context, cur *entry, preconditions *storage.Preconditions, validate storage.ValidateObjectFunc, unsafe bool,
-) error {
-	if cur.err != nil {
+) (runtime.Object, error) {
+	last, err := v.object(cur)
+	if err != nil {
 		if unsafe {
-			return nil
+			return nil, nil
 		}
-		return cur.readError()
+		return nil, readError(cur.key, err)
 	}
-	obj := cur.obj.DeepCopyObject()
+	obj := last.DeepCopyObject()
 	if err := preconditions.Check(cur.key, obj); err != nil {
-		return err
+		return nil, err
 	}
-	return validate(ctx, obj)
+	return last, validate(ctx, obj)
 }
 
 // encode makes the bytes of obj without its revision, which lies beside them.
@@ -182,14 +185,24 @@ func (v *view) put(ctx context.Context, key string, cur *entry, data []byte, exp
 	if err != nil {
 		return nil, err
 	}
+	e := v.newEntry(key, obj, data)
 	if v.config.Transformer != nil {
 		if data, err = v.config.Transformer.TransformToStorage(ctx, data, value.DefaultContext(key)); err != nil {
 			return nil, storage.NewInternalError(err)
 		}
 	}
-	e := &entry{key: key, obj: obj, size: len(data), expiry: expiry}
+	e.size, e.expiry = len(data), expiry
 	_, err = v.store.commit(ctx, &op{resource: v.resource, key: key, expect: revisionOf(cur), put: e, data: data})
 	return e, err
+}
+
+// copyEntry sets out to a copy of e's object.
+func (v *view) copyEntry(out runtime.Object, e *entry) error {
+	obj, err := v.object(e)
+	if err != nil {
+		return readError(e.key, err)
+	}
+	return v.copyInto(out, obj)
 }
 
 // isStored tells whether the file has exactly data for cur, encrypted as it would be now.

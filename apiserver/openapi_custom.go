@@ -1,0 +1,112 @@
+package apiserver
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+
+	"github.com/emicklei/go-restful/v3"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	crdlisters "k8s.io/apiextensions-apiserver/pkg/client/listers/apiextensions/v1"
+	"k8s.io/apiextensions-apiserver/pkg/controller/openapi/builder"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/kube-openapi/pkg/handler"
+	"k8s.io/kube-openapi/pkg/handler3"
+	"k8s.io/kube-openapi/pkg/spec3"
+	"k8s.io/kube-openapi/pkg/validation/spec"
+)
+
+// customAPI describes the kinds that users define.
+type customAPI struct {
+	definitions crdlisters.CustomResourceDefinitionLister
+}
+
+// each visits the versions that are served, with the path at which their description is found, in the order of their names.
+func (c customAPI) each(visit func(path string, crd *apiextensionsv1.CustomResourceDefinition, version string)) {
+	crds, _ := c.definitions.List(labels.Everything()) // the lister of an informer does not fail
+	slices.SortFunc(crds, func(a, b *apiextensionsv1.CustomResourceDefinition) int {
+		return slices.Compare([]string{a.Name}, []string{b.Name})
+	})
+	for _, crd := range crds {
+		for _, version := range servedVersions(crd) {
+			visit("/apis/"+crd.Spec.Group+"/"+version, crd, version)
+		}
+	}
+}
+
+// tags returns a tag for each path: another one as soon as a definition changes.
+func (c customAPI) tags(program string) map[string]string {
+	tags := map[string]string{}
+	c.each(func(path string, crd *apiextensionsv1.CustomResourceDefinition, _ string) {
+		known := tags[path]
+		if known == "" {
+			known = program
+		}
+		tags[path] = fmt.Sprintf("%X", sha256.Sum256(fmt.Append(nil, known, crd.UID, crd.Generation)))
+	})
+	return tags
+}
+
+// addV3 adds a document for each group and version. A definition that cannot be described has none, as upstream has it.
+func (c customAPI) addV3(to *handler3.OpenAPIService) {
+	parts := map[string][]*spec3.OpenAPI{}
+	c.each(func(path string, crd *apiextensionsv1.CustomResourceDefinition, version string) {
+		if part, err := builder.BuildOpenAPIV3(crd, version, builder.Options{}); err == nil {
+			parts[path] = append(parts[path], part)
+		}
+	})
+	for path, documents := range parts {
+		if whole, err := builder.MergeSpecsV3(documents...); err == nil {
+			to.UpdateGroupVersion(path[1:], whole)
+		}
+	}
+}
+
+// addV2 adds the kinds to the one document.
+func (c customAPI) addV2(to *handler.OpenAPIService, static *spec.Swagger) {
+	var parts []*spec.Swagger
+	c.each(func(_ string, crd *apiextensionsv1.CustomResourceDefinition, version string) {
+		if part, err := builder.BuildOpenAPIV2(crd, version, builder.Options{V2: true}); err == nil {
+			parts = append(parts, part)
+		}
+	})
+	if len(parts) == 0 {
+		return
+	}
+	if whole, err := builder.MergeSpecs(static, parts...); err == nil {
+		to.UpdateSpec(whole)
+	}
+}
+
+// onChange has forget called whenever what is described changes.
+func (s *Server) onChange(forget func()) error {
+	_, err := s.definitions().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { forget() },
+		UpdateFunc: func(before, after any) {
+			was, is := before.(*apiextensionsv1.CustomResourceDefinition), after.(*apiextensionsv1.CustomResourceDefinition)
+			if was.UID != is.UID || was.Generation != is.Generation || !slices.Equal(servedVersions(was), servedVersions(is)) {
+				forget()
+			}
+		},
+		DeleteFunc: func(any) { forget() },
+	})
+	if err != nil {
+		return fmt.Errorf("apiserver: follow CustomResourceDefinitions: %w", err)
+	}
+	return nil
+}
+
+// allServices are the web services of the built-in kinds and of the kind of their definitions.
+func (s *Server) allServices() *restful.Container {
+	all, seen := restful.NewContainer(), map[string]bool{} // each server has some of its own, such as /version
+	for _, c := range []*restful.Container{s.generic.Handler.GoRestfulContainer, s.extensions.GenericAPIServer.Handler.GoRestfulContainer} {
+		for _, service := range c.RegisteredWebServices() {
+			if !seen[service.RootPath()] {
+				seen[service.RootPath()] = true
+				all.Add(service)
+			}
+		}
+	}
+	return all
+}
