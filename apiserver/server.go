@@ -190,6 +190,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	go func() { memoryDone <- memory.Serve(s.memory) }()
 
 	err := prepared.RunWithContext(ctx)
+	s.extensions.Informers.Shutdown()
 	// Watches never end by themselves, so there is nothing to wait for.
 	_ = memory.Close()
 	if e := <-memoryDone; err == nil && !errors.Is(e, http.ErrServerClosed) {

@@ -7,9 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apiserver/pkg/quota/v1/generic"
 	"k8s.io/klog/v2"
-	"k8s.io/kubernetes/pkg/controller"
 	"k8s.io/kubernetes/pkg/controller/certificates/rootcacertpublisher"
 	"k8s.io/kubernetes/pkg/controller/clusterroleaggregation"
 	"k8s.io/kubernetes/pkg/controller/garbagecollector"
@@ -17,10 +15,8 @@ import (
 	"k8s.io/kubernetes/pkg/controller/nodelifecycle"
 	"k8s.io/kubernetes/pkg/controller/podgc"
 	"k8s.io/kubernetes/pkg/controller/resourceclaim"
-	"k8s.io/kubernetes/pkg/controller/resourcequota"
 	"k8s.io/kubernetes/pkg/controller/serviceaccount"
 	"k8s.io/kubernetes/pkg/controller/tainteviction"
-	quotainstall "k8s.io/kubernetes/pkg/quota/v1/install"
 )
 
 // clusterLoops keep namespaces, nodes, identities and quotas, and collect what nobody owns any more.
@@ -129,7 +125,8 @@ func newGarbageCollector(ctx context.Context, w *world) (runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return both{collectorRun{collector}, func(ctx context.Context) { collector.Sync(ctx, w.client.Discovery(), kindsSync) }}, nil
+	sync, err := syncsKinds(w, func(ctx context.Context) { collector.Sync(ctx, w.client.Discovery(), kindsSync) })
+	return both{collectorRun{collector}, sync}, err
 }
 
 // collectorRun waits at most kindsSync for all kinds to be listed before it collects.
@@ -139,31 +136,6 @@ type collectorRun struct {
 
 func (c collectorRun) Run(ctx context.Context, workers int) {
 	c.GarbageCollector.Run(ctx, workers, kindsSync)
-}
-
-// newResourceQuota counts what namespaces use of their quotas.
-func newResourceQuota(ctx context.Context, w *world) (runner, error) {
-	counted, err := quotainstall.NewQuotaConfigurationForControllers(generic.ListerFuncForResourceFunc(w.informers.ForResource), w.informers)
-	if err != nil {
-		return nil, err
-	}
-	kinds := w.client.Discovery().ServerPreferredNamespacedResources
-	quotas, err := resourcequota.NewController(ctx, &resourcequota.ControllerOptions{
-		QuotaClient:               w.client.CoreV1(),
-		ResourceQuotaInformer:     w.informers.Core().V1().ResourceQuotas(),
-		ResyncPeriod:              controller.StaticResyncPeriodFunc(quotaResync),
-		InformerFactory:           w.objects,
-		ReplenishmentResyncPeriod: controller.StaticResyncPeriodFunc(quotaReplenish),
-		DiscoveryFunc:             kinds,
-		IgnoredResourcesFunc:      counted.IgnoredResources,
-		InformersStarted:          w.started,
-		Registry:                  generic.NewRegistry(counted.Evaluators()),
-		UpdateFilter:              quotainstall.DefaultUpdateFilter(),
-	})
-	if err != nil {
-		return nil, err
-	}
-	return both{quotas, func(ctx context.Context) { quotas.Sync(ctx, kinds, kindsSync) }}, nil
 }
 
 // podsWithClaims are Pods that ask for devices, and the claims that may have been made for them.

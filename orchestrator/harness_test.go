@@ -41,6 +41,7 @@ type cluster struct {
 	t      testing.TB
 	dir    string
 	client kubernetes.Interface // without rate limit, as system:masters
+	config *rest.Config         // the client's, for JSON
 	end    func()
 
 	// connect, if set, changes how the orchestrator that is started next reaches the API.
@@ -81,6 +82,8 @@ func (c *cluster) start() {
 	})
 	fatal(t, err)
 	c.client = server.Client()
+	c.config = rest.CopyConfig(server.LoopbackConfig())
+	c.config.ContentType, c.config.AcceptContentTypes = "", ""
 	config, shared := rest.CopyConfig(server.LoopbackConfig()), server.Informers()
 	if c.connect != nil {
 		c.connect(config)
