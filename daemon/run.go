@@ -118,7 +118,7 @@ func (d *daemon) preflight(ctx context.Context) error {
 
 // start brings up every room, in the order in which they need each other.
 func (d *daemon) start(ctx context.Context) error {
-	if err := d.settle(); err != nil {
+	if err := d.settle(ctx); err != nil {
 		return err
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -148,15 +148,9 @@ func (d *daemon) start(ctx context.Context) error {
 }
 
 // settle decides the ranges, and says who holds the data directory.
-func (d *daemon) settle() error {
-	used, err := routedPrefixes()
-	if err != nil {
-		return err
-	}
-	if d.settings, err = settle(d.cfg, used); err != nil {
-		return err
-	}
-	if err := d.settings.save(d.cfg); err != nil {
+func (d *daemon) settle(ctx context.Context) error {
+	var err error
+	if d.settings, err = settleRanges(ctx, neighboursFile, DefaultRoot, d.cfg, routedPrefixes); err != nil {
 		return err
 	}
 	d.info = Info{
