@@ -52,7 +52,7 @@ func startCommand(e *env) *cli.Command {
 // flagsSet repeats the daemon's flags as the user gave them.
 func flagsSet(c *cli.Context) []string {
 	var args []string
-	for _, f := range []string{"api-port", "pod-cidr", "service-cidr", "pids-limit", "docker-host"} {
+	for _, f := range []string{"api-port", "pod-cidr", "service-cidr", "node-name", "pids-limit", "docker-host"} {
 		if c.IsSet(f) {
 			args = append(args, "--"+f+"="+fmt.Sprint(c.Value(f)))
 		}
@@ -78,6 +78,9 @@ func start(ctx context.Context, cfg daemon.Config, flags []string, w io.Writer) 
 	} else if running {
 		if info.Name != "" && info.Name != cfg.Name {
 			return fmt.Errorf("the data directory %s is in use by the instance %q (pid %d): choose another with --data-dir", cfg.DataDir, info.Name, info.PID)
+		}
+		if err := daemon.CheckSettled(cfg); err != nil {
+			return err
 		}
 		return awaitOther(ctx, cfg, info, w)
 	}

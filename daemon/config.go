@@ -45,6 +45,9 @@ type Config struct {
 	// PodCIDR and ServiceCIDR are IPv4 ranges of at least 16 addresses each, of which
 	// ten are for pods. Settled at the first start.
 	PodCIDR, ServiceCIDR netip.Prefix
+	// NodeName is the Node's; default the machine's, as a DNS name. Settled at the
+	// first start.
+	NodeName string
 	// NodePortAddresses opens NodePorts on these addresses to other machines.
 	NodePortAddresses []netip.Prefix
 	// PidsLimit is the most processes and threads of a container; 0: no limit.
@@ -82,6 +85,9 @@ func (c Config) WithDefaults() (Config, error) {
 	c.DataDir = dir
 	if c.APIPort < 0 || c.APIPort > 65535 {
 		return c, fmt.Errorf("--api-port %d: a port is a number from 1 to 65535", c.APIPort)
+	}
+	if c.NodeName != "" && len(validation.IsDNS1123Subdomain(c.NodeName))+len(validation.IsValidLabelValue(c.NodeName)) > 0 {
+		return c, fmt.Errorf("--node-name %q: use at most %d lower case letters, digits, dashes and dots", c.NodeName, validation.LabelValueMaxLength)
 	}
 	if c.PidsLimit < 0 {
 		return c, fmt.Errorf("--pids-limit %d: a container has at least one process", c.PidsLimit)

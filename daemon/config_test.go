@@ -15,6 +15,8 @@ func TestConfigRefusesWithTheFlagToChange(t *testing.T) {
 		{Config{Name: "Upper"}, `--name "Upper"`},
 		{Config{Name: strings.Repeat("n", maxName+1)}, "--name"},
 		{Config{APIPort: 70000}, "--api-port 70000"},
+		{Config{NodeName: "Upper"}, `--node-name "Upper"`},
+		{Config{NodeName: strings.Repeat("n", 64)}, "--node-name"},
 		{Config{PidsLimit: -1}, "--pids-limit -1"},
 		{Config{AllowedUnsafeSysctls: []string{"vm.swappiness"}}, `--allowed-unsafe-sysctls: the sysctls "vm.swappiness" are not known to be namespaced`},
 		{Config{PodCIDR: prefix("fd00::/64")}, "--pod-cidr fd00::/64"},
@@ -76,7 +78,8 @@ func TestBridgeNamesFitTheKernelAndDiffer(t *testing.T) {
 
 func TestNodeName(t *testing.T) {
 	for host, want := range map[string]string{
-		"Laptop.local": "laptop.local", "my_box": "my-box", "-x-": "x", "": "localhost",
+		"Laptop.local": "laptop.local", "my_box": "my-box", "-x-": "x", "": "localhost", "--": "localhost", "a..b": "a.b", "box-.lan": "box.lan",
+		strings.Repeat("n", 64): strings.Repeat("n", 63), strings.Repeat("n", 62) + ".x": strings.Repeat("n", 62),
 	} {
 		if got := nodeName(host); got != want {
 			t.Errorf("host %q gives the node %q, want %q", host, got, want)

@@ -56,7 +56,7 @@ func TestSettingsStayAsTheFirstStartSettledThem(t *testing.T) {
 	if err := os.MkdirAll(cfg.DataDir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	first, err := settle(cfg, []netip.Prefix{defaultPodCIDR})
+	first, err := settle(cfg, "machine", []netip.Prefix{defaultPodCIDR})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,19 +67,57 @@ func TestSettingsStayAsTheFirstStartSettledThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	// By now this host routes the instance's own range.
-	second, err := settle(cfg, []netip.Prefix{first.PodCIDR})
+	second, err := settle(cfg, "machine", []netip.Prefix{first.PodCIDR})
 	if err != nil || second.fresh || second.PodCIDR != first.PodCIDR {
 		t.Errorf("second start: %+v, %v", second, err)
 	}
 	other := cfg
 	other.PodCIDR = netip.MustParsePrefix("10.9.0.0/16")
-	if _, err := settle(other, nil); err == nil || !strings.Contains(err.Error(), "--pod-cidr 10.9.0.0/16") {
+	if _, err := settle(other, "machine", nil); err == nil || !strings.Contains(err.Error(), "--pod-cidr 10.9.0.0/16") {
 		t.Errorf("another range: %v, want a refusal", err)
 	}
 	other = cfg
 	other.Name = "t-other"
-	if _, err := settle(other, nil); err == nil || !strings.Contains(err.Error(), `"t-unit"`) {
+	if _, err := settle(other, "machine", nil); err == nil || !strings.Contains(err.Error(), `"t-unit"`) {
 		t.Errorf("another instance's directory: %v, want a refusal", err)
+	}
+}
+
+func TestTheNodesNameStaysThoughTheMachinesChanges(t *testing.T) {
+	cfg := testConfig(t)
+	if err := os.MkdirAll(cfg.DataDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	start := func(cfg Config, host string) (string, error) {
+		t.Helper()
+		s, err := settle(cfg, host, nil)
+		if err == nil {
+			err = s.save(cfg)
+		}
+		return s.NodeName, err
+	}
+	for _, host := range []string{"Laptop.home", "laptop.office"} {
+		if got, err := start(cfg, host); err != nil || got != "laptop.home" {
+			t.Errorf("on the machine %s the node is %q, %v; want laptop.home", host, got, err)
+		}
+	}
+	named := cfg
+	named.NodeName = "laptop.home"
+	if got, err := start(named, "elsewhere"); err != nil || got != "laptop.home" {
+		t.Errorf("by its own name: %q, %v", got, err)
+	}
+	named.NodeName = "other"
+	if _, err := start(named, "other"); err == nil || !strings.Contains(err.Error(), "--node-name other: this instance was made with the node laptop.home") {
+		t.Errorf("by another name: %v, want a refusal", err)
+	}
+	if err := removeFiles(cfg, cfg.Log); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(cfg.DataDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := start(named, "laptop"); err != nil || got != "other" {
+		t.Errorf("a first start with --node-name: %q, %v", got, err)
 	}
 }
 

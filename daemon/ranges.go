@@ -104,7 +104,7 @@ func (n *neighbours) free(flag string, want netip.Prefix) error {
 }
 
 // settleRanges settles the instance's settings and writes them down before any other instance chooses.
-func settleRanges(ctx context.Context, path, root string, cfg Config, routed func() ([]netip.Prefix, error)) (settings, error) {
+func settleRanges(ctx context.Context, path, root string, cfg Config, host string, routed func() ([]netip.Prefix, error)) (settings, error) {
 	n, err := lockNeighbours(ctx, path, root, cfg)
 	if err != nil {
 		return settings{}, err
@@ -114,7 +114,7 @@ func settleRanges(ctx context.Context, path, root string, cfg Config, routed fun
 	if err != nil {
 		return settings{}, err
 	}
-	s, err := settle(cfg, append(used, n.ranges()...))
+	s, err := settle(cfg, host, append(used, n.ranges()...))
 	if err != nil {
 		return s, err
 	}

@@ -37,7 +37,7 @@ func (n neighbourhood) instance(name, parent string) Config {
 }
 
 func (n neighbourhood) settle(cfg Config) (settings, error) {
-	return settleRanges(n.t.Context(), n.path, n.root, cfg, func() ([]netip.Prefix, error) { return nil, nil })
+	return settleRanges(n.t.Context(), n.path, n.root, cfg, "machine", func() ([]netip.Prefix, error) { return nil, nil })
 }
 
 func TestInstancesThatStartAtOnceTakeDifferentRanges(t *testing.T) {

@@ -101,11 +101,7 @@ func (d *daemon) preflight(ctx context.Context) error {
 	if err := netproxy.Check(); err != nil {
 		return err
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		return fmt.Errorf("the machine's name: %w", err)
-	}
-	d.nodeName = nodeName(host)
+	var err error
 	if d.engine, err = docker.Connect(ctx, d.cfg.DockerHost, d.cfg.Log); err != nil {
 		return err
 	}
@@ -149,10 +145,14 @@ func (d *daemon) start(ctx context.Context) error {
 
 // settle decides the ranges, and says who holds the data directory.
 func (d *daemon) settle(ctx context.Context) error {
-	var err error
-	if d.settings, err = settleRanges(ctx, neighboursFile, DefaultRoot, d.cfg, routedPrefixes); err != nil {
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("the machine's name: %w", err)
+	}
+	if d.settings, err = settleRanges(ctx, neighboursFile, DefaultRoot, d.cfg, host, routedPrefixes); err != nil {
 		return err
 	}
+	d.nodeName = d.settings.NodeName
 	d.info = Info{
 		Name: d.cfg.Name, Version: d.cfg.Version, PID: os.Getpid(), Started: time.Now(),
 		DataDir: d.cfg.DataDir, Docker: d.docker.Version, DockerHost: d.engine.Host(),

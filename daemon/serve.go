@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"net/netip"
 	"strings"
 	"syscall"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/kube-lite/kube-lite/apiserver"
 	"github.com/kube-lite/kube-lite/store"
@@ -134,8 +137,14 @@ func nodeName(host string) string {
 		}
 		return '-'
 	}, host)
-	if name = strings.Trim(name, "-."); name == "" {
-		return "localhost"
+	var labels []string
+	for label := range strings.SplitSeq(name, ".") {
+		if label = strings.Trim(label, "-"); label != "" {
+			labels = append(labels, label)
+		}
 	}
-	return name
+	name = strings.Join(labels, ".")
+	// It is the value of a label of the Node, too.
+	name = strings.Trim(name[:min(len(name), validation.LabelValueMaxLength)], "-.")
+	return cmp.Or(name, "localhost")
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,9 @@ type settings struct {
 	// APIPort is the last one that served: kubeconfigs hold it, so it is the
 	// first to be tried.
 	APIPort int `json:"apiPort"`
+	// NodeName is that of the Node. Pods are bound to it, so it stays though the
+	// machine may be called otherwise by now.
+	NodeName string `json:"nodeName"`
 
 	fresh bool // nothing was settled before: this is the first start
 }
@@ -54,14 +58,18 @@ func (s settings) save(cfg Config) error {
 }
 
 // settle returns the instance's settings: those of its first start, or what
-// cfg says, or the first ranges that this host does not route.
-func settle(cfg Config, used []netip.Prefix) (settings, error) {
+// cfg says, or the first ranges that this host does not route and the host's
+// own name.
+func settle(cfg Config, host string, used []netip.Prefix) (settings, error) {
 	s, found, err := loadSettings(cfg)
 	if err != nil {
 		return s, err
 	}
+	if s.NodeName == "" { // also one that was made before the name was kept
+		s.NodeName = cmp.Or(cfg.NodeName, nodeName(host))
+	}
 	if !found {
-		s = settings{Name: cfg.Name, PodCIDR: cfg.PodCIDR, ServiceCIDR: cfg.ServiceCIDR, fresh: true}
+		s.Name, s.PodCIDR, s.ServiceCIDR, s.fresh = cfg.Name, cfg.PodCIDR, cfg.ServiceCIDR, true
 		if !s.PodCIDR.IsValid() {
 			s.PodCIDR, err = firstFree(defaultPodCIDR, append(used, cfg.ServiceCIDR))
 		}
@@ -70,13 +78,30 @@ func settle(cfg Config, used []netip.Prefix) (settings, error) {
 		}
 		return s, err
 	}
+	return s, s.check(cfg)
+}
+
+// CheckSettled returns an error if cfg contradicts what the instance's first start settled.
+func CheckSettled(cfg Config) error {
+	s, found, err := loadSettings(cfg)
+	if err != nil || !found {
+		return err
+	}
+	return s.check(cfg)
+}
+
+// check refuses what contradicts the first start. The error names the flag.
+func (s settings) check(cfg Config) error {
 	if s.Name != cfg.Name {
-		return s, fmt.Errorf("the data directory %s belongs to the instance %q, not %q: choose another with --data-dir", cfg.DataDir, s.Name, cfg.Name)
+		return fmt.Errorf("the data directory %s belongs to the instance %q, not %q: choose another with --data-dir", cfg.DataDir, s.Name, cfg.Name)
+	}
+	if cfg.NodeName != "" && s.NodeName != "" && cfg.NodeName != s.NodeName {
+		return fmt.Errorf("--node-name %s: this instance was made with the node %s, and its pods are bound to it: use another --name, or kube-lite reset", cfg.NodeName, s.NodeName)
 	}
 	if err := unchanged("--pod-cidr", cfg.PodCIDR, s.PodCIDR); err != nil {
-		return s, err
+		return err
 	}
-	return s, unchanged("--service-cidr", cfg.ServiceCIDR, s.ServiceCIDR)
+	return unchanged("--service-cidr", cfg.ServiceCIDR, s.ServiceCIDR)
 }
 
 func unchanged(flag string, want, have netip.Prefix) error {
