@@ -57,6 +57,7 @@ type Agent struct {
 	crashes  *crashes
 	statuses *statuses
 	node     *node
+	host     *hostAddress
 	streams  *streaming.Server
 	stats    *stats
 	news     news // of Pods and containers
@@ -105,7 +106,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.accounts = newAccounts(e)
 	a.imageIDs = newImageIDs(e, a.tasks, a.workers.poke)
 	a.statuses = newStatuses(client, a.declared, a.log, func(act string) { a.step(act) })
-	a.node = newNode(a)
+	a.node, a.host = newNode(a), newHostAddress(opts)
 	a.stats = &stats{agent: a, disks: &disks{tasks: a.tasks, now: func() time.Time { return a.now() }, log: a.log, known: map[string]measured{}}}
 	a.oomScores.learn(a.log, a.node.facts.memory)
 	a.streams = streaming.New(streams, lookup{a}, a.log)
@@ -138,6 +139,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Join(a.opts.Root, podsDir), 0o750); err != nil {
 		return fmt.Errorf("runtime: make the directory of pods: %w", err)
 	}
+	a.host.look()
 	defer a.recordEvents(ctx)()
 	group, ctx := errgroup.WithContext(ctx)
 	a.tasks.open(ctx)
@@ -145,6 +147,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { return a.statuses.run(ctx) })
 	group.Go(func() error { return a.keepNetwork(ctx) })
 	group.Go(func() error { return a.node.run(ctx) })
+	group.Go(func() error { return a.followHostAddress(ctx) })
 	group.Go(func() error { return a.watchDisk(ctx) })
 	group.Go(func() error { return a.streams.Run(ctx) })
 	group.Go(func() error { a.engine.WatchImages(ctx, a.pokeWhoWaitsForImages); return nil })
@@ -247,7 +250,7 @@ func withoutOwnStatus(pod *v1.Pod) *v1.Pod {
 
 // nodeFacts are what Pods may ask about the node.
 func (a *Agent) nodeFacts() nodeFacts {
-	return nodeFacts{name: a.opts.NodeName, hostIP: a.opts.HostIP.String(), allocatable: a.node.allocatable()}
+	return nodeFacts{name: a.opts.NodeName, hostIP: a.host.String(), allocatable: a.node.allocatable()}
 }
 
 // compareVersions tells which of two versions of an object is older.

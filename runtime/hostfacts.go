@@ -3,8 +3,6 @@ package runtime
 import (
 	"bufio"
 	"bytes"
-	"net"
-	"net/netip"
 	"os"
 	goruntime "runtime"
 	"strings"
@@ -85,25 +83,4 @@ func osRelease(field string) string {
 		}
 	}
 	return "Linux"
-}
-
-// primaryAddress is the address this machine would use to reach the world, or else the
-// first one that is not loopback, or else loopback: a laptop may be offline.
-func primaryAddress() netip.Addr {
-	// Connecting a UDP socket sends nothing; it only picks a route. The address is of
-	// the range for documentation, RFC 5737.
-	if conn, err := net.Dial("udp4", "192.0.2.1:9"); err == nil {
-		defer conn.Close()
-		if addr, err := netip.ParseAddrPort(conn.LocalAddr().String()); err == nil {
-			return addr.Addr()
-		}
-	}
-	addrs, _ := net.InterfaceAddrs()
-	for _, a := range addrs {
-		prefix, err := netip.ParsePrefix(a.String())
-		if err == nil && prefix.Addr().Is4() && prefix.Addr().IsGlobalUnicast() {
-			return prefix.Addr()
-		}
-	}
-	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }

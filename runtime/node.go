@@ -107,6 +107,7 @@ func (n *node) beat(ctx context.Context) {
 				n.declareRuntimes(ctx)
 			}
 			n.agent.crashes.entries.GC()
+			n.agent.lookAtHost()
 		}
 		if err := n.update(ctx); err != nil && ctx.Err() == nil {
 			n.agent.log.Warn("the node's status cannot be written", "error", err)

@@ -36,7 +36,7 @@ func (n *node) status(s *v1.NodeStatus) {
 	s.Capacity = withDeclared(n.capacity(), others)
 	s.Allocatable = withDeclared(n.allocatable(), others)
 	s.Addresses = []v1.NodeAddress{
-		{Type: v1.NodeInternalIP, Address: o.HostIP.String()},
+		{Type: v1.NodeInternalIP, Address: n.agent.host.String()},
 		{Type: v1.NodeHostName, Address: o.NodeName},
 	}
 	s.DaemonEndpoints.KubeletEndpoint.Port = kubeletPort

@@ -33,8 +33,8 @@ type Options struct {
 	// Network is the Docker network of the Pods: see docker.Engine.EnsureNetwork. Its Subnet is
 	// shown in the Node's spec.
 	Network docker.NetworkSpec
-	// HostIP is the Node's InternalIP and the Pods' hostIP: the bridge's gateway, or
-	// the machine's primary address. The zero Addr means the latter, found by New.
+	// HostIP is the Node's InternalIP and the Pods' hostIP. The zero Addr means the
+	// machine's own, which is followed as networks come and go.
 	HostIP netip.Addr
 	// MaxPods is the Node's capacity of Pods; default 110.
 	MaxPods int
@@ -62,9 +62,6 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.MaxPods == 0 {
 		o.MaxPods = DefaultMaxPods
-	}
-	if !o.HostIP.IsValid() {
-		o.HostIP = primaryAddress()
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -44,7 +45,7 @@ type probed struct {
 type check struct {
 	container *v1.Container
 	instance  instance
-	target    probe.Target
+	target    func() probe.Target // the address of a host may change
 	// tell sends the event of an answer that is not a plain success.
 	tell func(kind string, r probe.Result, output string)
 	// changed is called when the health did.
@@ -124,7 +125,7 @@ func (p *probes) loop(ctx context.Context, d *probed, kind string, l probe.Loop)
 	timeout := time.Duration(max(l.Probe.TimeoutSeconds, 1)) * time.Second
 	l.Started = d.instance.StartedAt
 	l.Ask = func(ctx context.Context) (probe.Result, string) {
-		return p.prober.Ask(ctx, l.Probe.ProbeHandler, timeout, d.target)
+		return p.prober.Ask(ctx, l.Probe.ProbeHandler, timeout, d.target())
 	}
 	l.Tell = func(r probe.Result, output string) { d.tell(kind, r, output) }
 	l.Run(ctx)
@@ -188,11 +189,19 @@ func (a *Agent) followProbes(pod *v1.Pod, s *podState, have []instance) {
 		}
 		ref := s.ref
 		a.probes.follow(check{
-			container: c, instance: i, target: a.target(c, i, podIP),
+			container: c, instance: i, target: func() probe.Target { return a.target(c, i, cmp.Or(a.hostAddressOf(pod), podIP)) },
 			tell:    func(kind string, r probe.Result, output string) { a.tellProbe(pod, c, kind, r, output) },
 			changed: func() { a.workers.poke(ref) },
 		}, healthBefore(pod, i))
 	}
+}
+
+// hostAddressOf is the address of a Pod in the host's network, as it is now.
+func (a *Agent) hostAddressOf(pod *v1.Pod) string {
+	if !pod.Spec.HostNetwork {
+		return ""
+	}
+	return a.host.String()
 }
 
 // addressOf is the address of a Pod whose sandbox runs.

@@ -29,16 +29,17 @@ import (
 // rig is an agent on the fake engine and client-go's fake API, in a bubble where time
 // passes only when everybody waits.
 type rig struct {
-	t      *testing.T
-	engine *fakeEngine
-	client *fake.Clientset
-	opts   Options
-	events *eventList
-	agent  *Agent
-	end    func()
-	cancel func()
-	step   func(act string) // called after each act of the agent
-	groups usage.Cgroups    // what the agents that are started from then on see of the kernel
+	t       *testing.T
+	engine  *fakeEngine
+	client  *fake.Clientset
+	opts    Options
+	events  *eventList
+	agent   *Agent
+	end     func()
+	cancel  func()
+	step    func(act string) // called after each act of the agent
+	prepare func(*Agent)     // called with each agent before it runs
+	groups  usage.Cgroups    // what the agents that are started from then on see of the kernel
 }
 
 // inBubble runs a test with a running agent. The image "app:1" is there.
@@ -79,6 +80,9 @@ func (r *rig) start() {
 		if r.step != nil {
 			r.step(act)
 		}
+	}
+	if r.prepare != nil {
+		r.prepare(agent)
 	}
 	ctx, cancel := context.WithCancel(r.t.Context())
 	factory.Start(ctx.Done())

@@ -360,7 +360,7 @@ func (r *pipeline) createFailed(ctx context.Context, s starting, image *imageSta
 // podIP is the Pod's address: the sandbox's or, in the host's network, the node's.
 func (a *Agent) podIP(pod *v1.Pod, sandbox instance) string {
 	if pod.Spec.HostNetwork {
-		return a.opts.HostIP.String()
+		return a.hostAddressOf(pod)
 	}
 	if !sandbox.Running() || !sandbox.address.IsValid() {
 		return ""

@@ -32,7 +32,7 @@ type observation struct {
 func (a *Agent) report(pod *v1.Pod, s *podState, have []instance, p plan) {
 	o := observation{
 		pod: pod, have: have, waiting: s.waiting, finished: p.finished, failure: s.failure,
-		hostIP: a.opts.HostIP.String(), imageID: func(id string) string { return a.imageIDs.show(s.ref, id) }, message: a.lastWords(pod, s), vital: a.vitalOf(s), renewed: s.renewed, round: p.round, resize: s.resize.conditions(), now: a.now(),
+		hostIP: a.host.String(), imageID: func(id string) string { return a.imageIDs.show(s.ref, id) }, message: a.lastWords(pod, s), vital: a.vitalOf(s), renewed: s.renewed, round: p.round, resize: s.resize.conditions(), now: a.now(),
 	}
 	for _, i := range have {
 		if i.isSandbox() && i.Running() {
@@ -48,7 +48,9 @@ func (o observation) status() v1.PodStatus {
 	old := o.pod.Status
 	s := *old.DeepCopy()
 	s.ObservedGeneration = o.generation()
-	s.HostIP, s.HostIPs = o.hostIP, []v1.HostIP{{IP: o.hostIP}}
+	if !isFinal(old.Phase) || s.HostIP == "" {
+		s.HostIP, s.HostIPs = o.hostIP, []v1.HostIP{{IP: o.hostIP}}
+	}
 	if s.StartTime == nil {
 		s.StartTime = ptr.To(wholeSeconds(o.now))
 	}
