@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,8 +21,8 @@ const (
 	maxForwards = 512
 	// upstreamTimeout is how long one nameserver may take.
 	upstreamTimeout = 1500 * time.Millisecond
-	// rounds is how often the nameservers are asked when none answers: packets
-	// get lost, and a second silence means more than the first.
+	// rounds is how often the nameservers are asked when none answers and one was
+	// well before: packets get lost, and a second silence means more than the first.
 	rounds = 2
 	// forwardTimeout is how long all of them together may take. Resolvers in
 	// libc give up after 5 s; the client should hear of the failure before.
@@ -39,18 +40,23 @@ type forwarder struct {
 	conf   *resolvConf
 	isOurs func(netip.AddrPort) bool
 	slots  chan struct{}
-	// each and all are upstreamTimeout and forwardTimeout; tests shorten them.
-	each, all time.Duration
+	// each, all and brief are upstreamTimeout, forwardTimeout and downTimeout; tests
+	// change them.
+	each, all, brief time.Duration
+	prober           *prober
 }
 
 func newForwarder(path string, isOurs func(netip.AddrPort) bool, log *slog.Logger) *forwarder {
-	return &forwarder{
+	f := &forwarder{
 		conf:   &resolvConf{path: path, port: 53, log: log},
 		isOurs: isOurs,
 		slots:  make(chan struct{}, maxForwards),
 		each:   upstreamTimeout,
 		all:    forwardTimeout,
+		brief:  downTimeout,
 	}
+	f.prober = newProber(f.askProbe, log)
+	return f
 }
 
 // enter takes one of the places for questions that wait; false if all are taken.
@@ -65,46 +71,76 @@ func (f *forwarder) enter() bool {
 
 func (f *forwarder) leave() { <-f.slots }
 
-// ask asks the nameservers until one answers.
+// ask asks the nameservers until one answers: those that are up, then the others.
 func (f *forwarder) ask(ctx context.Context, q *query) (reply *dns.Msg, err error) {
 	ctx, cancel := context.WithTimeout(ctx, f.all)
 	defer cancel()
 	for range rounds {
-		reply, err = f.askAll(ctx, q)
-		if reply != nil || errors.Is(err, errNoUpstream) || ctx.Err() != nil {
+		alive, dead := f.servers(ctx)
+		if len(alive)+len(dead) == 0 {
+			return nil, errNoUpstream
+		}
+		wasUp := slices.ContainsFunc(alive, func(u *upstream) bool { return u.condition() == up })
+		reply, err = f.askAll(ctx, alive, q)
+		if (reply == nil || helpless(reply)) && len(dead) > 0 && ctx.Err() == nil {
+			last, lastErr := f.askDown(ctx, dead, q)
+			if last != nil && (reply == nil || !helpless(last)) {
+				reply = last
+			}
+			err = errors.Join(err, lastErr)
+		}
+		if reply != nil {
+			return reply, nil
+		}
+		if !wasUp || ctx.Err() != nil {
 			break
 		}
 	}
-	return reply, err
+	return nil, err
 }
 
-// askAll asks the nameservers in turn. A refusal or a failure of one is passed on
-// only if no other does better, as libc does.
-func (f *forwarder) askAll(ctx context.Context, q *query) (*dns.Msg, error) {
-	var second *dns.Msg
-	failure := errNoUpstream
-	for _, up := range f.conf.upstreams(time.Now()) {
-		if f.isOurs(up.addr) {
+// servers are the nameservers to ask, the suspect ones last, and those that are down.
+func (f *forwarder) servers(ctx context.Context) (alive, dead []*upstream) {
+	var suspects []*upstream
+	for _, u := range f.conf.upstreams(time.Now()) {
+		if f.isOurs(u.addr) {
 			continue
 		}
-		reply, err := f.askOne(ctx, up.addr, q)
+		switch u.condition() {
+		case up:
+			alive = append(alive, u)
+			continue
+		case suspect:
+			suspects = append(suspects, u)
+		case down:
+			dead = append(dead, u)
+		}
+		f.prober.watch(ctx, u)
+	}
+	return append(alive, suspects...), dead
+}
+
+// askAll asks nameservers in turn. A refusal or a failure of one is passed on
+// only if no other does better, as libc does.
+func (f *forwarder) askAll(ctx context.Context, servers []*upstream, q *query) (second *dns.Msg, failure error) {
+	for _, u := range servers {
+		reply, err := f.askOne(ctx, u.addr, q)
 		switch {
 		case err == nil && !helpless(reply):
-			up.failed.Store(0)
+			f.prober.answered(u)
 			return reply, nil
 		case err == nil:
+			f.prober.answered(u)
 			second = reply
 		case ctx.Err() != nil: // our time is up, which is not the nameserver's fault
-			return nil, fmt.Errorf("nameserver %s: %w", up.addr, err)
+			return second, fmt.Errorf("nameserver %s: %w", u.addr, err)
 		default:
-			failure = fmt.Errorf("nameserver %s: %w", up.addr, err)
-			up.failed.Store(time.Now().UnixNano())
+			failure = fmt.Errorf("nameserver %s: %w", u.addr, err)
+			u.state.CompareAndSwap(int32(up), int32(suspect))
+			f.prober.watch(ctx, u)
 		}
 	}
-	if second != nil {
-		return second, nil
-	}
-	return nil, failure
+	return second, failure
 }
 
 // helpless tells replies that say nothing about the name.

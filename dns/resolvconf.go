@@ -7,9 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -20,16 +18,7 @@ const (
 	// question needs it. The file is small and its time of change can lie
 	// (a link that is swapped, two writes within a tick), so it is read.
 	rereadAfter = time.Second
-	// distrust is how long a nameserver that did not answer is asked last.
-	distrust = 10 * time.Second
 )
-
-// upstream is one nameserver of the host.
-type upstream struct {
-	addr netip.AddrPort
-	// failed is when it last did not answer, in Unix nanoseconds; 0 for never.
-	failed atomic.Int64
-}
 
 // resolvConf follows the nameservers in a resolv.conf(5).
 type resolvConf struct {
@@ -43,29 +32,16 @@ type resolvConf struct {
 	servers []*upstream
 }
 
-// upstreams are the nameservers in the file's order, but for those that failed
-// of late, which come last. There are none when there is no file.
+// upstreams are the nameservers in the file's order. There are none when there
+// is no file.
 func (r *resolvConf) upstreams(now time.Time) []*upstream {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	if now.Sub(r.read) >= rereadAfter {
 		r.read = now
 		r.reread()
 	}
-	servers := r.servers
-	r.mu.Unlock()
-	suspect := func(u *upstream) bool { return now.UnixNano()-u.failed.Load() < int64(distrust) }
-	if !slices.ContainsFunc(servers, suspect) {
-		return servers
-	}
-	sorted := make([]*upstream, 0, len(servers))
-	for _, late := range []bool{false, true} {
-		for _, u := range servers {
-			if suspect(u) == late {
-				sorted = append(sorted, u)
-			}
-		}
-	}
-	return sorted
+	return r.servers
 }
 
 // reread takes over the file if its text changed. A file that cannot be read

@@ -99,6 +99,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return nil
 	})
 	group.Go(func() error { return s.watch.run(ctx) })
+	group.Go(func() error { return s.forward.prober.run(ctx) })
 	for _, conn := range s.sockets.udp {
 		group.Go(func() error { return s.serveUDP(ctx, conn) })
 	}
