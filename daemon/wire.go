@@ -77,7 +77,7 @@ func (d *daemon) newDNS() (*dns.Server, error) {
 	shared := d.server.Informers()
 	bind := func(port int) (*dns.Server, error) {
 		return dns.New(shared.Core().V1().Services(), shared.Discovery().V1().EndpointSlices(),
-			shared.Core().V1().Pods(), shared.Core().V1().Namespaces(), dns.Options{
+			shared.Core().V1().Namespaces(), dns.Options{
 				Domain:     clusterDomain,
 				Addr:       net.JoinHostPort(d.gateway().String(), strconv.Itoa(port)),
 				ResolvConf: "/etc/resolv.conf",

@@ -48,7 +48,7 @@ func newCluster(t testing.TB, opts Options, nameservers []string, objects ...run
 	factory := informers.NewSharedInformerFactory(c.client, 0)
 	opts.Addr, opts.ResolvConf, opts.Log = "127.0.0.1:0", c.conf, slog.New(slog.DiscardHandler)
 	server, err := New(factory.Core().V1().Services(), factory.Discovery().V1().EndpointSlices(),
-		factory.Core().V1().Pods(), factory.Core().V1().Namespaces(), opts)
+		factory.Core().V1().Namespaces(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,17 +188,6 @@ func named(hostname, ip string) discoveryv1.Endpoint {
 	endpoint := ready(ip)
 	endpoint.Hostname = &hostname
 	return endpoint
-}
-
-func newPod(name string, phase corev1.PodPhase, ips ...string) *corev1.Pod {
-	pod := &corev1.Pod{ObjectMeta: meta(name), Status: corev1.PodStatus{Phase: phase}}
-	for _, ip := range ips {
-		pod.Status.PodIPs = append(pod.Status.PodIPs, corev1.PodIP{IP: ip})
-	}
-	if len(ips) > 0 {
-		pod.Status.PodIP = ips[0]
-	}
-	return pod
 }
 
 // data are the addresses and names of a reply's answer, sorted.

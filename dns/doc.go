@@ -12,11 +12,11 @@
 // the spot or says which upstream question is still open; reply.go builds the
 // reply and makes it fit. find.go walks the labels of a name through the
 // snapshot; records.go knows which records a Service has. watch.go recomputes
-// the Services, Pods and Namespaces that changed and swaps the snapshot
+// the Services and Namespaces that changed and swaps the snapshot
 // (snapshot.go), so that readers take no lock. forward.go asks upstream;
 // resolvconf.go follows the host's file.
 //
-// Where the specification leaves a choice, CoreDNS with `pods verified` and
+// Where the specification leaves a choice, CoreDNS with `pods insecure` and
 // `fallthrough` for the reverse zones is the model: records live 5 s, a name
 // between the zone and a Service is NOERROR without data, an SRV question for
 // the Service's own name lists all its ports, and a reverse name that belongs
@@ -28,7 +28,7 @@
 //
 // # Use
 //
-//	server, err := dns.New(services, slices, pods, namespaces, dns.Options{Addr: "10.244.0.1:53"})
+//	server, err := dns.New(services, slices, namespaces, dns.Options{Addr: "10.244.0.1:53"})
 //	if err != nil { … }          // the address is taken, or not ours
 //	informers.Start(ctx.Done())
 //	err = server.Run(ctx)        // until ctx ends

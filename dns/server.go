@@ -63,7 +63,7 @@ type Server struct {
 // New binds the sockets and registers with the informers, which may be started
 // before or after. The error says which address could not be had and why.
 func New(services coreinformers.ServiceInformer, slices discoveryinformers.EndpointSliceInformer,
-	pods coreinformers.PodInformer, namespaces coreinformers.NamespaceInformer, opts Options) (*Server, error) {
+	namespaces coreinformers.NamespaceInformer, opts Options) (*Server, error) {
 	domain := dns.CanonicalName(cmp.Or(opts.Domain, DefaultDomain))
 	if _, ok := dns.IsDomainName(domain); !ok || domain == "." {
 		return nil, fmt.Errorf("dns: %q is no domain for a cluster", opts.Domain)
@@ -79,7 +79,7 @@ func New(services coreinformers.ServiceInformer, slices discoveryinformers.Endpo
 	}
 	s.static = staticNodes(domain, s.Addr().Addr())
 	s.forward = newForwarder(cmp.Or(opts.ResolvConf, DefaultResolvConf), s.isOurs, s.log)
-	if s.watch, err = newWatcher(domain, services, slices, pods, namespaces, &s.current); err != nil {
+	if s.watch, err = newWatcher(domain, services, slices, namespaces, &s.current); err != nil {
 		s.sockets.close()
 		return nil, err
 	}

@@ -36,7 +36,6 @@ type snapshot struct {
 type namespace struct {
 	declared bool // the Namespace object exists
 	services map[string]*service
-	pods     map[netip.Addr]int // how many Pods have the address; host network Pods share theirs
 }
 
 // service is what one Service answers for.
@@ -75,7 +74,7 @@ type edition struct {
 func (e *edition) publish() *snapshot {
 	for name := range e.copied {
 		ns := e.next.namespaces[name]
-		if !ns.declared && len(ns.services) == 0 && len(ns.pods) == 0 {
+		if !ns.declared && len(ns.services) == 0 {
 			delete(e.next.namespaces, name)
 		}
 	}
@@ -88,9 +87,9 @@ func (e *edition) namespace(name string) *namespace {
 	if e.copied[name] {
 		return e.next.namespaces[name]
 	}
-	ns := &namespace{services: map[string]*service{}, pods: map[netip.Addr]int{}}
+	ns := &namespace{services: map[string]*service{}}
 	if old := e.next.namespaces[name]; old != nil {
-		ns = &namespace{declared: old.declared, services: maps.Clone(old.services), pods: maps.Clone(old.pods)}
+		ns = &namespace{declared: old.declared, services: maps.Clone(old.services)}
 	}
 	e.next.namespaces[name] = ns
 	e.copied[name] = true
@@ -129,13 +128,5 @@ func (e *edition) unpoint(key string, svc *service) {
 			continue
 		}
 		e.next.reverse[addr] = rest
-	}
-}
-
-// addPod counts a Pod's address in (n = 1) or out (n = -1).
-func (e *edition) addPod(namespace string, addr netip.Addr, n int) {
-	pods := e.namespace(namespace).pods
-	if pods[addr] += n; pods[addr] <= 0 {
-		delete(pods, addr)
 	}
 }

@@ -3,7 +3,6 @@ package dns
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -26,7 +25,6 @@ type kind string
 
 const (
 	kindService   kind = "Service"
-	kindPod       kind = "Pod"
 	kindNamespace kind = "Namespace"
 )
 
@@ -42,12 +40,9 @@ type watcher struct {
 	domain     string
 	services   corelisters.ServiceLister
 	slices     cache.Indexer
-	pods       corelisters.PodLister
 	namespaces corelisters.NamespaceLister
 
 	current *atomic.Pointer[snapshot]
-	// podAddrs are the addresses that the snapshot has of each Pod. Only run uses it.
-	podAddrs map[key][]netip.Addr
 
 	handlers []handler
 	dirty    dirtyKeys
@@ -60,12 +55,12 @@ type handler struct {
 }
 
 func newWatcher(domain string, services coreinformers.ServiceInformer, slices discoveryinformers.EndpointSliceInformer,
-	pods coreinformers.PodInformer, namespaces coreinformers.NamespaceInformer, current *atomic.Pointer[snapshot]) (*watcher, error) {
+	namespaces coreinformers.NamespaceInformer, current *atomic.Pointer[snapshot]) (*watcher, error) {
 	w := &watcher{
-		domain: domain, current: current, podAddrs: map[key][]netip.Addr{},
+		domain: domain, current: current,
 		services: services.Lister(), slices: slices.Informer().GetIndexer(),
-		pods: pods.Lister(), namespaces: namespaces.Lister(),
-		dirty: dirtyKeys{keys: map[key]bool{}, wake: make(chan struct{}, 1)},
+		namespaces: namespaces.Lister(),
+		dirty:      dirtyKeys{keys: map[key]bool{}, wake: make(chan struct{}, 1)},
 	}
 	if w.slices.GetIndexers()[sliceIndex] == nil {
 		if err := slices.Informer().AddIndexers(cache.Indexers{sliceIndex: byService}); err != nil {
@@ -73,7 +68,7 @@ func newWatcher(domain string, services coreinformers.ServiceInformer, slices di
 		}
 	}
 	for kind, informer := range map[kind]cache.SharedIndexInformer{
-		kindService: services.Informer(), kindPod: pods.Informer(), kindNamespace: namespaces.Informer(),
+		kindService: services.Informer(), kindNamespace: namespaces.Informer(),
 	} {
 		if err := w.handle(informer, func(obj any) { w.mark(kind, obj) }); err != nil {
 			return nil, fmt.Errorf("dns: watch %ss: %w", kind, err)
@@ -157,7 +152,6 @@ func (w *watcher) run(ctx context.Context) error {
 // update looks at the marked objects and publishes what they are now.
 func (w *watcher) update(keys map[key]bool) {
 	old := w.current.Load()
-	w.forgetUnchanged(keys)
 	if len(keys) == 0 && old.complete {
 		return
 	}
@@ -168,8 +162,6 @@ func (w *watcher) update(keys map[key]bool) {
 			e.setService(k.namespace, k.name, w.service(k))
 		case kindNamespace:
 			w.updateNamespace(e, k)
-		case kindPod:
-			w.updatePod(e, k)
 		}
 	}
 	if len(e.copied) > 0 || !old.complete {
@@ -200,50 +192,6 @@ func (w *watcher) updateNamespace(e *edition, k key) {
 	if ns := e.next.namespaces[k.name]; declared != (ns != nil && ns.declared) {
 		e.namespace(k.name).declared = declared
 	}
-}
-
-// forgetUnchanged drops the Pods whose addresses are what they were. Most changes of a Pod are of its status, and no
-// snapshot has to be copied for them.
-func (w *watcher) forgetUnchanged(keys map[key]bool) {
-	for k := range keys {
-		if k.kind == kindPod && slices.Equal(w.addrsOf(k), w.podAddrs[k]) {
-			delete(keys, k)
-		}
-	}
-}
-
-func (w *watcher) updatePod(e *edition, k key) {
-	addrs := w.addrsOf(k)
-	for _, addr := range w.podAddrs[k] {
-		e.addPod(k.namespace, addr, -1)
-	}
-	for _, addr := range addrs {
-		e.addPod(k.namespace, addr, 1)
-	}
-	w.podAddrs[k] = addrs
-	if len(addrs) == 0 {
-		delete(w.podAddrs, k)
-	}
-}
-
-// addrsOf are a Pod's addresses. A Pod that has ended has none: its address may
-// be another Pod's by now.
-func (w *watcher) addrsOf(k key) []netip.Addr {
-	pod, err := w.pods.Pods(k.namespace).Get(k.name)
-	if err != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
-		return nil
-	}
-	ips := pod.Status.PodIPs
-	if len(ips) == 0 {
-		ips = []corev1.PodIP{{IP: pod.Status.PodIP}}
-	}
-	var addrs []netip.Addr
-	for _, ip := range ips {
-		if addr, ok := parseIP(ip.IP); ok {
-			addrs = append(addrs, addr)
-		}
-	}
-	return addrs
 }
 
 // dirtyKeys gathers keys until someone takes them all.

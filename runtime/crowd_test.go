@@ -106,7 +106,7 @@ func (c *crowd) rooms(server *apiserver.Server, pki *apiserver.PKI, dir string) 
 	agent.node.facts.cpus, agent.node.facts.memory = crowdCPUs, crowdMemory
 	groups := usage.Cgroups{Proc: filepath.Join(dir, "proc"), Root: filepath.Join(dir, "cgroup")} // not this machine's
 	agent.cgroups, agent.mirror.cgroups = groups, groups
-	names, err := dns.New(shared.Core().V1().Services(), shared.Discovery().V1().EndpointSlices(), shared.Core().V1().Pods(),
+	names, err := dns.New(shared.Core().V1().Services(), shared.Discovery().V1().EndpointSlices(),
 		shared.Core().V1().Namespaces(), dns.Options{Addr: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
 	c.must(err)
 	c.census, err = newCensus(shared.Core().V1().Pods().Informer())
