@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	goruntime "runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -146,4 +147,58 @@ func TestWhoWatchesANetworkHearsOfItsEnd(t *testing.T) {
 	}
 	stop()
 	<-ended
+}
+
+func TestANetworkThatIsMadeAgainIsReachedAtOnce(t *testing.T) {
+	d := newDockerTest(t)
+	ctx := t.Context()
+	network := d.network(10)
+	if err := d.EnsureNetwork(ctx, network); err != nil {
+		t.Fatal(err)
+	}
+	id := d.run(d.spec("member"))
+	c, port := d.inspect(id), network.port(5)
+	if err := d.ConnectBridge(c, port); err != nil {
+		t.Fatal(err)
+	}
+	gateway := func() error { return d.dialFrom(c, network.Gateway) }
+	if err := gateway(); err != nil {
+		t.Fatal(err) // now it remembers the gateway's hardware address
+	}
+	if err := d.RemoveNetwork(ctx, network.Name); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(d.EnsureNetwork(ctx, network), d.ConnectBridge(c, port)); err != nil {
+		t.Fatal(err)
+	}
+	if err := gateway(); err != nil {
+		t.Errorf("after the network was made again: %v", err)
+	}
+}
+
+// dialFrom dials an address from a container's network namespace, where nothing listens: refused is good.
+func (d *dockerTest) dialFrom(c Container, addr netip.Addr) error {
+	result := make(chan error, 1)
+	go func() {
+		goruntime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		ns, err := networkNamespace(c)
+		if err == nil {
+			defer ns.Close()
+			err = netns.Set(netns.NsHandle(ns.Fd()))
+		}
+		if err != nil {
+			result <- err
+			return
+		}
+		dialer := net.Dialer{Timeout: 2 * time.Second}
+		conn, err := dialer.DialContext(d.t.Context(), "tcp4", net.JoinHostPort(addr.String(), "9"))
+		if err == nil {
+			conn.Close()
+		}
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			err = nil
+		}
+		result <- err
+	}()
+	return <-result
 }

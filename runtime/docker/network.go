@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/network"
+	"github.com/vishvananda/netlink"
 )
 
 // bridgeNameOption names the bridge device of a network of driver bridge.
@@ -136,6 +137,23 @@ func (e *Engine) createNetwork(ctx context.Context, spec NetworkSpec) error {
 	})
 	if err != nil && !IsConflict(err) { // someone made it meanwhile
 		return failure(err, "create network %s (%s on %s)", spec.Name, spec.Subnet, spec.Bridge)
+	}
+	return spec.steadyBridge()
+}
+
+// steadyBridge gives a new bridge the hardware address that it always has. Engines choose another one each time; a
+// container that was on the bridge before would go on sending to the old one, and nothing that is not switched
+// would get through until its kernel asks again: for 5 s, and for as long as 20 where it sends again by TCP.
+func (s NetworkSpec) steadyBridge() error {
+	bridge, err := netlink.LinkByName(s.Bridge)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return nil // the engine is on another machine, or somebody was faster
+	}
+	if err == nil {
+		err = netlink.LinkSetHardwareAddr(bridge, hardwareAddr(s.Gateway))
+	}
+	if err != nil {
+		return fmt.Errorf("set the hardware address of the bridge %s: %w", s.Bridge, err)
 	}
 	return nil
 }
