@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
+	"time"
 )
 
 // applier makes the kernel's rules equal to a ruleset. Not safe for concurrent use.
@@ -19,6 +21,7 @@ type applier struct {
 	// applied is what the kernel was last given, by table. A table that is missing has an unknown state:
 	// at the start, where the chains of a daemon that was killed may still work, and after a failure.
 	applied ruleset
+	told    map[string]time.Time // when the log last said what others had done
 }
 
 // jump is a rule in a built-in chain that leads to the chain of ours with the same name.
@@ -104,13 +107,36 @@ func (a *applier) verify(ctx context.Context) (bool, error) {
 			return whole, err
 		}
 		if what := a.parse(saved).differs(table, want); what != "" {
-			a.log.Warn("somebody changed the iptables rules; repairing them", "table", table, "found", what)
+			a.tell(table, what)
 			delete(a.applied, table)
 			whole = false
 		}
 	}
 	return whole, nil
 }
+
+// tellAgain is how long the log is spared what it says already: a firewall may load its rules every few seconds.
+const tellAgain = time.Hour
+
+// tell logs what another program did to our rules, which are about to be repaired.
+func (a *applier) tell(table, what string) {
+	level, message := slog.LevelWarn, "another program changed kube-lite's iptables rules: they are put back"
+	if strings.HasPrefix(what, shadowing) { // it belongs to making a network, and to a restart
+		level, message = slog.LevelInfo, "Docker put its rules for the pods' network before kube-lite's: those go first again"
+	}
+	maps.DeleteFunc(a.told, func(_ string, at time.Time) bool { return time.Since(at) > tellAgain })
+	if _, told := a.told[table+what]; told {
+		level = slog.LevelDebug
+	} else if a.told == nil {
+		a.told = map[string]time.Time{table + what: time.Now()}
+	} else {
+		a.told[table+what] = time.Now()
+	}
+	a.log.Log(context.Background(), level, message, "table", table, "found", what)
+}
+
+// shadowing is what differs says of rules in front of our jumps.
+const shadowing = "other rules before the jump from "
 
 // tableState is what iptables-save tells about our part of a table.
 type tableState struct {
@@ -169,7 +195,7 @@ func (t tableState) differs(table string, want chains) string {
 			return "no jump from " + j.chain
 		}
 		if j.table == table && t.shadowed[j.chain] {
-			return "other rules before the jump from " + j.chain
+			return shadowing + j.chain
 		}
 	}
 	for name, rules := range want {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // fakeKernel is iptables with tables in memory: a stateful stand-in for the programs and for the jumps.
@@ -126,7 +128,7 @@ func TestANewDaemonTakesOverAndRemovesWhatNobodyWants(t *testing.T) {
 	k.applier().mustApply(t, "web", "self")
 	k.texts = nil
 	a := k.applier()
-	a.mustApply(t, "web")
+	a.mustApply(t, "balanced")
 	if len(k.texts) != 2 {
 		t.Errorf("want one transaction for each table, got %q", k.texts)
 	}
@@ -147,7 +149,7 @@ func TestANewDaemonTakesOverAndRemovesWhatNobodyWants(t *testing.T) {
 func TestAFailureIsNotTakenForDone(t *testing.T) {
 	k := newFakeKernel()
 	a := k.applier()
-	a.mustApply(t, "web")
+	a.mustApply(t, "balanced")
 	no := errors.New("the kernel says no")
 	k.fail = no
 	if _, err := a.apply(t.Context(), render(testSettings(), only("web", "self"))); !errors.Is(err, no) {
@@ -179,12 +181,12 @@ func TestDamageIsNoticed(t *testing.T) {
 	} {
 		k := newFakeKernel()
 		a := k.applier()
-		a.mustApply(t, "web")
+		a.mustApply(t, "balanced")
 		damage(k)
 		if whole, err := a.verify(t.Context()); whole || err != nil {
 			t.Errorf("%s: not noticed (%v)", name, err)
 		}
-		a.mustApply(t, "web")
+		a.mustApply(t, "balanced")
 		if whole, err := a.verify(t.Context()); !whole || err != nil {
 			t.Errorf("%s: not repaired (%v)", name, err)
 		}
@@ -194,7 +196,7 @@ func TestDamageIsNoticed(t *testing.T) {
 func TestOthersRulesAreNoDamage(t *testing.T) {
 	k := newFakeKernel()
 	a := k.applier()
-	a.mustApply(t, "web")
+	a.mustApply(t, "balanced")
 	k.tables["filter"]["FORWARD"] = slices.Insert(k.tables["filter"]["FORWARD"], 0, "-j "+ChainPrefix("other")+"FORWARD", "-j DOCKER-ISOLATION-STAGE-1", "-j cali-FORWARD")
 	k.tables["nat"][ChainPrefix("other")+"OUTPUT"] = []string{"-j RETURN"}
 	mustVerify(t, a, true)
@@ -217,4 +219,50 @@ func TestRemovingLeavesOthers(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestTheLogSaysWhatOthersDidOnce(t *testing.T) {
+	k := newFakeKernel()
+	a := k.applier()
+	var log strings.Builder
+	a.log = slog.New(slog.NewTextHandler(&log, nil))
+	a.mustApply(t, "balanced")
+	for name, damage := range map[string]struct {
+		do   func()
+		want string
+	}{
+		"a flush": {func() { k.tables["nat"]["OUTPUT"] = nil }, "level=WARN msg=\"another program changed kube-lite's iptables rules: they are put back\" table=nat found=\"no jump from OUTPUT\""},
+		"Docker's restart": {func() {
+			k.tables["filter"]["FORWARD"] = append([]string{"-i " + testBridge + " -j ACCEPT"}, k.tables["filter"]["FORWARD"]...)
+		}, "level=INFO msg=\"Docker put its rules"},
+	} {
+		log.Reset()
+		for range 3 {
+			damage.do()
+			if whole, err := a.verify(t.Context()); whole || err != nil {
+				t.Errorf("%s: whole %v, %v", name, whole, err)
+			}
+			a.mustApply(t, "balanced")
+		}
+		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, damage.want) {
+			t.Errorf("%s, three times: the log says\n%swant once %s", name, got, damage.want)
+		}
+	}
+}
+
+func TestAGateOpensSoonerForWhatCannotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(5 * time.Second)
+		g.ask()
+		<-g.timer.C
+		g.pass()
+		began := time.Now()
+		g.ask()
+		g.askWithin(time.Second)
+		g.ask()
+		<-g.timer.C
+		if waited := time.Since(began); waited != time.Second {
+			t.Errorf("waited for %s", waited)
+		}
+	})
 }

@@ -23,6 +23,7 @@ type host struct {
 	serviceCIDR netip.Prefix
 	log         *slog.Logger
 	told        map[string]bool // what was warned about already
+	index       int             // of the bridge when it was last looked at; 0: never
 }
 
 // ensure makes all of it so, writing only what differs. It returns whether iptables sees what the bridge switches.
@@ -34,6 +35,7 @@ func (h *host) ensure() (switchedSeen bool, err error) {
 	if link.Attrs().Flags&net.FlagUp == 0 {
 		return false, fmt.Errorf("the pods' bridge %s is down", h.bridge)
 	}
+	h.index = link.Attrs().Index
 	if err := set("/proc/sys/net/ipv4/ip_forward", "1"); err != nil {
 		return false, err
 	}

@@ -21,6 +21,9 @@ const (
 	// defaultVerifyInterval is the same for other people's changes of rules: reading all of ours back takes 0.2 s of
 	// processor time with 1,000 Services.
 	defaultVerifyInterval = 5 * time.Second
+	// newBridgeInterval is when rules are looked at after the bridge was made again, whatever was looked at before:
+	// Docker puts those of a new network before ours then.
+	newBridgeInterval = time.Second
 	// defaultPollInterval is for what nobody tells about: NodePorts that become free, and rules in legacy mode.
 	defaultPollInterval = 10 * time.Second
 	// retryInterval is the pause after a failure, such as a bridge that is not there yet.
@@ -88,7 +91,10 @@ func (p *Proxy) loop(ctx context.Context) {
 			err = p.sync(ctx)
 		case <-host.timer.C:
 			host.pass()
-			err = p.checkHost(ctx)
+			before := p.host.index
+			if err = p.checkHost(ctx); before != 0 && before != p.host.index {
+				rules.askWithin(newBridgeInterval)
+			}
 		case <-rules.timer.C:
 			rules.pass()
 			err = p.checkRules(ctx)
@@ -248,4 +254,10 @@ func (g *gate) ask() {
 		g.asked = true
 		g.timer.Reset(time.Until(g.last.Add(g.interval)))
 	}
+}
+
+// askWithin wants a pass soon, though the gate would be closed.
+func (g *gate) askWithin(d time.Duration) {
+	g.asked = true
+	g.timer.Reset(min(d, max(0, time.Until(g.last.Add(g.interval)))))
 }
