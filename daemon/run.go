@@ -117,6 +117,9 @@ func (d *daemon) start(ctx context.Context) error {
 	if err := d.settle(ctx); err != nil {
 		return err
 	}
+	if err := runtime.CheckMounts(ctx, d.engine, d.cfg.DataDir, d.cfg.Log); err != nil {
+		return err
+	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.openNetwork(groupCtx) })
 	group.Go(d.openServer)
