@@ -24,6 +24,7 @@ func TestScenario9WhatIsMissingIsSaidInOneLine(t *testing.T) {
 		"an old engine":    {withOldEngine, []string{"1.40", "1.41", "20.10"}},
 		"an ancient one":   {withAncientEngine, []string{"too old", "20.10"}},
 		"no iptables":      {withoutIptables, []string{"iptables", "install"}},
+		"private mounts":   {withPrivateMounts, []string{"does not see what kube-lite mounts", "unshare", "PrivateTmp", "nsenter"}},
 		"a taken port":     {withTakenPort, []string{"is taken", "--api-port"}},
 		"a taken data dir": {withTakenDataDir, []string{"in use", "--data-dir", "pid"}},
 	} {
@@ -154,6 +155,17 @@ func fakeEngine(t *testing.T, i *instance, version, api string) (host string) {
 		<-ended
 	})
 	return "unix://" + socket
+}
+
+// withPrivateMounts has mounts that go nowhere, as below unshare -m and in some systemd units.
+func withPrivateMounts(t *testing.T, _ *instance, cmd *exec.Cmd) []string {
+	unshare, err := exec.LookPath("unshare")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Args = []string{unshare, "--mount", "--propagation=private", cmd.Path}
+	cmd.Path = unshare
+	return nil
 }
 
 // withoutIptables hides the program where kube-lite looks for it beside PATH: in a mount namespace that goes with the
