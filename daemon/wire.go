@@ -46,7 +46,7 @@ func (d *daemon) startRooms(ctx context.Context) error {
 		return nil
 	})
 	proxy, err := netproxy.New(d.server.Informers().Core().V1().Services(),
-		d.server.Informers().Discovery().V1().EndpointSlices(), d.proxyOptions(events))
+		d.server.Informers().Discovery().V1().EndpointSlices(), d.server.Informers().Core().V1().Pods(), d.proxyOptions(events))
 	if err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func (k *fakeKernel) applier() *applier {
 
 func (a *applier) mustApply(t *testing.T, names ...string) {
 	t.Helper()
-	if _, err := a.apply(t.Context(), render(testSettings(), only(names...))); err != nil {
+	if _, err := a.apply(t.Context(), render(testSettings(), only(names...), nil)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -152,7 +152,7 @@ func TestAFailureIsNotTakenForDone(t *testing.T) {
 	a.mustApply(t, "balanced")
 	no := errors.New("the kernel says no")
 	k.fail = no
-	if _, err := a.apply(t.Context(), render(testSettings(), only("web", "self"))); !errors.Is(err, no) {
+	if _, err := a.apply(t.Context(), render(testSettings(), only("web", "self"), nil)); !errors.Is(err, no) {
 		t.Fatalf("got %v", err)
 	}
 	a.mustApply(t, "web", "self")

@@ -35,7 +35,7 @@ func BenchmarkServiceChange(b *testing.B) {
 	services, slices := thousand(1000)
 	a, r := l.applier(), newRenderer()
 	sync := func() {
-		if _, err := a.apply(b.Context(), r.render(testSettings(), snapshot(services, slices, "n1"))); err != nil {
+		if _, err := a.apply(b.Context(), r.render(testSettings(), snapshot(services, slices, "n1"), nil)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -16,13 +16,19 @@ type udpFlows struct {
 	serviceCIDR netip.Prefix
 	services    map[netip.AddrPort]endpointSet // by ClusterIP or externalIP
 	nodePorts   map[uint16]endpointSet
+	hostPorts   map[netip.AddrPort]endpointSet // the zero Addr: every address of this machine
 }
 
 type endpointSet map[netip.AddrPort]bool
 
 // udpFlowsOf collects what is current.
-func udpFlowsOf(serviceCIDR netip.Prefix, ports []servicePort) udpFlows {
-	f := udpFlows{serviceCIDR, map[netip.AddrPort]endpointSet{}, map[uint16]endpointSet{}}
+func udpFlowsOf(serviceCIDR netip.Prefix, ports []servicePort, hosts []hostPort) udpFlows {
+	f := udpFlows{serviceCIDR, map[netip.AddrPort]endpointSet{}, map[uint16]endpointSet{}, map[netip.AddrPort]endpointSet{}}
+	for _, h := range hosts {
+		if h.Protocol == corev1.ProtocolUDP {
+			f.hostPorts[netip.AddrPortFrom(h.HostIP, h.Port)] = setOf([]netip.AddrPort{h.To})
+		}
+	}
 	for i := range ports {
 		sp := &ports[i]
 		if sp.Protocol != corev1.ProtocolUDP {
@@ -74,11 +80,23 @@ func (s staleFlows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
 	if !s.local[asked.Addr()] {
 		return false
 	}
-	if eps, ok := s.now.nodePorts[asked.Port()]; ok {
+	if eps, ok := s.now.atHost(asked); ok {
 		return !eps[answers]
 	}
-	_, was := s.before.nodePorts[asked.Port()]
+	_, was := s.before.atHost(asked)
 	return was
+}
+
+// atHost is who answers at an address of this machine.
+func (f udpFlows) atHost(asked netip.AddrPort) (endpointSet, bool) {
+	if eps, ok := f.nodePorts[asked.Port()]; ok {
+		return eps, true
+	}
+	if eps, ok := f.hostPorts[asked]; ok {
+		return eps, true
+	}
+	eps, ok := f.hostPorts[netip.AddrPortFrom(netip.Addr{}, asked.Port())]
+	return eps, ok
 }
 
 // forgetStaleFlows has the kernel forget flows that point at what is gone, so that their next packet is translated

@@ -7,13 +7,14 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
 )
 
 func TestWhichFlowsAreStale(t *testing.T) {
 	cidr := testSettings().serviceCIDR
-	now := udpFlowsOf(cidr, only("dns"))
-	gone := udpFlowsOf(cidr, []servicePort{{Protocol: "UDP", ClusterIP: netip.MustParseAddr("192.0.2.1"), Port: 9, NodePort: 30009}})
-	filter := staleFlows{now: now, before: gone, local: map[netip.Addr]bool{netip.MustParseAddr("127.0.0.1"): true}}
+	now := udpFlowsOf(cidr, only("dns"), hostSnapshot([]*corev1.Pod{pod("p", podA, "9080/UDP", "127.0.0.1:9081/UDP")}, "n1"))
+	gone := udpFlowsOf(cidr, []servicePort{{Protocol: "UDP", ClusterIP: netip.MustParseAddr("192.0.2.1"), Port: 9, NodePort: 30009}}, hostSnapshot([]*corev1.Pod{pod("gone", podB, "9070/UDP")}, "n1"))
+	filter := staleFlows{now: now, before: gone, local: map[netip.Addr]bool{netip.MustParseAddr("127.0.0.1"): true, netip.MustParseAddr("127.0.0.2"): true}}
 	for _, c := range []struct {
 		says       string
 		protocol   uint8
@@ -33,6 +34,12 @@ func TestWhichFlowsAreStale(t *testing.T) {
 		{"to a NodePort before it was one", unix.IPPROTO_UDP, "127.0.0.1:30053", "127.0.0.1:30053", true},
 		{"to a NodePort that is gone", unix.IPPROTO_UDP, "127.0.0.1:30009", "10.244.0.2:8080", true},
 		{"to the NodePort's number elsewhere", unix.IPPROTO_UDP, "192.0.2.2:30053", "192.0.2.2:30053", false},
+		{"to a hostPort", unix.IPPROTO_UDP, "127.0.0.1:9080", "10.244.0.2:8080", false},
+		{"to a hostPort whose pod has another address now", unix.IPPROTO_UDP, "127.0.0.1:9080", "10.244.0.9:8080", true},
+		{"to a hostPort before it was one", unix.IPPROTO_UDP, "127.0.0.1:9080", "127.0.0.1:9080", true},
+		{"to a hostPort whose pod is gone", unix.IPPROTO_UDP, "127.0.0.1:9070", "10.244.0.3:8080", true},
+		{"to a hostPort of one address", unix.IPPROTO_UDP, "127.0.0.1:9081", "10.244.0.9:8080", true},
+		{"to its number at another address", unix.IPPROTO_UDP, "127.0.0.2:9081", "127.0.0.2:9081", false},
 		{"to this machine", unix.IPPROTO_UDP, "127.0.0.1:53", "127.0.0.1:53", false},
 	} {
 		to, answer := netip.MustParseAddrPort(c.to), netip.MustParseAddrPort(c.answer)

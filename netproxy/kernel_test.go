@@ -293,7 +293,7 @@ func TestEveryPathInTheKernel(t *testing.T) {
 			if p.blind {
 				l.makeBlind()
 			}
-			if _, err := a.apply(t.Context(), render(p.settings(), worldPorts())); err != nil {
+			if _, err := a.apply(t.Context(), render(p.settings(), worldPorts(), worldHosts())); err != nil {
 				t.Fatal(err)
 			}
 			if p.want == untouched { // what is not translated can only be answered by who was asked

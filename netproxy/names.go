@@ -12,6 +12,7 @@ const (
 	chainServices  = "SERVICES"  // nat: by ClusterIP, then what is in EXTERNAL
 	chainExternal  = "EXTERNAL"  // nat: by externalIP, then, for this machine's addresses, by NodePort
 	chainNodePorts = "NODEPORTS" // nat
+	chainHostPorts = "HOSTPORTS" // nat: to the Pods that have ports of this machine
 	chainReject    = "REJECT"    // filter: what nobody answers for
 )
 

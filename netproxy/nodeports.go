@@ -3,6 +3,7 @@ package netproxy
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"strings"
 
@@ -14,11 +15,26 @@ import (
 type nodePort struct {
 	protocol corev1.Protocol
 	port     uint16
+	addr     netip.Addr // the zero Addr: every address of this machine
 }
 
-func (n nodePort) String() string { return fmt.Sprintf("%d/%s", n.port, n.protocol) }
+func (n nodePort) String() string {
+	if n.addr.IsValid() {
+		return fmt.Sprintf("%s:%d/%s", n.addr, n.port, n.protocol)
+	}
+	return fmt.Sprintf("%d/%s", n.port, n.protocol)
+}
 
-// reservations holds every NodePort with a socket, so that a process that has the port already is found out
+// at is where the port's socket is bound.
+func (n nodePort) at() *unix.SockaddrInet4 {
+	to := &unix.SockaddrInet4{Port: int(n.port)}
+	if n.addr.Is4() {
+		to.Addr = n.addr.As4()
+	}
+	return to
+}
+
+// reservations holds every NodePort and hostPort with a socket, so that a process that has the port already is found out
 // instead of being cut off from its clients, and one that wants it later is told that it is in use.
 type reservations struct {
 	open func(nodePort) (io.Closer, error)
@@ -48,7 +64,7 @@ func (r *reservations) reserve(want map[nodePort]bool) map[nodePort]error {
 	return taken
 }
 
-// openNodePort takes a port on all addresses. The socket never gets to see a packet: the rules translate what they
+// openNodePort takes a port, so that nobody else does. The socket never gets to see a packet: the rules translate what they
 // serve; the rest TCP refuses, because the socket does not listen, and UDP drops.
 func openNodePort(n nodePort) (io.Closer, error) {
 	kind := unix.SOCK_STREAM
@@ -77,26 +93,29 @@ func bindNodePort(fd int, n nodePort) error {
 		if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &drop[0]}); err != nil {
 			return err
 		}
-		return unix.Bind(fd, &unix.SockaddrInet4{Port: int(n.port)})
+		return unix.Bind(fd, n.at())
 	}
 	// Reuse gets past connections of an earlier owner that the kernel still remembers; taken back afterwards, so
 	// that nobody else gets past us.
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		return err
 	}
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(n.port)}); err != nil {
+	if err := unix.Bind(fd, n.at()); err != nil {
 		return err
 	}
 	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 0)
 }
 
-// nodePortsOf collects the ports to hold.
-func nodePortsOf(ports []servicePort) map[nodePort]bool {
+// portsToHold collects them.
+func portsToHold(ports []servicePort, hosts []hostPort) map[nodePort]bool {
 	want := map[nodePort]bool{}
 	for i := range ports {
 		if ports[i].NodePort != 0 {
-			want[nodePort{ports[i].Protocol, ports[i].NodePort}] = true
+			want[nodePort{protocol: ports[i].Protocol, port: ports[i].NodePort}] = true
 		}
+	}
+	for _, h := range hosts {
+		want[h.socket()] = true
 	}
 	return want
 }
@@ -104,18 +123,18 @@ func nodePortsOf(ports []servicePort) map[nodePort]bool {
 // withoutNodePorts takes the NodePorts that could not be held out of ports.
 func withoutNodePorts(ports []servicePort, taken map[nodePort]error) {
 	for i := range ports {
-		if taken[nodePort{ports[i].Protocol, ports[i].NodePort}] != nil {
+		if taken[nodePort{protocol: ports[i].Protocol, port: ports[i].NodePort}] != nil {
 			ports[i].NodePort = 0
 		}
 	}
 }
 
 // takenMessage is what the event says: which port, who has it as far as /proc tells, and what comes of it.
-func takenMessage(n nodePort, err error) string {
+func takenMessage(what string, n nodePort, err error, unaffected string) string {
 	who := err.Error()
 	if owner := portOwner("/proc", n); owner != "" {
 		who = owner + " has it"
 	}
-	return fmt.Sprintf("NodePort %s is not served: %s. It will be as soon as the port is free; the ClusterIP is not affected.",
-		n, strings.TrimSuffix(who, "."))
+	return fmt.Sprintf("%s %s is not served: %s. It will be as soon as the port is free; %s is not affected.",
+		what, n, strings.TrimSuffix(who, "."), unaffected)
 }

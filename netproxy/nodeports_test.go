@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/record"
 )
 
@@ -20,7 +21,7 @@ type closer func()
 func (c closer) Close() error { c(); return nil }
 
 func TestReservations(t *testing.T) {
-	web, dns := nodePort{corev1.ProtocolTCP, 30080}, nodePort{corev1.ProtocolUDP, 30053}
+	web, dns := nodePort{protocol: corev1.ProtocolTCP, port: 30080}, nodePort{protocol: corev1.ProtocolUDP, port: 30053}
 	open := map[nodePort]int{}
 	inUse := map[nodePort]bool{dns: true}
 	r := reservations{held: map[nodePort]io.Closer{}, open: func(n nodePort) (io.Closer, error) {
@@ -61,7 +62,7 @@ func freePort(t *testing.T) uint16 {
 }
 
 func TestAHeldPortRefusesAndKeepsOthersAway(t *testing.T) {
-	n := nodePort{corev1.ProtocolTCP, freePort(t)}
+	n := nodePort{protocol: corev1.ProtocolTCP, port: freePort(t)}
 	held, err := openNodePort(n)
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +93,7 @@ func TestAHeldPortRefusesAndKeepsOthersAway(t *testing.T) {
 }
 
 func TestAHeldUDPPortKeepsOthersAway(t *testing.T) {
-	n := nodePort{corev1.ProtocolUDP, freePort(t)}
+	n := nodePort{protocol: corev1.ProtocolUDP, port: freePort(t)}
 	held, err := openNodePort(n)
 	if err != nil {
 		t.Fatal(err)
@@ -128,9 +129,9 @@ func TestWhoHasAPort(t *testing.T) {
 		}
 	}
 	for n, want := range map[nodePort]string{
-		{corev1.ProtocolTCP, 0x7580}: "nginx (pid 42)",
-		{corev1.ProtocolUDP, 0x7580}: "my dns (pid 43)",
-		{corev1.ProtocolTCP, 0x7581}: "",
+		{protocol: corev1.ProtocolTCP, port: 0x7580}: "nginx (pid 42)",
+		{protocol: corev1.ProtocolUDP, port: 0x7580}: "my dns (pid 43)",
+		{protocol: corev1.ProtocolTCP, port: 0x7581}: "",
 	} {
 		if got := portOwner(proc, n); got != want {
 			t.Errorf("%s: got %q, want %q", n, got, want)
@@ -143,10 +144,18 @@ func TestATroubleIsToldOnceForAsLongAsItLasts(t *testing.T) {
 	services := []*corev1.Service{svc("web", "10.96.0.2", "80/TCP:30080"), svc("dns", "10.96.0.3", "53/SCTP")}
 	services[0].Spec.SessionAffinity = corev1.ServiceAffinityClientIP
 	ports := snapshot(services, nil, "n1")
-	taken := map[nodePort]error{{corev1.ProtocolTCP, 30080}: errors.New("in use")}
+	taken := map[nodePort]error{{protocol: corev1.ProtocolTCP, port: 30080}: errors.New("in use")}
 	told := troubles{}
+	object := func(tr trouble) runtime.Object {
+		for _, s := range services {
+			if s.Name == tr.name.Name {
+				return s
+			}
+		}
+		return nil
+	}
 	tell := func(taken map[nodePort]error, f features) string {
-		told.tell(recorder, services, troublesOf(ports, taken, f))
+		told.tell(recorder, object, troublesOf(ports, nil, taken, f))
 		var events []string
 		for len(recorder.Events) > 0 {
 			words := strings.Fields(<-recorder.Events)

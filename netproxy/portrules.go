@@ -102,6 +102,11 @@ func (s settings) addEndpoint(c chains, sep string, sp *servicePort, ep netip.Ad
 	c.add(sep, "-p", strings.ToLower(string(sp.Protocol)), remember+"-j DNAT --to-destination", ep.String())
 }
 
+// protocols are those that a port may have.
+func protocols() []corev1.Protocol {
+	return []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP}
+}
+
 // knows tells whether rules for the protocol can be made; the API allows these three.
 func (s settings) knows(p corev1.Protocol) bool {
 	return p == corev1.ProtocolTCP || p == corev1.ProtocolUDP || p == corev1.ProtocolSCTP && s.features.sctp

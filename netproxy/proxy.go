@@ -7,9 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
@@ -35,7 +37,7 @@ type Options struct {
 	// NodePortAddresses are the ranges of this machine's addresses at which NodePorts and externalIPs also answer
 	// what comes from outside this machine. Default none: only this machine and its pods are answered.
 	NodePortAddresses []netip.Prefix
-	// Recorder takes the events on Services. Nil: no events.
+	// Recorder takes the events on Services and Pods. Nil: no events.
 	Recorder record.EventRecorder
 	// Log defaults to slog.Default().
 	Log *slog.Logger
@@ -67,6 +69,7 @@ func (o Options) validate() error {
 type Proxy struct {
 	services corelisters.ServiceLister
 	slices   discoverylisters.EndpointSliceLister
+	pods     corelisters.PodLister
 	synced   []cache.InformerSynced
 	nodeName string
 	recorder record.EventRecorder
@@ -93,7 +96,8 @@ type Proxy struct {
 }
 
 // New checks opts, finds iptables, and registers with the informers. It changes nothing on the machine.
-func New(services coreinformers.ServiceInformer, slices discoveryinformers.EndpointSliceInformer, opts Options) (*Proxy, error) {
+func New(services coreinformers.ServiceInformer, endpoints discoveryinformers.EndpointSliceInformer, pods coreinformers.PodInformer,
+	opts Options) (*Proxy, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
@@ -105,7 +109,8 @@ func New(services coreinformers.ServiceInformer, slices discoveryinformers.Endpo
 	prefix := ChainPrefix(opts.Instance)
 	p := &Proxy{
 		services:       services.Lister(),
-		slices:         slices.Lister(),
+		slices:         endpoints.Lister(),
+		pods:           pods.Lister(),
 		nodeName:       opts.NodeName,
 		recorder:       opts.Recorder,
 		log:            log,
@@ -134,14 +139,46 @@ func New(services coreinformers.ServiceInformer, slices discoveryinformers.Endpo
 		UpdateFunc: func(any, any) { changed() },
 		DeleteFunc: func(any) { changed() },
 	}
-	for _, informer := range []cache.SharedIndexInformer{services.Informer(), slices.Informer()} {
+	for _, informer := range []cache.SharedIndexInformer{services.Informer(), endpoints.Informer()} {
 		registration, err := informer.AddEventHandler(handler)
 		if err != nil {
 			return nil, fmt.Errorf("netproxy: registering with an informer: %w", err)
 		}
 		p.synced = append(p.synced, registration.HasSynced)
 	}
+	registration, err := pods.Informer().AddEventHandler(p.podHandler(changed))
+	if err != nil {
+		return nil, fmt.Errorf("netproxy: registering with an informer: %w", err)
+	}
+	p.synced = append(p.synced, registration.HasSynced)
 	return p, nil
+}
+
+// podHandler calls changed for what matters of Pods, their ports of this machine: most changes of Pods do not, and a
+// pass over all Services costs 10 ms.
+func (p *Proxy) podHandler(changed func()) cache.ResourceEventHandler {
+	ports := func(obj any) []hostPort {
+		if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+			obj = gone.Obj
+		}
+		if pod, ok := obj.(*corev1.Pod); ok {
+			return hostPortsOf(pod, p.nodeName)
+		}
+		return nil
+	}
+	one := func(obj any) {
+		if len(ports(obj)) > 0 {
+			changed()
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: one, DeleteFunc: one,
+		UpdateFunc: func(before, after any) {
+			if !slices.Equal(ports(before), ports(after)) {
+				changed()
+			}
+		},
+	}
 }
 
 // Ready is closed when the rules stand for the first time.

@@ -35,9 +35,9 @@ type features struct {
 	sctp        bool // match sctp
 }
 
-// render is the whole desired state for these ports.
-func render(s settings, ports []servicePort) ruleset {
-	return newRenderer().render(s, ports)
+// render is the whole desired state for these ports of Services and of this machine.
+func render(s settings, ports []servicePort, hosts []hostPort) ruleset {
+	return newRenderer().render(s, ports, hosts)
 }
 
 // renderer remembers the rules of ports that stay as they are: among 1,000 Services a change costs a tenth.
@@ -49,7 +49,7 @@ type renderer struct {
 
 func newRenderer() *renderer { return &renderer{} }
 
-func (r *renderer) render(s settings, ports []servicePort) ruleset {
+func (r *renderer) render(s settings, ports []servicePort, hosts []hostPort) ruleset {
 	old, known := r.memory, r.features == s.features
 	r.features, r.memory = s.features, make(map[string]portRules, len(ports))
 	rules := make([]portRules, len(ports))
@@ -62,7 +62,7 @@ func (r *renderer) render(s settings, ports []servicePort) ruleset {
 		}
 		r.memory[sp.id] = rules[i]
 	}
-	return ruleset{"filter": filterChains(s), "nat": natChains(s, rules)}
+	return ruleset{"filter": filterChains(s), "nat": natChains(s, rules, hosts)}
 }
 
 // filterChains refuse what nobody answers for, and let pass what the nat table translated. They don't depend on
@@ -100,7 +100,7 @@ func filterChains(s settings) chains {
 }
 
 // natChains translate the first packet of each connection; conntrack does the rest.
-func natChains(s settings, ports []portRules) chains {
+func natChains(s settings, ports []portRules, hosts []hostPort) chains {
 	c := make(chains, 5*len(ports))
 	services, external, local := s.prefix+chainServices, s.prefix+chainExternal, s.prefix+chainNodePorts
 
@@ -117,6 +117,7 @@ func natChains(s settings, ports []portRules) chains {
 	out := s.prefix + "OUTPUT"
 	c.add(out, "-d", s.serviceCIDR.String(), "-j MARK --set-xmark", masqueradeMark)
 	c.add(out, "-j", services)
+	s.addHostPorts(c, hosts, pre, out)
 
 	post := s.prefix + "POSTROUTING"
 	c.add(post, "-m mark ! --mark", masqueradeMark, "-j RETURN")
@@ -140,7 +141,7 @@ func natChains(s settings, ports []portRules) chains {
 	s.addressDispatch(c, "XIP-").build(external, externalIPs)
 	c.add(external, "-m addrtype --dst-type LOCAL -j", local)
 	c.add(local)
-	for _, protocol := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP} {
+	for _, protocol := range protocols() {
 		s.portDispatch(c, protocol).build(local, nodePorts[protocol])
 	}
 	return c

@@ -86,7 +86,7 @@ func only(names ...string) []servicePort {
 func TestTheWholeText(t *testing.T) {
 	s := testSettings()
 	s.nodePortAddresses = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
-	got := strings.ReplaceAll(render(s, only("none", "sticky")).String(), s.prefix, "P-")
+	got := strings.ReplaceAll(render(s, only("none", "sticky"), nil).String(), s.prefix, "P-")
 	if got == wholeText {
 		return
 	}
@@ -104,7 +104,7 @@ func TestWhatTheKernelLacksIsLeftOut(t *testing.T) {
 	s.features = features{}
 	ports := append(only("sticky"), servicePort{Protocol: "SCTP", id: "x", ClusterIP: netip.MustParseAddr("10.96.0.50"),
 		Port: 1, NodePort: 31000, Internal: only("sticky")[0].Internal, External: only("sticky")[0].External})
-	text := render(s, ports).String()
+	text := render(s, ports, nil).String()
 	for _, absent := range []string{"random-fully", "recent", "sctp"} {
 		if strings.Contains(text, absent) {
 			t.Errorf("the text has %s:\n%s", absent, text)
@@ -127,7 +127,7 @@ func TestChainNamesFitTheKernel(t *testing.T) {
 	for _, instance := range []string{"default", strings.Repeat("x", 32)} {
 		s := testSettings()
 		s.prefix = ChainPrefix(instance)
-		for _, chains := range render(s, snapshot(services, slices, "n1")) {
+		for _, chains := range render(s, snapshot(services, slices, "n1"), nil) {
 			for name := range chains {
 				if len(name) > longest || !strings.HasPrefix(name, ChainPrefix(instance)) {
 					t.Errorf("chain name %s", name)
@@ -142,7 +142,7 @@ func TestChainNamesFitTheKernel(t *testing.T) {
 
 func TestEveryServiceOfAThousandIsFound(t *testing.T) {
 	services, slices := thousand(1000)
-	rules := render(testSettings(), snapshot(services, slices, "n1"))
+	rules := render(testSettings(), snapshot(services, slices, "n1"), nil)
 	tr := newTracer(t, rules.String())
 	for i, s := range services {
 		want := fmt.Sprintf("%[1]s:8080<-10.244.0.1 %[2]s:8080<-10.244.0.1 %[3]s:8080<-10.244.0.1",
@@ -161,7 +161,7 @@ func TestEveryServiceOfAThousandIsFound(t *testing.T) {
 
 func TestAmongAThousandAChangeIsSmallAndChainsAreShort(t *testing.T) {
 	services, slices := thousand(1000)
-	before := render(testSettings(), snapshot(services, slices, "n1"))["nat"]
+	before := render(testSettings(), snapshot(services, slices, "n1"), nil)["nat"]
 	for name, rules := range before {
 		if len(rules) > fanout+2 {
 			t.Errorf("chain %s has %d rules", name, len(rules))
@@ -169,7 +169,7 @@ func TestAmongAThousandAChangeIsSmallAndChainsAreShort(t *testing.T) {
 	}
 	services = append(services, svc("extra", "10.96.128.77", "80/TCP:31999"))
 	slices = append(slices, slice("extra", ports("8080/TCP"), podA))
-	after := render(testSettings(), snapshot(services, slices, "n1"))["nat"]
+	after := render(testSettings(), snapshot(services, slices, "n1"), nil)["nat"]
 	// SERVICES at most, two branches, NODEPORTS and its branch, SVC, EXT and SEP.
 	if lines := strings.Count(string(restoreText("nat", before, after, nil)), "\n"); lines > 8*(fanout+3) {
 		t.Errorf("a new Service takes %d lines", lines)
@@ -194,7 +194,7 @@ func TestWhatIsRememberedDoesNotShow(t *testing.T) {
 		s := testSettings()
 		s.features.recent = step%50 != 0
 		ports := snapshot(services, slices, "n1")
-		if got, want := r.render(s, ports).String(), render(s, ports).String(); got != want {
+		if got, want := r.render(s, ports, nil).String(), render(s, ports, nil).String(); got != want {
 			t.Fatalf("step %d:\n%s\nwant\n%s", step, got, want)
 		}
 	}

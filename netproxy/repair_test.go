@@ -61,10 +61,10 @@ func (l *lab) settle() {
 // sane tells whether rules, jumps, route and settings are those of the world.
 func (l *lab) sane() func() bool {
 	a := l.applier()
-	a.applied = render(testSettings(), worldPorts())
+	a.applied = render(testSettings(), worldPorts(), nil)
 	return func() bool {
 		whole, err := a.verify(l.t.Context())
-		a.applied = render(testSettings(), worldPorts())
+		a.applied = render(testSettings(), worldPorts(), nil)
 		return err == nil && whole &&
 			l.ask("host", "tcp://127.0.0.1:30081") == "10.244.0.2:8080<-10.244.0.1" &&
 			l.ask("host", "tcp://10.96.0.3:80") == "10.244.0.2:8080<-10.244.0.1" &&

@@ -24,7 +24,7 @@ const (
 	// newBridgeInterval is when rules are looked at after the bridge was made again, whatever was looked at before:
 	// Docker puts those of a new network before ours then.
 	newBridgeInterval = time.Second
-	// defaultPollInterval is for what nobody tells about: NodePorts that become free, and rules in legacy mode.
+	// defaultPollInterval is for what nobody tells about: ports that become free, and rules in legacy mode.
 	defaultPollInterval = 10 * time.Second
 	// retryInterval is the pause after a failure, such as a bridge that is not there yet.
 	retryInterval = time.Second
@@ -160,15 +160,20 @@ func (p *Proxy) sync(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listing EndpointSlices: %w", err)
 	}
-	ports := snapshot(services, slices, p.nodeName)
-	taken := p.ports.reserve(nodePortsOf(ports))
-	p.troubles.tell(p.recorder, services, troublesOf(ports, taken, p.settings.features))
+	pods, err := p.pods.List(labels.Everything())
+	if err != nil {
+		return fmt.Errorf("listing Pods: %w", err)
+	}
+	ports, hosts := snapshot(services, slices, p.nodeName), hostSnapshot(pods, p.nodeName)
+	taken := p.ports.reserve(portsToHold(ports, hosts))
+	p.troubles.tell(p.recorder, p.object, troublesOf(ports, hosts, taken, p.settings.features))
 	withoutNodePorts(ports, taken)
+	hosts = withoutHostPorts(hosts, taken)
 
-	if err := p.applyRules(ctx, p.renderer.render(p.settings, ports)); err != nil {
+	if err := p.applyRules(ctx, p.renderer.render(p.settings, ports, hosts)); err != nil {
 		return err
 	}
-	return p.forgetFlows(udpFlowsOf(p.settings.serviceCIDR, ports))
+	return p.forgetFlows(udpFlowsOf(p.settings.serviceCIDR, ports, hosts))
 }
 
 // forgetFlows goes on without where conntrack cannot be changed at all: such clients reconnect in the end.

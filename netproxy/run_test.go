@@ -57,7 +57,7 @@ func (l *lab) start(opts Options, client kubernetes.Interface) *daemon {
 	events := record.NewFakeRecorder(100)
 	opts.Recorder = events
 	factory := informers.NewSharedInformerFactory(client, 0)
-	p, err := New(factory.Core().V1().Services(), factory.Discovery().V1().EndpointSlices(), opts)
+	p, err := New(factory.Core().V1().Services(), factory.Discovery().V1().EndpointSlices(), factory.Core().V1().Pods(), opts)
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -4,23 +4,27 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/record"
 )
 
-// Reasons of the events on Services.
+// Reasons of the events on Services and Pods.
 const (
 	reasonNodePortUnavailable = "NodePortUnavailable"
 	reasonNodePortServed      = "NodePortServed"
+	reasonHostPortUnavailable = "HostPortUnavailable"
+	reasonHostPortServed      = "HostPortServed"
 	reasonAffinityUnavailable = "SessionAffinityUnavailable"
 	reasonProtocolUnavailable = "ProtocolUnavailable"
 )
 
-// trouble is something about one Service that cannot be had, identified apart from its words, which may change.
+// trouble is something about one Service or Pod that cannot be had, identified apart from its words, which may change.
 type trouble struct {
-	service types.NamespacedName
-	reason  string
-	what    string
+	kind   string // Service or Pod
+	name   types.NamespacedName
+	reason string
+	what   string
 }
 
 // troubles are those that were told; each is told once for as long as it lasts.
@@ -28,37 +32,52 @@ type troubles map[trouble]bool
 
 // troublesOf finds what cannot be had now, with the sentence for it. A sentence is a function because it costs a
 // walk through /proc, and most are never told.
-func troublesOf(ports []servicePort, taken map[nodePort]error, f features) map[trouble]func() string {
+func troublesOf(ports []servicePort, hosts []hostPort, taken map[nodePort]error, f features) map[trouble]func() string {
 	found := map[trouble]func() string{}
 	for i := range ports {
 		sp := &ports[i]
-		n := nodePort{sp.Protocol, sp.NodePort}
+		n := nodePort{protocol: sp.Protocol, port: sp.NodePort}
 		if err := taken[n]; err != nil {
-			found[trouble{sp.Service, reasonNodePortUnavailable, n.String()}] = func() string { return takenMessage(n, err) }
+			found[trouble{"Service", sp.Service, reasonNodePortUnavailable, n.String()}] = func() string { return takenMessage("NodePort", n, err, "the ClusterIP") }
 		}
 		if sp.AffinitySeconds > 0 && !f.recent {
-			found[trouble{sp.Service, reasonAffinityUnavailable, ""}] = func() string {
+			found[trouble{"Service", sp.Service, reasonAffinityUnavailable, ""}] = func() string {
 				return "sessionAffinity ClientIP has no effect: this kernel lacks the iptables match recent (module xt_recent)"
 			}
 		}
 		if sp.Protocol == corev1.ProtocolSCTP && !f.sctp {
-			found[trouble{sp.Service, reasonProtocolUnavailable, sp.PortName}] = func() string {
+			found[trouble{"Service", sp.Service, reasonProtocolUnavailable, sp.PortName}] = func() string {
 				return fmt.Sprintf("port %d/SCTP is not served: this kernel lacks the iptables match sctp (module xt_sctp)", sp.Port)
+			}
+		}
+	}
+	for _, h := range hosts {
+		if err := taken[h.socket()]; err != nil {
+			found[trouble{"Pod", h.Pod, reasonHostPortUnavailable, h.socket().String()}] = func() string {
+				return takenMessage("hostPort", h.socket(), err, "the Pod's own address")
+			}
+		}
+		if h.Protocol == corev1.ProtocolSCTP && !f.sctp {
+			found[trouble{"Pod", h.Pod, reasonProtocolUnavailable, h.socket().String()}] = func() string {
+				return fmt.Sprintf("hostPort %d/SCTP is not served: this kernel lacks the iptables match sctp (module xt_sctp)", h.Port)
 			}
 		}
 	}
 	return found
 }
 
-// tell sends an event for each new trouble, and for each NodePort that came free.
-func (t troubles) tell(recorder record.EventRecorder, services []*corev1.Service, found map[trouble]func() string) {
-	byName := make(map[types.NamespacedName]*corev1.Service, len(services))
-	for _, s := range services {
-		byName[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}] = s
-	}
+// served are the reasons of the events that end others.
+var served = map[string]struct{ reason, port string }{
+	reasonNodePortUnavailable: {reasonNodePortServed, "NodePort"},
+	reasonHostPortUnavailable: {reasonHostPortServed, "hostPort"},
+}
+
+// tell sends an event for each new trouble, and for each port that came free. object finds what a trouble is about, or
+// returns nil.
+func (t troubles) tell(recorder record.EventRecorder, object func(trouble) runtime.Object, found map[trouble]func() string) {
 	for tr, sentence := range found {
-		if !t[tr] && recorder != nil {
-			recorder.Event(byName[tr.service], corev1.EventTypeWarning, tr.reason, sentence())
+		if about := object(tr); !t[tr] && recorder != nil && about != nil {
+			recorder.Event(about, corev1.EventTypeWarning, tr.reason, sentence())
 		}
 		t[tr] = true
 	}
@@ -67,8 +86,23 @@ func (t troubles) tell(recorder record.EventRecorder, services []*corev1.Service
 			continue
 		}
 		delete(t, tr)
-		if svc := byName[tr.service]; svc != nil && recorder != nil && tr.reason == reasonNodePortUnavailable {
-			recorder.Eventf(svc, corev1.EventTypeNormal, reasonNodePortServed, "NodePort %s is free now and served", tr.what)
+		over, ok := served[tr.reason]
+		if about := object(tr); ok && about != nil && recorder != nil {
+			recorder.Eventf(about, corev1.EventTypeNormal, over.reason, "%s %s is free now and served", over.port, tr.what)
 		}
 	}
+}
+
+// object finds what a trouble is about.
+func (p *Proxy) object(tr trouble) runtime.Object {
+	if tr.kind == "Pod" {
+		if pod, err := p.pods.Pods(tr.name.Namespace).Get(tr.name.Name); err == nil {
+			return pod
+		}
+		return nil
+	}
+	if svc, err := p.services.Services(tr.name.Namespace).Get(tr.name.Name); err == nil {
+		return svc
+	}
+	return nil
 }

@@ -120,6 +120,34 @@ func worldPorts() []servicePort {
 	return snapshot(services, slices, "n1")
 }
 
+// pod makes a Pod of node n1; each port is "[hostIP:]hostPort/protocol", and leads to 8080.
+func pod(name, address string, ports ...string) *corev1.Pod {
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
+	p.Spec.NodeName, p.Status.PodIP = "n1", address
+	c := corev1.Container{Name: "app"}
+	for _, text := range ports {
+		text, proto, _ := strings.Cut(text, "/")
+		port := corev1.ContainerPort{ContainerPort: 8080, Protocol: corev1.Protocol(proto)}
+		if host, number, ok := strings.Cut(text, ":"); ok {
+			port.HostIP, text = host, number
+		}
+		port.HostPort = atoi(text)
+		c.Ports = append(c.Ports, port)
+	}
+	p.Spec.Containers = []corev1.Container{c}
+	return p
+}
+
+// worldPods are Pods with ports of this machine.
+func worldPods() []*corev1.Pod {
+	return []*corev1.Pod{
+		pod("ported", podA, "9080/TCP", "9080/UDP", "127.0.0.1:9081/TCP", "0.0.0.0:9083/TCP"),
+		pod("starting", "", "9082/TCP", "9082/UDP"),
+	}
+}
+
+func worldHosts() []hostPort { return hostSnapshot(worldPods(), "n1") }
+
 // path is one way of a packet, and where connections that take it may end.
 type path struct {
 	says  string
@@ -204,6 +232,35 @@ var paths = []path{
 		opens: "192.168.0.0/16", want: untouched},
 	{says: "LAN to ClusterIP, NodePorts open", from: strangerLAN, to: "tcp://10.96.0.2:80", opens: "0.0.0.0/0", want: refused},
 
+	{says: "host to hostPort on localhost", from: "host", to: "tcp://127.0.0.1:9080", want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "host to hostPort on localhost, UDP", from: "host", to: "udp://127.0.0.1:9080", want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "host to hostPort at its LAN address", from: "host", to: "tcp://198.51.100.1:9080",
+		want: "10.244.0.2:8080<-198.51.100.1"},
+	{says: "host to hostPort at the gateway address", from: "host", to: "tcp://10.244.0.1:9080",
+		want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "host to hostPort of any address", from: "host", to: "tcp://127.0.0.1:9083", want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "host to hostPort of localhost", from: "host", to: "tcp://127.0.0.1:9081", want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "host to hostPort of localhost elsewhere", from: "host", to: "tcp://198.51.100.1:9081", want: untouched},
+	{says: "host to hostPort of a pod without an address", from: "host", to: "tcp://127.0.0.1:9082", want: refused},
+	{says: "host to hostPort of a pod without an address, UDP", from: "host", to: "udp://127.0.0.1:9082", want: refused},
+	{says: "pod to hostPort", from: podB, to: "tcp://10.244.0.1:9080", want: "10.244.0.2:8080<-10.244.0.3"},
+	{says: "pod to hostPort, UDP", from: podB, to: "udp://10.244.0.1:9080", want: "10.244.0.2:8080<-10.244.0.3"},
+	{says: "pod to hostPort at the LAN address, UDP", from: podB, to: "udp://198.51.100.1:9080",
+		want: "10.244.0.2:8080<-10.244.0.3"},
+	{says: "pod to itself through its own hostPort", from: podA, to: "tcp://198.51.100.1:9080",
+		want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "pod to itself through its own hostPort, UDP", from: podA, to: "udp://10.244.0.1:9080",
+		want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "pod to hostPort of localhost", from: podB, to: "tcp://10.244.0.1:9081", want: untouched},
+	{says: "pod to hostPort of a pod without an address, UDP", from: podB, to: "udp://10.244.0.1:9082", want: refused},
+	{says: "LAN to hostPort", from: strangerLAN, to: "tcp://198.51.100.1:9080", want: "10.244.0.2:8080<-198.51.100.2"},
+	{says: "LAN to hostPort, UDP", from: strangerLAN, to: "udp://198.51.100.1:9080", want: "10.244.0.2:8080<-198.51.100.2"},
+	{says: "LAN to hostPort of localhost", from: strangerLAN, to: "tcp://198.51.100.1:9081", want: untouched},
+	{says: "LAN to hostPort of a pod without an address", from: strangerLAN, to: "tcp://198.51.100.1:9082", want: refused},
+	{says: "pod to hostPort, unseen", from: podB, to: "tcp://10.244.0.1:9080", blind: true, want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "pod to hostPort, UDP, unseen", from: podB, to: "udp://10.244.0.1:9080", blind: true,
+		want: "10.244.0.2:8080<-10.244.0.1"},
+
 	{says: "pod to ClusterIP, unseen", from: podA, to: "tcp://10.96.0.2:80", blind: true,
 		want: "10.244.0.2:8080<-10.244.0.1 10.244.0.3:8080<-10.244.0.1"},
 	{says: "pod to itself, unseen", from: podA, to: "tcp://10.96.0.3:80", blind: true, want: "10.244.0.2:8080<-10.244.0.1"},
@@ -227,7 +284,7 @@ func (p path) settings() settings {
 func TestEveryPathIsTraced(t *testing.T) {
 	for _, p := range paths {
 		t.Run(p.says, func(t *testing.T) {
-			text := render(p.settings(), worldPorts()).String()
+			text := render(p.settings(), worldPorts(), worldHosts()).String()
 			if got := newTracer(t, text).trace(p.from, p.to); got != p.want {
 				t.Errorf("%s to %s:\n got %s\nwant %s", p.from, p.to, got, p.want)
 			}

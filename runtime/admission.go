@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
@@ -183,13 +184,36 @@ func inKubeletsOrder(a, b v1.ResourceName) int {
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
 }
 
+// hostPort is a port of the host that a container asks for. It is led to the Pod by whoever makes the rules of Services,
+// who sees it in the API.
+type hostPort struct {
+	addr     netip.Addr // the zero Addr and the unspecified ones: every address
+	port     int32
+	protocol v1.Protocol
+}
+
+// hostPorts are those of all the Pod's containers.
+func hostPorts(pod *v1.Pod) (out []hostPort) {
+	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for _, c := range list {
+			for _, p := range c.Ports {
+				if p.HostPort != 0 {
+					addr, _ := netip.ParseAddr(p.HostIP)
+					out = append(out, hostPort{addr, p.HostPort, p.Protocol})
+				}
+			}
+		}
+	}
+	return out
+}
+
 // portTaken tells whether a port of the host that the Pod asks for is another's.
 func portTaken(pod *v1.Pod, others []neighbour) bool {
 	for _, want := range hostPorts(pod) {
 		for _, other := range others {
 			for _, taken := range hostPorts(other.Pod) {
-				anywhere := !want.HostIP.IsValid() || !taken.HostIP.IsValid() || want.HostIP.IsUnspecified() || taken.HostIP.IsUnspecified()
-				if want.Host == taken.Host && want.Protocol == taken.Protocol && (anywhere || want.HostIP == taken.HostIP) {
+				anywhere := !want.addr.IsValid() || !taken.addr.IsValid() || want.addr.IsUnspecified() || taken.addr.IsUnspecified()
+				if want.port == taken.port && want.protocol == taken.protocol && (anywhere || want.addr == taken.addr) {
 					return true
 				}
 			}

@@ -16,11 +16,10 @@ import (
 // a sandbox without any network in two thirds of the time, and the rest takes us little.
 // See docs/decisions/pods-on-the-bridge.md.
 
-// engineConnects tells that Docker itself has to make the Pod a member of the network: it
-// publishes ports of the host for its members alone; and another runtime, or the kernel's
-// parameters of the device, want the device to be there first.
+// engineConnects tells that Docker itself has to make the Pod a member of the network:
+// another runtime, or the kernel's parameters of the device, want the device to be there first.
 func engineConnects(pod *v1.Pod) bool {
-	if len(hostPorts(pod)) > 0 || pod.Spec.RuntimeClassName != nil {
+	if pod.Spec.RuntimeClassName != nil {
 		return true
 	}
 	for name := range sysctls(pod, false) {

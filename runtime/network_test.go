@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
@@ -44,16 +45,23 @@ func TestPodsAreConnectedWithTheBridgeUnderAddressesOfTheirOwn(t *testing.T) {
 	})
 }
 
-func TestDockerConnectsWhatItHasToPublish(t *testing.T) {
-	inBubble(t, func(t *testing.T, r *rig) {
-		r.pod("web", func(p *v1.Pod) {
-			p.Spec.Containers[0].Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: 8080, Protocol: v1.ProtocolTCP}}
-		})
-		r.wantState("web", "app", "running 0")
-		if ip := r.get("web").Status.PodIP; ip != "10.244.0.2" || r.engine.port(podSandbox("web", 0)) != (docker.BridgePort{}) {
-			t.Errorf("it has %s, and is connected as %+v", ip, r.engine.port(podSandbox("web", 0)))
+// Whoever leads the host's ports to Pods learns of their addresses from the API, and should be done when they are ready.
+func TestTheAddressOfAPodWithAPortOfTheHostIsToldAtOnce(t *testing.T) {
+	for hostPort, want := range map[int32]int{0: 0, 8080: 1} {
+		pod := testPod()
+		pod.Spec.Containers = []v1.Container{{Ports: []v1.ContainerPort{{ContainerPort: 80, HostPort: hostPort}}}}
+		s := newStatuses(nil, func(podRef) *v1.Pod { return pod }, slog.New(slog.DiscardHandler), func(string) {})
+		status := v1.PodStatus{ContainerStatuses: []v1.ContainerStatus{{Name: "app"}}}
+		s.set(refOf(pod), status)
+		uid, _ := s.queue.Get()
+		s.queue.Done(uid)
+		status.PodIP = "10.244.0.2"
+		s.set(refOf(pod), status)
+		if got := s.queue.Len(); got != want {
+			t.Errorf("with the hostPort %d, %d statuses are written at once, want %d", hostPort, got, want)
 		}
-	})
+		s.queue.ShutDown()
+	}
 }
 
 func TestNetworkThatSomebodyRemovesIsMadeAgain(t *testing.T) {

@@ -185,27 +185,19 @@ func TestContainerSpecIsWhatIsDeclared(t *testing.T) {
 	}
 }
 
-func TestSandboxSpecHoldsThePodsNamespacesAndPorts(t *testing.T) {
+func TestSandboxSpecHoldsThePodsNamespaces(t *testing.T) {
 	a := &Agent{node: &node{}, opts: Options{Instance: "test", Network: docker.NetworkSpec{Name: "kube-lite-test"}}}
 	pod := testPod()
-	pod.Spec.Containers = []v1.Container{{Ports: []v1.ContainerPort{
-		{ContainerPort: 80, HostPort: 8080, HostIP: "127.0.0.1", Protocol: v1.ProtocolTCP}, {ContainerPort: 81, Protocol: v1.ProtocolTCP},
-	}}}
 	address := netip.MustParseAddr("10.244.0.2")
 	s, err := a.sandboxSpec(pod, 3, address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := docker.Port{Container: 80, Host: 8080, HostIP: netip.MustParseAddr("127.0.0.1"), Protocol: "tcp"}
-	if s.Name != "k8s_POD_web_ns_uid_3" || s.Hostname != "web" || s.Network != "kube-lite-test" || s.Address != address || !slices.Equal(s.Ports, []docker.Port{want}) {
+	if s.Name != "k8s_POD_web_ns_uid_3" || s.Hostname != "web" || s.Network != docker.NoNetwork || s.Address.IsValid() {
 		t.Errorf("sandbox %+v", s)
 	}
 	if i, ok := fromLabels(docker.Container{Labels: s.Labels}); !ok || i.address != address {
 		t.Errorf("read back: %+v", i)
-	}
-	pod.Spec.Containers[0].Ports[0].HostPort = 0
-	if s, err := a.sandboxSpec(pod, 0, address); err != nil || s.Network != docker.NoNetwork || s.Address.IsValid() || s.Ports != nil {
-		t.Errorf("sandbox without ports of the host %+v", s)
 	}
 	for what, needs := range map[string]func(*v1.PodSpec){
 		"another runtime": func(s *v1.PodSpec) { s.RuntimeClassName = ptr.To("kata") },
@@ -220,7 +212,7 @@ func TestSandboxSpecHoldsThePodsNamespacesAndPorts(t *testing.T) {
 		}
 	}
 	pod.Spec.HostNetwork = true
-	if s, err := a.sandboxSpec(pod, 0, netip.Addr{}); err != nil || s.Network != "host" || s.UTS != "host" || s.Hostname != "" || s.Ports != nil {
+	if s, err := a.sandboxSpec(pod, 0, netip.Addr{}); err != nil || s.Network != "host" || s.UTS != "host" || s.Hostname != "" {
 		t.Errorf("sandbox in the host's network %+v", s)
 	}
 }

@@ -47,7 +47,7 @@ func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int, address netip.Addr) (docke
 	}
 	spec.Labels[labelAddress] = address.String()
 	if engineConnects(pod) {
-		spec.Network, spec.Address, spec.Ports = a.opts.Network.Name, address, hostPorts(pod)
+		spec.Network, spec.Address = a.opts.Network.Name, address
 	}
 	name, err := kernelHostname(pod, a.opts.ClusterDomain)
 	spec.Hostname = name
@@ -64,25 +64,6 @@ func (a *Agent) labels(pod *v1.Pod, container string, attempt int) map[string]st
 		labelContainer:       container,
 		labelRestartCount:    strconv.Itoa(attempt),
 	}
-}
-
-// hostPorts are the ports that containers ask for on the host.
-func hostPorts(pod *v1.Pod) (out []docker.Port) {
-	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for _, c := range list {
-			for _, p := range c.Ports {
-				if p.HostPort == 0 {
-					continue
-				}
-				addr, _ := netip.ParseAddr(p.HostIP) // the zero Addr stands for every address
-				out = append(out, docker.Port{
-					Container: uint16(p.ContainerPort), Host: uint16(p.HostPort), HostIP: addr,
-					Protocol: strings.ToLower(string(p.Protocol)),
-				})
-			}
-		}
-	}
-	return out
 }
 
 // loopbackSysctl brings up ::1, which Docker takes away in networks without IPv6: programs

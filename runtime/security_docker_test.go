@@ -1,14 +1,11 @@
 package runtime
 
 import (
-	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	v1 "k8s.io/api/core/v1"
 )
@@ -172,32 +169,4 @@ func TestNamespacesAndNamesHoldOnDocker(t *testing.T) {
 			r.finished(c.name)
 		})
 	}
-	t.Run("a port of the host on one address", func(t *testing.T) {
-		port := freePort(t)
-		r.job("ported", func(_ *v1.PodSpec, c *v1.Container) {
-			c.Ports = []v1.ContainerPort{{ContainerPort: 8080, HostPort: int32(port), HostIP: "127.0.0.1", Protocol: v1.ProtocolTCP}}
-		}, "listen=:8080")
-		r.await("ported", "running", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodRunning })
-		if conn, err := net.DialTimeout("tcp", fmt.Sprintf("%s:%d", r.opts.HostIP, port), time.Second); err == nil {
-			conn.Close()
-			t.Error("it answers on another address too")
-		}
-		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn.Close()
-		r.finished("ported")
-	})
-}
-
-// freePort is a port that nobody listened at a moment ago.
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
 }

@@ -89,9 +89,15 @@ func (s *statuses) set(ref podRef, want v1.PodStatus) {
 		r.want, r.said = want, false
 	}
 	s.mu.Unlock()
-	if !same {
-		s.queue.AddAfter(ref.uid, s.delay(before, want))
+	if same {
+		return
 	}
+	delay := s.delay(before, want)
+	// The rules of its ports of the host wait for its address, and should stand when it is ready.
+	if pod := s.lister(ref); before.PodIP != want.PodIP && pod != nil && len(hostPorts(pod)) > 0 {
+		delay = 0
+	}
+	s.queue.AddAfter(ref.uid, delay)
 }
 
 // latest is the status that was set last, whether the API has it yet or not.

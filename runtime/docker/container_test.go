@@ -157,25 +157,6 @@ func TestContainersShareTheSandboxsNetworkAndCanBeCreatedBeforeItRuns(t *testing
 	}
 }
 
-func TestTakenHostPortIsRecognised(t *testing.T) {
-	d := newDockerTest(t)
-	ctx := t.Context()
-	if err := d.EnsureNetwork(ctx, d.network(3)); err != nil {
-		t.Fatal(err)
-	}
-	port := []Port{{Container: 80, Host: 28231, Protocol: "tcp"}}
-	first, second := d.spec("first"), d.spec("second")
-	first.Network, second.Network, first.Ports, second.Ports = d.unique, d.unique, port, port
-	d.run(first)
-	id, err := d.Create(ctx, second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := d.Start(ctx, id); !PortTaken(err) {
-		t.Errorf("start: %v", err)
-	}
-}
-
 func TestRemoveReturnsWhenTheContainerIsGoneWhoeverRemovesIt(t *testing.T) {
 	d := newDockerTest(t)
 	for range 5 {

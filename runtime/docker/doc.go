@@ -7,8 +7,8 @@
 // never decides anything: what to start and when is the business of package runtime.
 //
 // Every call that could hang is bounded by a named timeout (timeouts.go). Errors
-// say what was tried on which object; IsNotFound, IsConflict, IsUnavailable and
-// PortTaken tell their kinds apart. An Engine holds no state beside its
+// say what was tried on which object; IsNotFound, IsConflict and
+// IsUnavailable tell their kinds apart. An Engine holds no state beside its
 // connection and may be used by any number of goroutines.
 //
 //	engine, err := docker.Connect(ctx, "", log)  // Docker's environment and contexts

@@ -86,12 +86,3 @@ func isErrno(err error) bool {
 	_, is := err.(syscall.Errno)
 	return is
 }
-
-// PortTaken tells that a start failed because the host port is in use.
-func PortTaken(err error) bool {
-	if err == nil {
-		return false
-	}
-	text := err.Error()
-	return strings.Contains(text, "port is already allocated") || strings.Contains(text, "address already in use")
-}

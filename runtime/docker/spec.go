@@ -2,12 +2,10 @@ package docker
 
 import (
 	"net/netip"
-	"strconv"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/docker/api/types/network"
-	"github.com/docker/go-connections/nat"
 )
 
 // Logs are kept by Docker's json-file driver: it is the one that can be followed,
@@ -43,7 +41,6 @@ type ContainerSpec struct {
 	IPC     string     // "", "private", "shareable", "host" or "container:<id>"
 	PID     string     // "", "host" or "container:<id>"
 	UTS     string     // "" or "host"
-	Ports   []Port
 	Sysctls map[string]string
 
 	Mounts []Mount
@@ -84,22 +81,12 @@ type Mount struct {
 	Recursive string
 }
 
-// Port publishes a container's port on the host.
-type Port struct {
-	Container uint16
-	Host      uint16
-	HostIP    netip.Addr // the zero Addr means every address
-	Protocol  string     // tcp, udp or sctp
-}
-
 // config is the portable half of Docker's own description.
 func (s *ContainerSpec) config() *container.Config {
-	exposed, _ := s.ports()
 	return &container.Config{
 		Image: s.Image, Labels: s.Labels, Hostname: s.Hostname,
 		Entrypoint: s.Entrypoint, Cmd: s.Cmd, Env: s.Env, WorkingDir: s.WorkingDir, User: s.User,
 		Tty: s.TTY, OpenStdin: s.Stdin, StdinOnce: s.StdinOnce, StopSignal: s.StopSignal,
-		ExposedPorts: exposed,
 		// The pod spec has its own probes; the image's health check would only burn CPU.
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 	}
@@ -117,11 +104,10 @@ func (s *ContainerSpec) networking() *network.NetworkingConfig {
 
 // hostConfig is the half that depends on this machine.
 func (s *ContainerSpec) hostConfig() *container.HostConfig {
-	_, bindings := s.ports()
 	h := &container.HostConfig{
 		NetworkMode: container.NetworkMode(s.Network), IpcMode: container.IpcMode(s.IPC),
 		PidMode: container.PidMode(s.PID), UTSMode: container.UTSMode(s.UTS),
-		PortBindings: bindings, Sysctls: s.Sysctls, ShmSize: s.ShmSize, GroupAdd: s.Groups,
+		Sysctls: s.Sysctls, ShmSize: s.ShmSize, GroupAdd: s.Groups,
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
 		LogConfig:     container.LogConfig{Type: logDriver, Config: map[string]string{"max-size": logMaxSize, "max-file": logMaxFiles}},
 		Privileged:    s.Privileged, ReadonlyRootfs: s.ReadOnlyRootFS,
@@ -158,24 +144,4 @@ func (m Mount) sdk() mount.Mount {
 		out.BindOptions = &options
 	}
 	return out
-}
-
-func (s *ContainerSpec) ports() (nat.PortSet, nat.PortMap) {
-	if len(s.Ports) == 0 {
-		return nil, nil
-	}
-	exposed, bindings := nat.PortSet{}, nat.PortMap{}
-	for _, p := range s.Ports {
-		port := nat.Port(strconv.Itoa(int(p.Container)) + "/" + p.Protocol)
-		exposed[port] = struct{}{}
-		if p.Host == 0 {
-			continue
-		}
-		binding := nat.PortBinding{HostPort: strconv.Itoa(int(p.Host))}
-		if p.HostIP.IsValid() {
-			binding.HostIP = p.HostIP.String()
-		}
-		bindings[port] = append(bindings[port], binding)
-	}
-	return exposed, bindings
 }
