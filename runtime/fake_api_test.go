@@ -2,10 +2,12 @@ package runtime
 
 import (
 	"encoding/json"
+	"errors"
 	"strconv"
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 	ktesting "k8s.io/client-go/testing"
@@ -27,6 +29,9 @@ func newFakeAPI() *fake.Clientset {
 			return true, nil, err
 		}
 		pod := found.(*v1.Pod).DeepCopy()
+		if written.UID != pod.UID || written.ResourceVersion != "" && written.ResourceVersion != pod.ResourceVersion {
+			return true, nil, apierrors.NewConflict(v1.Resource("pods"), written.Name, errors.New("the object has been modified"))
+		}
 		if action.GetSubresource() == "status" {
 			if pod.Status, err = asStored(written.Status); err != nil {
 				return true, nil, err

@@ -209,7 +209,7 @@ func (s *statuses) write(ctx context.Context, uid types.UID) error {
 	}
 	answer, err := s.update(ctx, base, now.want)
 	if apierrors.IsConflict(err) {
-		if base, err = s.client.CoreV1().Pods(now.ref.namespace).Get(ctx, now.ref.name, metav1.GetOptions{}); err == nil {
+		if base, err = s.read(ctx, now.ref); err == nil {
 			answer, err = s.update(ctx, base, now.want)
 		}
 	}
@@ -291,7 +291,17 @@ func isOlder(a, b *v1.Pod) bool {
 
 var errOtherPod = errors.New("another pod has the name")
 
-// update writes a status unless the API has it. Conditions of others are left alone.
+// read asks the API for a Pod; one that was made again under the name is another Pod.
+func (s *statuses) read(ctx context.Context, ref podRef) (*v1.Pod, error) {
+	pod, err := s.client.CoreV1().Pods(ref.namespace).Get(ctx, ref.name, metav1.GetOptions{})
+	if err == nil && pod.UID != ref.uid {
+		return nil, errOtherPod
+	}
+	return pod, err
+}
+
+// update writes a status unless the API has it. Conditions of others are left alone. The base carries
+// its UID and version: the API refuses to write over another Pod, or over what nobody here has seen.
 func (s *statuses) update(ctx context.Context, base *v1.Pod, want v1.PodStatus) (*v1.Pod, error) {
 	want = *want.DeepCopy()
 	want.Conditions = withOthers(want.Conditions, base.Status.Conditions)
