@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
@@ -42,17 +43,35 @@ func (a *Agent) project(pod *v1.Pod, s *podState, v v1.Volume) error {
 	return nil
 }
 
-// followSources writes anew what changed in the sources of a running Pod's volumes. A
-// source that is missing now leaves the files as they are.
-func (a *Agent) followSources(pod *v1.Pod, s *podState) {
+// followSources writes anew what changed in the sources of a running Pod's volumes, and returns when to look
+// again though nothing changed.
+func (a *Agent) followSources(pod *v1.Pod, s *podState) (wake time.Time) {
 	for _, v := range pod.Spec.Volumes {
-		if !isProjection(v) {
-			continue
-		}
-		if err := a.project(pod, s, v); err != nil {
-			a.event(pod, nil, v1.EventTypeWarning, "FailedMount", "%v", &mountError{v.Name, stepSetUp, err})
+		if isProjection(v) {
+			wake = earliest(wake, a.followSource(pod, s, v))
 		}
 	}
+	return earliest(wake, a.tokens.renewal(pod.UID))
+}
+
+// followSource leaves the files as they are while a source is missing, and tells so once: it is tried again
+// whenever the Pod is looked at, which may be often.
+func (a *Agent) followSource(pod *v1.Pod, s *podState, v v1.Volume) (retry time.Time) {
+	what := "volume " + v.Name // no container's name has a space
+	err := a.project(pod, s, v)
+	if err == nil {
+		s.succeeded(what)
+		delete(s.outdated, v.Name)
+		return time.Time{}
+	}
+	if s.outdated[v.Name] != err.Error() {
+		s.outdated[v.Name] = err.Error()
+		a.event(pod, nil, v1.EventTypeWarning, "FailedMount", "%v", &mountError{v.Name, stepSetUp, err})
+	}
+	if until, held := s.held(what, a.now()); held {
+		return until
+	}
+	return s.failed(what, a.now())
 }
 
 // projection collects the files of one volume.

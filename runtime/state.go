@@ -34,6 +34,8 @@ type podState struct {
 	warnedAt int64
 	// projected are the files that were written to the volumes which follow API objects.
 	projected map[string]volume.Files
+	// outdated says why the files of such a volume cannot be written anew, by its name.
+	outdated map[string]string
 	// persistent are the volumes behind the Pod's claims that are mounted, by the volume's name.
 	persistent map[string]persistent
 	// prepared says that the Pod's directories and files exist.
@@ -71,7 +73,7 @@ const (
 func newPodState(ref podRef) *podState {
 	return &podState{
 		ref: ref, waiting: map[string]waiting{}, images: map[string]*imageState{},
-		ahead: map[string]docker.ContainerSpec{}, stops: map[string]*stopping{}, renewed: map[string]bool{}, hooks: map[string]*hook{}, logEnds: map[string]string{}, retry: map[string]retryState{}, projected: map[string]volume.Files{}, persistent: map[string]persistent{}, warned: map[string]bool{}, warnedAt: -1,
+		ahead: map[string]docker.ContainerSpec{}, stops: map[string]*stopping{}, renewed: map[string]bool{}, hooks: map[string]*hook{}, logEnds: map[string]string{}, retry: map[string]retryState{}, projected: map[string]volume.Files{}, outdated: map[string]string{}, persistent: map[string]persistent{}, warned: map[string]bool{}, warnedAt: -1,
 		resize: resizeState{settled: map[string]settlement{}},
 	}
 }

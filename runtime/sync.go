@@ -52,8 +52,7 @@ func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []inst
 	wake = earliest(wake, a.noteBackoffs(pod, s, p))
 	a.report(pod, s, have, p)
 	if p.sandbox.ID != "" {
-		a.followSources(pod, s)
-		wake = earliest(wake, a.tokens.renewal(pod.UID))
+		wake = earliest(wake, a.followSources(pod, s))
 	}
 	switch {
 	case len(p.end) > 0:

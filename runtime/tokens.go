@@ -20,9 +20,10 @@ const (
 	// https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-token-volume
 	tokenMaxAge = 24 * time.Hour
 	tokenUse    = 0.8
-	// tokenRetry is how soon a renewal that failed is tried again; the old token is good
-	// until then.
-	tokenRetry = 10 * time.Second
+	// tokenRetry is how soon a request that failed is repeated, twice as late each time up to tokenRetryMax.
+	// Meanwhile the old token serves while it is good.
+	tokenRetry    = 10 * time.Second
+	tokenRetryMax = time.Minute
 )
 
 // apiTokens are the ServiceAccount tokens of Pods, bound to them. Each is requested once and
@@ -41,9 +42,27 @@ type tokenKey struct {
 	seconds  int64
 }
 
+// heldToken is a token, or what became of the last request for one.
 type heldToken struct {
-	text             string
-	renewal, expires time.Time
+	text    string
+	expires time.Time // zero: there was none yet
+	renewal time.Time // not requested again before
+	delay   time.Duration
+	err     error // of the last request; nil: it succeeded
+}
+
+// use returns the token while it is good, or else why there is none.
+func (h *heldToken) use(now time.Time) (string, error) {
+	if h.err != nil && !now.Before(h.expires) {
+		return "", h.err
+	}
+	return h.text, nil
+}
+
+// failed is the same token after one more request that failed.
+func (h *heldToken) failed(err error, now time.Time) *heldToken {
+	delay := min(max(2*h.delay, tokenRetry), tokenRetryMax)
+	return &heldToken{text: h.text, expires: h.expires, renewal: now.Add(delay), delay: delay, err: err}
 }
 
 func newTokens(client kubernetes.Interface, log *slog.Logger, now func() time.Time) *apiTokens {
@@ -56,32 +75,35 @@ func (t *apiTokens) token(ctx context.Context, pod *v1.Pod, s *v1.ServiceAccount
 	if s.ExpirationSeconds != nil {
 		key.seconds = *s.ExpirationSeconds
 	}
-	old := t.find(pod.UID, key)
-	if old != nil && t.now().Before(old.renewal) {
-		return old.text, nil
+	held := t.find(pod.UID, key)
+	if t.now().Before(held.renewal) {
+		return held.use(t.now())
 	}
 	fresh, err := t.request(ctx, pod, key)
-	switch {
-	case err == nil:
-	case old != nil && t.now().Before(old.expires):
-		t.log.Warn("a token is not renewed yet", "pod", refOf(pod), "until", old.expires, "error", err)
-		fresh = &heldToken{text: old.text, expires: old.expires, renewal: t.now().Add(tokenRetry)}
-	default:
-		return "", err
+	if err != nil {
+		fresh = held.failed(err, t.now())
+		t.log.Warn("a token is not there yet", "pod", refOf(pod), "the one before ends", held.expires, "next try", fresh.renewal, "error", err)
 	}
+	t.hold(pod.UID, key, fresh)
+	return fresh.use(t.now())
+}
+
+func (t *apiTokens) hold(pod types.UID, key tokenKey, h *heldToken) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.held[pod.UID] == nil {
-		t.held[pod.UID] = map[tokenKey]*heldToken{}
+	if t.held[pod] == nil {
+		t.held[pod] = map[tokenKey]*heldToken{}
 	}
-	t.held[pod.UID][key] = fresh
-	return fresh.text, nil
+	t.held[pod][key] = h
 }
 
 func (t *apiTokens) find(pod types.UID, key tokenKey) *heldToken {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.held[pod][key]
+	if h := t.held[pod][key]; h != nil {
+		return h
+	}
+	return &heldToken{}
 }
 
 func (t *apiTokens) request(ctx context.Context, pod *v1.Pod, key tokenKey) (*heldToken, error) {
@@ -104,12 +126,15 @@ func (t *apiTokens) request(ctx context.Context, pod *v1.Pod, key tokenKey) (*he
 	return &heldToken{text: got.Status.Token, expires: expires, renewal: asked.Add(min(life, tokenMaxAge))}, nil
 }
 
-// renewal is when the first of a Pod's tokens is due; zero if it has none.
+// renewal is when the next of a Pod's tokens will be due; zero if none will. One that is due and was not
+// requested waits for another source of its volume.
 func (t *apiTokens) renewal(pod types.UID) (due time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, h := range t.held[pod] {
-		due = earliest(due, h.renewal)
+		if h.renewal.After(t.now()) {
+			due = earliest(due, h.renewal)
+		}
 	}
 	return due
 }

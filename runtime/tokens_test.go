@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,12 +18,14 @@ import (
 	ktesting "k8s.io/client-go/testing"
 )
 
-// issue answers TokenRequests with numbered tokens, unless failing says otherwise.
-func (r *rig) issue(failing *atomic.Bool, asked *atomic.Int32) {
+// issue answers TokenRequests with numbered tokens, unless failing says otherwise. It returns how many requests there were.
+func (r *rig) issue(failing *atomic.Bool, asked *atomic.Int32) (requests *atomic.Int32) {
+	requests = new(atomic.Int32)
 	r.client.PrependReactor("create", "serviceaccounts", func(a ktesting.Action) (bool, runtime.Object, error) {
 		if a.GetSubresource() != "token" {
 			return false, nil, nil
 		}
+		requests.Add(1)
 		if failing.Load() {
 			return true, nil, errors.New("not now")
 		}
@@ -32,6 +35,7 @@ func (r *rig) issue(failing *atomic.Bool, asked *atomic.Int32) {
 		request.Status = authenticationv1.TokenRequestStatus{Token: fmt.Sprintf("token %d", number), ExpirationTimestamp: metav1.NewTime(time.Now().Add(life))}
 		return true, request, nil
 	})
+	return requests
 }
 
 // withToken is a Pod with a token of an hour.
@@ -67,12 +71,80 @@ func TestTokenIsRenewedBeforeItEnds(t *testing.T) {
 		r.after(5 * time.Minute)
 		r.wantToken("web", "token 1") // still good
 		failing.Store(false)
-		r.after(tokenRetry + time.Second)
+		r.after(tokenRetryMax + time.Second)
 		r.wantToken("web", "token 2")
 		if asked.Load() != 2 {
 			t.Errorf("%d tokens were asked for", asked.Load())
 		}
 	})
+}
+
+// The ServiceAccount was deleted, and the token has expired.
+func TestTokenThatExpiredIsRequestedEverLessOften(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		var failing atomic.Bool
+		var asked atomic.Int32
+		requests := r.issue(&failing, &asked)
+		r.pod("web", withToken)
+		failing.Store(true)
+		r.after(time.Hour)
+		before := requests.Load()
+		r.after(10 * time.Minute)
+		if n := requests.Load() - before; n < 5 || n > 11 {
+			t.Errorf("%d requests in ten minutes", n)
+		}
+		if n := countEvents(r.reasons("web"), "FailedMount"); n != 1 {
+			t.Errorf("%d events: %q", n, r.reasons("web"))
+		}
+		failing.Store(false)
+		r.after(tokenRetryMax + time.Second)
+		r.wantToken("web", "token 2")
+	})
+}
+
+// A ConfigMap that lies before it in its volume is gone when the token is due.
+func TestTokenWaitsForTheSourcesBeforeIt(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		var failing atomic.Bool
+		var asked atomic.Int32
+		requests, looks, maps := r.issue(&failing, &asked), 0, r.client.CoreV1().ConfigMaps("ns")
+		first := &v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "first"}, Data: map[string]string{"a": "1"}}
+		create := func() {
+			if _, err := maps.Create(t.Context(), first, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			r.settle()
+		}
+		create()
+		r.pod("web", func(p *v1.Pod) {
+			withToken(p)
+			sources := &p.Spec.Volumes[0].Projected.Sources
+			*sources = append([]v1.VolumeProjection{{ConfigMap: &v1.ConfigMapProjection{LocalObjectReference: v1.LocalObjectReference{Name: "first"}}}}, *sources...)
+		})
+		if err := maps.Delete(t.Context(), "first", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		r.client.PrependReactor("get", "configmaps", func(ktesting.Action) (bool, runtime.Object, error) {
+			looks++ // by the Pod's worker alone
+			return false, nil, nil
+		})
+		r.after(time.Hour)
+		if requests.Load() != 1 || looks > 100 || countEvents(r.reasons("web"), "FailedMount") != 1 {
+			t.Errorf("%d requests, %d looks for the ConfigMap, events %q", requests.Load(), looks, r.reasons("web"))
+		}
+		create()
+		r.wantToken("web", "token 2")
+	})
+}
+
+// countEvents tells how many of the events have a reason.
+func countEvents(events []string, reason string) (n int) {
+	for _, e := range events {
+		if strings.HasPrefix(e, reason+":") {
+			n++
+		}
+	}
+	return n
 }
 
 func TestPodWaitsForItsToken(t *testing.T) {
