@@ -10,24 +10,6 @@ import (
 
 // What a Pod declares, and what its status says of it.
 
-// vanished tells, of a container that Docker does not have, that it did run.
-func vanished(pod *v1.Pod, name string) bool {
-	s := statusOf(pod, name)
-	return s != nil && (s.State.Running != nil || s.State.Terminated != nil || s.LastTerminationState.Terminated != nil)
-}
-
-// firstAttempt is 0, or one more than the count of a container that vanished.
-func firstAttempt(pod *v1.Pod, name string) int {
-	s := statusOf(pod, name)
-	switch {
-	case s == nil:
-		return 0
-	case vanished(pod, name):
-		return int(s.RestartCount) + 1
-	}
-	return int(s.RestartCount)
-}
-
 // statusOf finds a container's status in the Pod as the API has it.
 func statusOf(pod *v1.Pod, name string) *v1.ContainerStatus {
 	for _, list := range [][]v1.ContainerStatus{pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses, pod.Status.EphemeralContainerStatuses} {

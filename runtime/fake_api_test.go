@@ -9,8 +9,12 @@ import (
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/kubernetes/fake"
 	ktesting "k8s.io/client-go/testing"
+	"k8s.io/kubernetes/pkg/apis/core"
+	corev1 "k8s.io/kubernetes/pkg/apis/core/v1"
+	"k8s.io/kubernetes/pkg/apis/core/validation"
 )
 
 // newFakeAPI is client-go's fake API, which writes Pods as an API server does: who writes the
@@ -33,6 +37,9 @@ func newFakeAPI() *fake.Clientset {
 			return true, nil, apierrors.NewConflict(v1.Resource("pods"), written.Name, errors.New("the object has been modified"))
 		}
 		if action.GetSubresource() == "status" {
+			if err := allowed(pod, written); err != nil {
+				return true, nil, err
+			}
 			if pod.Status, err = asStored(written.Status); err != nil {
 				return true, nil, err
 			}
@@ -50,6 +57,22 @@ func newFakeAPI() *fake.Clientset {
 		return true, answer, err
 	})
 	return client
+}
+
+// allowed is the API server's check of a status: containers that will not be restarted stay as they ended.
+func allowed(before, after *v1.Pod) error {
+	var old, now core.Pod
+	if err := errors.Join(corev1.Convert_v1_Pod_To_core_Pod(before.DeepCopy(), &old, nil), corev1.Convert_v1_Pod_To_core_Pod(after.DeepCopy(), &now, nil)); err != nil {
+		return err
+	}
+	options, path := validation.PodValidationOptions{AllowContainerRestartPolicyRules: true, AllowRestartAllContainers: true}, field.NewPath("status")
+	bad := validation.ValidateContainerStateTransition(now.Status.ContainerStatuses, old.Status.ContainerStatuses, path.Child("containerStatuses"), old.Spec, options)
+	bad = append(bad, validation.ValidateInitContainerStateTransition(now.Status.InitContainerStatuses, old.Status.InitContainerStatuses, path.Child("initContainerStatuses"), old.Spec, options)...)
+	bad = append(bad, validation.ValidateEphemeralContainerStateTransition(now.Status.EphemeralContainerStatuses, old.Status.EphemeralContainerStatuses, path.Child("ephemeralContainerStatuses"))...)
+	if len(bad) > 0 {
+		return apierrors.NewInvalid(v1.SchemeGroupVersion.WithKind("Pod").GroupKind(), after.Name, bad)
+	}
+	return nil
 }
 
 // asStored is a status as an API server gives it back: with times of whole seconds.

@@ -85,9 +85,11 @@ type view struct {
 
 // decide computes the plan.
 func decide(pod *v1.Pod, have []instance, v view) plan {
-	d := &decision{pod: pod, latest: map[string]instance{}, view: v}
+	d := &decision{pod: pod, have: have, latest: map[string]instance{}, view: v}
 	for _, i := range have {
-		d.latest[i.container] = i // oldest first, so the latest stays
+		if !outdated(pod, i) {
+			d.latest[i.container] = i // oldest first, so the latest stays
+		}
 	}
 	d.round = roundOf(pod, have)
 	d.remove = surplus(have)
@@ -122,6 +124,7 @@ type decision struct {
 	plan
 	view
 	pod    *v1.Pod
+	have   []instance
 	latest map[string]instance
 }
 
@@ -184,23 +187,23 @@ func (d *decision) findSandbox(have []instance) {
 // chooseContainers walks the init containers in order and, when all have done their
 // part, takes all containers that shall run.
 func (d *decision) chooseContainers() {
-	initialized := d.initialized()
+	reached := d.reached()
 	for n := range d.pod.Spec.InitContainers {
 		c := &d.pod.Spec.InitContainers[n]
-		if initialized && !isSidecar(c) {
+		if n < reached && !isSidecar(c) {
 			continue
 		}
 		i, ok := d.current(c.Name)
 		switch {
 		case ok && i.Running():
-			if v := d.vital(c, i); !isSidecar(c) || !initialized && (!v.started || v.hook != hookDone) {
+			if v := d.vital(c, i); !isSidecar(c) || n >= reached && (!v.started || v.hook != hookDone) {
 				return
 			}
-		case ok && ended(i) && i.ExitCode == 0 && !isSidecar(c):
+		case !isSidecar(c) && (ok && ended(i) && i.ExitCode == 0 || d.completed(c)):
 			// its part is done
 		default:
 			d.consider(c)
-			if !initialized {
+			if n >= reached {
 				if len(d.start) > 0 {
 					d.chooseAhead()
 				}
@@ -234,15 +237,35 @@ func (d *decision) holdsOthers(c *v1.Container) bool {
 	return starts && slices.Contains([]string{"", "ContainerCreating"}, d.waiting[c.Name].reason)
 }
 
-// initialized: a container of this sandbox ran, so the init containers did their part,
-// whatever is left of them.
-func (d *decision) initialized() bool {
-	for _, c := range d.pod.Spec.Containers {
-		if i, ok := d.current(c.Name); ok && wasStarted(i) {
-			return true
+// reached is the index of the last init container that was begun in the sandbox in use, or their number if other
+// containers were. Those before it did their part, whatever is left of them.
+func (d *decision) reached() int {
+	begun := func(c v1.Container) bool {
+		i, ok := d.current(c.Name)
+		return ok && wasStarted(i) || d.ranUnseen(c.Name)
+	}
+	if slices.ContainsFunc(d.pod.Spec.Containers, begun) {
+		return len(d.pod.Spec.InitContainers)
+	}
+	for n := len(d.pod.Spec.InitContainers) - 1; n > 0; n-- {
+		if begun(d.pod.Spec.InitContainers[n]) {
+			return n
 		}
 	}
-	return false
+	return 0
+}
+
+// completed tells of a container that vanished that it had ended well.
+func (d *decision) completed(c *v1.Container) bool {
+	return d.ranUnseen(c.Name) && lastEnd(*statusOf(d.pod, c.Name)).ExitCode == 0
+}
+
+// ranUnseen tells of a container that vanished that it ran in the sandbox in use; its status knows no rounds.
+func (d *decision) ranUnseen(name string) bool {
+	if _, made := d.latest[name]; made || !vanished(d.pod, name) || d.round > 0 || d.sandbox.StartedAt.IsZero() {
+		return false
+	}
+	return !lastEnd(*statusOf(d.pod, name)).StartedAt.Time.Before(wholeSeconds(d.sandbox.StartedAt).Time)
 }
 
 // current returns the container's latest instance if it belongs to the sandbox in use, and to
@@ -281,9 +304,9 @@ func (d *decision) consider(c *v1.Container) {
 func (d *decision) shallRun(c *v1.Container) bool {
 	i, ok := d.latest[c.Name]
 	if !ok {
-		return !vanished(d.pod, c.Name) || restarts(d.pod, c, goneExitCode)
+		return !vanished(d.pod, c.Name) || restartsVanished(d.pod, c)
 	}
-	return d.startsAnew(i) || d.changed(i) || restarts(d.pod, c, i.ExitCode)
+	return d.startsAnew(i) || restarts(d.pod, c, i.ExitCode)
 }
 
 // startsAnew tells whether a container follows, whatever this one ends with.
@@ -309,15 +332,24 @@ func (d *decision) podFinished() bool {
 		if ok && !d.startsAnew(i) && i.ExitCode != 0 && !isSidecar(c) && !restarts(pod, c, i.ExitCode) {
 			return true
 		}
+		if !ok && d.failedUnseen(c) {
+			return true
+		}
 	}
 	for n := range pod.Spec.Containers {
 		c := &pod.Spec.Containers[n]
 		i, ok := latest[c.Name]
 		switch {
-		case !ok && vanished(pod, c.Name) && !restarts(pod, c, goneExitCode):
+		case !ok && vanished(pod, c.Name) && !restartsVanished(pod, c):
 		case !ok || d.startsAnew(i) || restarts(pod, c, i.ExitCode):
 			return false
 		}
 	}
 	return true
+}
+
+// failedUnseen tells of an init container that vanished that it had failed, and does not run again.
+func (d *decision) failedUnseen(c *v1.Container) bool {
+	return vanished(d.pod, c.Name) && !isSidecar(c) && lastEnd(*statusOf(d.pod, c.Name)).ExitCode != 0 &&
+		!restartsVanished(d.pod, c) && !doneUnseen(d.pod, d.have, c)
 }

@@ -5,9 +5,6 @@ import (
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 )
 
-// goneExitCode stands for that of a container which Docker does not have any more.
-const goneExitCode = 137
-
 // runsAgain tells whether a container that ended and is no init container runs again.
 func runsAgain(pod *v1.Pod, c *v1.Container, exitCode int) bool {
 	return ephemeral(pod, c.Name) == nil && restarts(pod, c, exitCode)

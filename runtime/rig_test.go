@@ -56,7 +56,7 @@ func inBubble(t *testing.T, test func(*testing.T, *rig)) {
 			opts: Options{
 				Instance: "test", NodeName: "node", Root: root, HostIP: netip.MustParseAddr("10.244.0.1"),
 				Network:   docker.NetworkSpec{Name: "pods", Bridge: "br0", Subnet: netip.MustParsePrefix("10.244.0.0/24"), Gateway: netip.MustParseAddr("10.244.0.1")},
-				DNSServer: netip.MustParseAddr("10.96.0.10"), Log: slog.New(slog.DiscardHandler),
+				DNSServer: netip.MustParseAddr("10.96.0.10"), Log: slog.New(refusals{slog.DiscardHandler, t}),
 			},
 			groups: usage.Cgroups{Proc: filepath.Join(root, "proc"), Root: filepath.Join(root, "cgroup")}, // not this machine's
 		}
@@ -64,6 +64,26 @@ func inBubble(t *testing.T, test func(*testing.T, *rig)) {
 		defer func() { r.stop() }()
 		test(t, r)
 	})
+}
+
+// refusals fails the test when the API refuses a status, which would be tried for ever.
+type refusals struct {
+	slog.Handler
+	t *testing.T
+}
+
+func (refusals) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h refusals) WithAttrs([]slog.Attr) slog.Handler { return h }
+
+func (h refusals) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if err, ok := a.Value.Any().(error); ok && apierrors.IsInvalid(err) {
+			h.t.Errorf("%s: %v", r.Message, err)
+		}
+		return true
+	})
+	return nil
 }
 
 func (r *rig) start() {

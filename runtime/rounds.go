@@ -29,7 +29,7 @@ func roundOf(pod *v1.Pod, have []instance) (round int) {
 // endedWithPod tells that the Pod was over when a sidecar ended: it was told to then, and
 // whatever it ends with restarts nothing.
 func endedWithPod(pod *v1.Pod, have []instance, sidecar instance) bool {
-	d := decision{plan: plan{round: sidecar.round}, pod: pod, latest: map[string]instance{}}
+	d := decision{plan: plan{round: sidecar.round}, pod: pod, have: have, latest: map[string]instance{}}
 	for _, i := range have {
 		if ended(i) && finishedAt(i).After(finishedAt(sidecar)) { // it ran then
 			i.Status = docker.StatusRunning

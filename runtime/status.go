@@ -129,8 +129,10 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 	s.Image, s.ImageID, s.ContainerID = last.Image, o.imageID(last.ImageID), "docker://"+last.ID
 	s.RestartCount = int32(last.attempt)
 	s.LastTerminationState = before.LastTerminationState
-	if previous != nil && ended(*previous) {
+	if previous != nil && ended(*previous) && previous.attempt >= last.attempt-1 {
 		s.LastTerminationState.Terminated = o.terminated(*previous)
+	} else if before.ContainerID != "" && before.ContainerID != s.ContainerID { // the one before it vanished
+		s.LastTerminationState.Terminated = lastEnd(before)
 	}
 	s.Resources, s.AllocatedResources = reportedResources(c, *last), c.Resources.Requests
 	s.User = last.user
@@ -140,10 +142,20 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 	if c.Lifecycle != nil {
 		s.StopSignal = c.Lifecycle.StopSignal
 	}
+	o.state(c, *last, &s, init)
+	if s.State.Terminated == nil && staysEnded(o.pod, c, before) { // such as an init container's in a new sandbox
+		s.State, s.Started = before.State, new(bool)
+		s.Ready = init && before.State.Terminated.ExitCode == 0
+	}
+	return s
+}
+
+// state is that of a container that was started.
+func (o observation) state(c *v1.Container, last instance, s *v1.ContainerStatus, init bool) {
 	why, waits := o.waiting[c.Name]
 	switch {
 	case last.Running():
-		v := o.vital(c, *last)
+		v := o.vital(c, last)
 		if v.hook != hookDone { // not running yet, or not any more, as on a kubelet
 			s.State.Waiting = o.waitingState(c, init)
 			break
@@ -153,39 +165,43 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 		s.Ready = v.started && v.ready && (!init || isSidecar(c)) && ephemeral(o.pod, c.Name) == nil
 	case waits && !o.finished && why.reason != "" && (init || o.renewed[last.ID] || runsAgain(o.pod, c, last.ExitCode)):
 		s.State.Waiting = &v1.ContainerStateWaiting{Reason: why.reason, Message: why.message}
-		s.LastTerminationState.Terminated = o.terminated(*last)
-	case last.round < o.round && !o.finished && ephemeral(o.pod, c.Name) == nil:
+		s.LastTerminationState.Terminated = o.terminated(last)
+	case (last.round < o.round || o.renewed[last.ID]) && !o.finished && ephemeral(o.pod, c.Name) == nil:
 		s.State.Waiting = o.waitingState(c, init)
-		s.LastTerminationState.Terminated = o.terminated(*last)
+		s.LastTerminationState.Terminated = o.terminated(last)
 	default:
-		s.State.Terminated = o.terminated(*last)
+		s.State.Terminated = o.terminated(last)
 		s.Ready = init && last.ExitCode == 0
 	}
+}
+
+// absent is the status of a container that Docker does not have: what was known of it when it had it.
+func (o observation) absent(c *v1.Container, before, s v1.ContainerStatus, init bool) v1.ContainerStatus {
+	end := lastEnd(before)
+	switch {
+	case init && doneUnseen(o.pod, o.have, c):
+		end = &v1.ContainerStateTerminated{
+			Reason: "Completed", ContainerID: before.ContainerID,
+			Message: "The container is gone, and one that comes after it was started",
+		}
+	case end == nil:
+		s.State.Waiting = o.waitingState(c, init)
+		return s
+	case restartsVanished(o.pod, c) && !o.finished && o.pod.DeletionTimestamp == nil && !(init && passed(c, end)):
+		s.ContainerID, s.ImageID = before.ContainerID, before.ImageID
+		s.LastTerminationState.Terminated = end
+		s.State.Waiting = o.waitingState(c, init)
+		return s
+	}
+	s = before
+	s.Name, s.State, s.Started = c.Name, v1.ContainerState{Terminated: end}, new(bool)
+	s.Ready = init && end.ExitCode == 0
 	return s
 }
 
-// absent is the status of a container that Docker does not have.
-func (o observation) absent(c *v1.Container, before, s v1.ContainerStatus, init bool) v1.ContainerStatus {
-	if !vanished(o.pod, c.Name) {
-		s.State.Waiting = o.waitingState(c, init)
-		return s
-	}
-	s.ContainerID, s.ImageID, s.LastTerminationState = before.ContainerID, before.ImageID, before.LastTerminationState
-	gone := before.State.Terminated
-	if gone == nil {
-		gone = &v1.ContainerStateTerminated{
-			Reason: "ContainerStatusUnknown", ExitCode: 137, ContainerID: before.ContainerID,
-			Message: "The container could not be located when the pod was terminated",
-		}
-	}
-	if o.finished {
-		s.State.Terminated = gone
-		s.Ready = init && gone.ExitCode == 0
-		return s
-	}
-	s.LastTerminationState.Terminated = gone
-	s.State.Waiting = o.waitingState(c, init)
-	return s
+// passed tells of an init container that it ended well, whatever its restart policy.
+func passed(c *v1.Container, end *v1.ContainerStateTerminated) bool {
+	return !isSidecar(c) && end.ExitCode == 0
 }
 
 // waitingState says what a container waits for.
@@ -206,6 +222,9 @@ func (o observation) instances(name string) (last, previous *instance) {
 		if o.have[n].container == name && wasStarted(o.have[n]) {
 			last, previous = &o.have[n], last
 		}
+	}
+	if last != nil && outdated(o.pod, *last) {
+		return nil, nil
 	}
 	return last, previous
 }

@@ -21,6 +21,7 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 		return a.clean(ctx, s, have)
 	}
 	s.last.Store(pod)
+	pod = a.withReported(pod)
 	if pod.DeletionTimestamp != nil {
 		return a.terminate(ctx, pod, s, have)
 	}
