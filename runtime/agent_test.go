@@ -275,7 +275,7 @@ func TestContainerRemovedByHandComesBack(t *testing.T) {
 		if err := r.engine.Remove(t.Context(), "k8s_app_web_ns_uid-web_0"); err != nil {
 			t.Fatal(err)
 		}
-		r.settle()
+		r.after(settlePeriod)
 		r.wantState("web", "app", "running 1")
 	})
 }

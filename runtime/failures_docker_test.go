@@ -83,6 +83,24 @@ func TestWhatIsDoneToAContainerByHandIsRepaired(t *testing.T) {
 	}
 }
 
+func TestAllContainersOfAPodRemovedOnDockerComeBackOnce(t *testing.T) {
+	r := newDockerRig(t)
+	r.create("web", r.container("one", "sleep"), r.container("two", "sleep"))
+	pod := r.await("web", "ready", ready)
+	args := []string{"rm", "--force"}
+	for _, c := range []string{"one", "two"} {
+		args = append(args, containerName(refOf(pod), c, 0))
+	}
+	r.byHand(pod, "POD", 0, args...)
+	pod = r.restarted("web", 1)
+	if n := pod.Status.ContainerStatuses[1].RestartCount; n != 1 {
+		t.Errorf("the other one has %d restarts", n)
+	}
+	r.markDeleted("web")
+	r.await("web", "gone", gone)
+	r.nothingLeft()
+}
+
 func TestPausedContainerIsLeftAlone(t *testing.T) {
 	r := newDockerRig(t)
 	r.create("web", r.container("app", "sleep"))

@@ -142,6 +142,7 @@ func (f *fakeEngine) Remove(ctx context.Context, id string) error {
 	} else if err != nil {
 		return err
 	}
+	f.finish(c, 137)
 	delete(f.containers, c.ID)
 	delete(f.named, c.Name)
 	if f.ports[c.port.Address.Addr()] == c {

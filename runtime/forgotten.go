@@ -10,9 +10,6 @@ import (
 // Somebody may remove containers of a Pod, as `docker container prune` does with those that have ended. What the
 // Pod's status says of them is kept then, as by a kubelet, and decides what follows.
 
-// goneExitCode stands for that of a container which was removed while it ran.
-const goneExitCode = 137
-
 // withReported returns the Pod with the newest status of its containers: the API may not have it yet, and what Docker
 // has forgotten meanwhile nobody else knows.
 func (a *Agent) withReported(pod *v1.Pod) *v1.Pod {
@@ -35,7 +32,7 @@ func lastEnd(s v1.ContainerStatus) *v1.ContainerStateTerminated {
 		return s.State.Terminated
 	case s.State.Running != nil:
 		return &v1.ContainerStateTerminated{
-			Reason: "ContainerStatusUnknown", ExitCode: goneExitCode, ContainerID: s.ContainerID, StartedAt: s.State.Running.StartedAt,
+			Reason: "ContainerStatusUnknown", ExitCode: killedExitCode, ContainerID: s.ContainerID, StartedAt: s.State.Running.StartedAt,
 			Message: "The container could not be located when the pod was terminated",
 		}
 	}

@@ -38,7 +38,7 @@ func TestPodsAreConnectedWithTheBridgeUnderAddressesOfTheirOwn(t *testing.T) {
 			t.Errorf("after the daemon's restart one has %s, and a new one %s", one, three)
 		}
 		r.engine.exit(podSandbox("one", 0), 137)
-		r.settle()
+		r.after(2 * settlePeriod)
 		if ip := r.get("one").Status.PodIP; ip != "10.244.0.6" || r.engine.port(podSandbox("one", 1)).Address.Addr().String() != ip {
 			t.Errorf("the next sandbox has %s: an address is not used again at once", ip)
 		}

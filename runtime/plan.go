@@ -36,6 +36,11 @@ type plan struct {
 	backoff []backoff
 }
 
+// starts tells whether there is anything to start, be it the sandbox.
+func (p plan) starts() bool {
+	return p.sandbox.ID == "" || len(p.start) > 0 || !p.sandbox.Running()
+}
+
 // startsAgain tells whether something that ran before is to run again.
 func (p plan) startsAgain() bool {
 	again := p.sandbox.ID == "" && p.sandboxAttempt > 0

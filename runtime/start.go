@@ -54,6 +54,9 @@ func (a *Agent) start(ctx context.Context, pod *v1.Pod, s *podState, p plan) (wa
 	}
 	run := &pipeline{agent: a, pod: pod, state: s, plan: p, running: make(chan struct{})}
 	if err := run.beginSandbox(ctx); err != nil {
+		if p.sandbox.Running() && !docker.IsUnavailable(err) && a.endsNow(ctx, p.sandbox.ID) {
+			return a.now().Add(retryFirst)
+		}
 		return a.sandboxFailed(pod, s, err)
 	}
 	outcomes := run.containers(ctx)
@@ -237,9 +240,6 @@ func (r *pipeline) container(ctx context.Context, s starting, image *imageState)
 		return outcome{container: s.container.Name, waiting: waiting{reason: "ContainerCreating"}}
 	}
 	a := r.agent
-	if last, ok := latestOf(a.mirror.pod(r.pod.UID), s.container.Name, id); ok {
-		a.crashes.started(backoffKey(r.pod, s.container.Name), finishedAt(last))
-	}
 	if hasOneClient(r.pod, s.container) {
 		if err := a.streams.Hold(ctx, id); err != nil { // its client then hears only what comes later
 			a.log.Warn("the output of a container is not kept for its client", "pod", r.state.ref, "container", s.container.Name, "error", err)
@@ -247,9 +247,9 @@ func (r *pipeline) container(ctx context.Context, s starting, image *imageState)
 	}
 	i, err := a.startContainer(ctx, id)
 	if err != nil {
-		a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %s", docker.Words(err))
-		return outcome{s.container.Name, waiting{"RunContainerError", docker.Words(err)}, a.now().Add(retryFirst)}
+		return r.startFailed(ctx, s, id, err)
 	}
+	r.countStart(s, id)
 	if err := killTogether(a.cgroups, i); err != nil {
 		a.log.Warn("a container that runs out of memory may lose some of its processes only", "pod", r.state.ref, "container", s.container.Name, "error", err)
 	}
@@ -351,6 +351,9 @@ func (r *pipeline) createFailed(ctx context.Context, s starting, image *imageSta
 		}
 	case docker.IsConflict(err): // it exists, and the mirror does not know
 		a.mirror.Connected()
+		return waiting{reason: "ContainerCreating"}, a.now().Add(retryFirst)
+	}
+	if r.plan.sandbox.Running() && a.endsNow(ctx, r.sandboxID) {
 		return waiting{reason: "ContainerCreating"}, a.now().Add(retryFirst)
 	}
 	a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %s", docker.Words(err))

@@ -22,6 +22,10 @@ type podState struct {
 	// renewed are the containers, by ID, that were ended to be started anew. Those that end
 	// while no agent runs are restarted as their exit codes say, as by a kubelet.
 	renewed map[string]bool
+	// alive are the containers that ran at the last look, by ID.
+	alive map[string]bool
+	// settled is until when nothing is started because somebody else killed or removed containers.
+	settled time.Time
 	// hooks are the postStart hooks that were run, by container ID.
 	hooks map[string]*hook
 	// ahead is what the containers that were created before their turn are made of, by ID.

@@ -16,6 +16,7 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 	}
 	pod := a.declared(s.ref)
 	have := a.mirror.pod(s.ref.uid)
+	s.noteKills(have, a.now())
 	s.forgetStops(have, a.now())
 	if pod == nil {
 		return a.clean(ctx, s, have)
@@ -60,7 +61,9 @@ func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []inst
 		wake = earliest(wake, a.endContainers(pod, s, have, p.end, gracePeriod(pod)))
 	case len(p.discard) > 0 && a.removeAll(ctx, p.discard):
 		wake = earliest(wake, a.now().Add(cleanRetry))
-	case p.sandbox.ID == "" || len(p.start) > 0 || !p.sandbox.Running():
+	case p.starts() && a.now().Before(s.settled):
+		wake = earliest(wake, s.settled)
+	case p.starts():
 		if p.sandboxLost {
 			a.event(pod, nil, v1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
 		}

@@ -1,0 +1,85 @@
+package runtime
+
+import (
+	"context"
+	"time"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	v1 "k8s.io/api/core/v1"
+)
+
+// What is done to containers by hand reaches us in pieces: `docker rm --force` of all containers of a Pod ends them
+// one by one, the sandbox at any place. Whatever is started in between is ended with its sandbox.
+
+const (
+	// settlePeriod is how long after a container was killed or removed by somebody else nothing of its Pod is
+	// started. A kubelet does not look more often.
+	settlePeriod = time.Second
+	// endPatience is how long a sandbox may take to end after something failed to join its namespaces.
+	endPatience = 200 * time.Millisecond
+	// killedExitCode is that of a container which SIGKILL ended.
+	killedExitCode = 137
+)
+
+// noteKills notes when somebody else killed or removed a container of the Pod.
+func (s *podState) noteKills(have []instance, now time.Time) {
+	alive := map[string]bool{}
+	for _, i := range have {
+		if i.Running() {
+			alive[i.ID] = true
+			delete(s.alive, i.ID)
+		} else if s.alive[i.ID] && (i.ExitCode != killedExitCode || i.OOMKilled) {
+			delete(s.alive, i.ID) // it ended by itself
+		}
+	}
+	for id := range s.alive {
+		if s.stops[id] == nil {
+			s.settled = now.Add(settlePeriod)
+		}
+	}
+	s.alive = alive
+}
+
+// endsNow tells whether a sandbox that ran does not any more, or is about to end.
+func (a *Agent) endsNow(ctx context.Context, sandboxID string) bool {
+	ctx, cancel := context.WithTimeout(ctx, endPatience)
+	defer cancel()
+	_, _ = a.mirror.refresh(ctx, sandboxID) // what it finds is looked for below
+	for {
+		changed := a.news.wait()
+		if i, ok := a.mirror.get(sandboxID); !ok || !i.Running() {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// startFailed finds out whether it is the container's own fault.
+func (r *pipeline) startFailed(ctx context.Context, s starting, id string, err error) outcome {
+	a, o := r.agent, outcome{container: s.container.Name, waiting: waiting{reason: "ContainerCreating"}}
+	o.wake = a.now().Add(retryFirst)
+	if !docker.IsUnavailable(err) && a.endsNow(ctx, r.sandboxID) {
+		if err := a.removeContainer(ctx, id); err != nil { // it never ran, and its name is used again
+			a.log.Warn("a container cannot be removed", "pod", r.state.ref, "container", s.container.Name, "error", err)
+		}
+		return o
+	}
+	if _, known := a.mirror.get(id); !known { // somebody removed it before it was started
+		return o
+	}
+	r.countStart(s, id)
+	a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %s", docker.Words(err))
+	o.waiting = waiting{"RunContainerError", docker.Words(err)}
+	return o
+}
+
+// countStart has the next start of the container wait longer if another one ended before.
+func (r *pipeline) countStart(s starting, id string) {
+	if last, ok := latestOf(r.agent.mirror.pod(r.pod.UID), s.container.Name, id); ok {
+		r.agent.crashes.started(backoffKey(r.pod, s.container.Name), finishedAt(last))
+	}
+}
