@@ -107,7 +107,7 @@ func TestTokenWaitsForTheSourcesBeforeIt(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		var failing atomic.Bool
 		var asked atomic.Int32
-		requests, looks, maps := r.issue(&failing, &asked), 0, r.client.CoreV1().ConfigMaps("ns")
+		requests, looks, maps := r.issue(&failing, &asked), new(atomic.Int32), r.client.CoreV1().ConfigMaps("ns")
 		first := &v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "first"}, Data: map[string]string{"a": "1"}}
 		create := func() {
 			if _, err := maps.Create(t.Context(), first, metav1.CreateOptions{}); err != nil {
@@ -124,13 +124,14 @@ func TestTokenWaitsForTheSourcesBeforeIt(t *testing.T) {
 		if err := maps.Delete(t.Context(), "first", metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
+		r.settle()
 		r.client.PrependReactor("get", "configmaps", func(ktesting.Action) (bool, runtime.Object, error) {
-			looks++ // by the Pod's worker alone
+			looks.Add(1)
 			return false, nil, nil
 		})
 		r.after(time.Hour)
-		if requests.Load() != 1 || looks > 100 || countEvents(r.reasons("web"), "FailedMount") != 1 {
-			t.Errorf("%d requests, %d looks for the ConfigMap, events %q", requests.Load(), looks, r.reasons("web"))
+		if requests.Load() != 1 || looks.Load() > 100 || countEvents(r.reasons("web"), "FailedMount") != 1 {
+			t.Errorf("%d requests, %d looks for the ConfigMap, events %q", requests.Load(), looks.Load(), r.reasons("web"))
 		}
 		create()
 		r.wantToken("web", "token 2")
