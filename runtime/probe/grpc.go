@@ -22,7 +22,7 @@ func askGRPC(ctx context.Context, g *v1.GRPCAction, timeout time.Duration, t Tar
 	address := net.JoinHostPort(t.Host, strconv.Itoa(int(g.Port)))
 	conn, err := grpc.NewClient("passthrough:///"+address,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithUserAgent("kube-probe/1.36"),
+		grpc.WithUserAgent(userAgent("probe")),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 			return probe.ProbeDialer().DialContext(ctx, "tcp", address)
 		}))

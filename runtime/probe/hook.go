@@ -31,7 +31,7 @@ func newHookClient() *http.Client {
 // status, and a server that does not speak the HTTPS that is declared is asked in plain
 // HTTP: plain tells of that. Only ctx bounds it.
 func (p *Prober) Get(ctx context.Context, get *v1.HTTPGetAction, t Target) (plain bool, err error) {
-	request, err := httpprobe.NewRequestForHTTPGetAction(get, t.Container, t.Host, "lifecycle")
+	request, err := newRequest(get, t, "lifecycle")
 	if err != nil {
 		return false, err
 	}

@@ -102,7 +102,7 @@ func askExec(ctx context.Context, declared []string, timeout time.Duration, t Ta
 }
 
 func (p *Prober) askHTTP(ctx context.Context, get *v1.HTTPGetAction, timeout time.Duration, t Target) (Result, string) {
-	request, err := httpprobe.NewRequestForHTTPGetAction(get, t.Container, t.Host, "probe")
+	request, err := newRequest(get, t, "probe")
 	if err != nil {
 		return Unknown, err.Error()
 	}
