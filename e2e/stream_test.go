@@ -3,7 +3,6 @@ package e2e
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -82,19 +81,16 @@ func (s *stream) waitUntilEnded(t *testing.T) {
 	}
 }
 
-// The follower of a container that ends and is restarted hears the next run too, and the end of the Pod.
-func TestFollowedLogOutlivesARestart(t *testing.T) {
+// A script that follows a container hears when it ends, though it is restarted.
+func TestFollowedLogEndsWithTheRun(t *testing.T) {
 	ns := newNamespace(t, "follow")
-	ns.must(t, "run", "again", "--image=kube-lite-test/tool:latest", "--image-pull-policy=Never", "--", "print", "a run")
-	eventually(t, func() error {
-		if got := ns.run(t, "logs", "again"); got.stdout != "a run\n" {
-			return fmt.Errorf("logs printed %q %s", got.stdout, got.stderr)
-		}
-		return nil
-	})
+	ns.must(t, "run", "again", "--image=kube-lite-test/shell:latest", "--image-pull-policy=Never", "--",
+		"sh", "-c", "echo begun; until [ -e /over ]; do sleep 0.1; done; printf unfinished")
+	ns.waitForPods(t, 1, "again")
 	s := ns.follow(t, "logs", "again", "--follow")
-	s.waitFor(t, "a run")
-	s.waitFor(t, "a run")
-	ns.must(t, "delete", "pod", "again", "--grace-period=1")
+	s.waitFor(t, "begun")
+	ns.must(t, "exec", "again", "--", "touch", "/over")
+	s.waitFor(t, "unfinished")
 	s.waitUntilEnded(t)
+	ns.waitForValue(t, "pod/again", "{.status.containerStatuses[0].restartCount}", "1")
 }

@@ -60,7 +60,6 @@ type Agent struct {
 	host     *hostAddress
 	streams  *streaming.Server
 	stats    *stats
-	news     news // of Pods and containers
 	stopping atomic.Bool
 
 	// What the node has to give, and what of it is taken.
@@ -116,10 +115,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	if a.claims, err = newClaims(informers, opts.NodeName, a.claimChanged); err != nil {
 		return nil, fmt.Errorf("runtime: follow PersistentVolumeClaims: %w", err)
 	}
-	a.mirror.changed = func(ref podRef) {
-		a.workers.poke(ref)
-		a.news.tell()
-	}
+	a.mirror.changed = a.workers.poke
 	a.mirror.linked = func(up bool, err error) {
 		a.node.linked(up, err)
 		if up {
@@ -205,7 +201,6 @@ func (a *Agent) allPods() []*v1.Pod {
 func (a *Agent) pokePod(pod *v1.Pod) {
 	if pod.Spec.NodeName == a.opts.NodeName {
 		a.workers.poke(refOf(pod))
-		a.news.tell()
 	}
 }
 

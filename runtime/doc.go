@@ -22,7 +22,7 @@
 // Where things are: plan.go decides what is missing, as a pure function; sync.go, start.go,
 // ahead.go, end.go and stopping.go do it; probes.go and hooks.go ask and tell running
 // containers; status.go and conditions.go compute what is reported, and writer.go writes it;
-// lookup.go and successor.go tell the streams of users which container is meant, stats*.go
+// lookup.go tells the streams of users which container is meant, stats*.go
 // sample what is used; pull.go and image.go get images; spec.go, env.go and volumes.go
 // translate a declaration, and package volume makes the volumes; addresses.go and network.go
 // give each Pod its place in the network; unsupported.go is the table of

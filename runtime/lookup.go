@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -74,10 +73,6 @@ func (l lookup) Running(namespace, pod string, uid types.UID, container string) 
 
 func (l lookup) Sandbox(namespace, pod string, uid types.UID) (string, bool) {
 	return l.Running(namespace, pod, uid, sandboxName)
-}
-
-func (l lookup) Next(ctx context.Context, pod *v1.Pod, container, id string) (string, bool) {
-	return l.agent.successor(ctx, refOf(pod), container, id)
 }
 
 // hasOneClient tells of containers that somebody makes to talk to, as `kubectl run -i` and

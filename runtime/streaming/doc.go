@@ -14,9 +14,8 @@
 //
 // It owns the sessions of clients, from the request to the end of the last goroutine that
 // serves it, and the output that waits for a container's one client (held.go). It carries
-// bytes between a client and Docker and decides nothing: which Pod is meant, which
-// container stands for it and whether there will be another run is asked of Pods, which
-// the node agent implements. It never changes a Pod or a container.
+// bytes between a client and Docker and decides nothing: which Pod is meant and which
+// container stands for it is asked of Pods, which the node agent implements. It never changes a Pod or a container.
 //
 //	server := streaming.New(engine, pods, log)
 //	go server.Run(ctx)      // ends all sessions with ctx, and waits for them

@@ -49,13 +49,7 @@ func (s *Server) serveLogs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer log.Close()
-	out, errs := s.sendLog(w, r, log, opts, func() (*docker.LogStream, error) {
-		if id, ok = s.pods.Next(r.Context(), pod, container, id); !ok || opts.Previous {
-			return nil, nil
-		}
-		all := &corev1.PodLogOptions{Follow: true, Timestamps: opts.Timestamps, Stream: opts.Stream}
-		return s.engine.Logs(r.Context(), id, dockerLogOptions(all, time.Now()))
-	})
+	out, errs := s.sendLog(w, r, log, opts)
 	if whole(opts) {
 		s.shown(id, out, errs)
 	}
@@ -67,11 +61,10 @@ func whole(o *corev1.PodLogOptions) bool {
 		o.SinceSeconds == nil && o.SinceTime == nil
 }
 
-// sendLog sends the log as it comes and, to one who follows, that of the container's
-// next runs, which next waits for; nil means that there is none. If a log breaks off so
-// does the connection: the end of the answer would look like the end of the log. It
-// returns how many bytes of each stream it sent.
-func (s *Server) sendLog(w http.ResponseWriter, r *http.Request, log *docker.LogStream, opts *corev1.PodLogOptions, next func() (*docker.LogStream, error)) (stdout, stderr int64) {
+// sendLog sends the log as it comes, to the end of the container for one who follows. If
+// the log breaks off so does the connection: the end of the answer would look like the end
+// of the log. It returns how many bytes of each stream it sent.
+func (s *Server) sendLog(w http.ResponseWriter, r *http.Request, log *docker.LogStream, opts *corev1.PodLogOptions) (stdout, stderr int64) {
 	w.Header().Set("Content-Type", "text/plain")
 	w.WriteHeader(http.StatusOK)
 	_ = http.NewResponseController(w).Flush() // a follower learns at once that it follows
@@ -81,14 +74,6 @@ func (s *Server) sendLog(w http.ResponseWriter, r *http.Request, log *docker.Log
 	}
 	outCount, errCount := &countWriter{Writer: out}, &countWriter{Writer: out}
 	err := log.Copy(outCount, errCount)
-	for err == nil && opts.Follow {
-		var following *docker.LogStream
-		if following, err = next(); following == nil {
-			break
-		}
-		err = following.Copy(outCount, errCount)
-		following.Close()
-	}
 	if err == nil || errors.Is(err, errLimitReached) {
 		return outCount.n, errCount.n
 	}

@@ -32,9 +32,6 @@ type Pods interface {
 	Running(namespace, pod string, uid types.UID, container string) (id string, ok bool)
 	// Sandbox is Running for the container that holds the Pod's network.
 	Sandbox(namespace, pod string, uid types.UID) (id string, ok bool)
-	// Next waits for the run of a container after the one with that Docker ID. There is
-	// none if the container has done its part, its Pod ends, or ctx does.
-	Next(ctx context.Context, pod *corev1.Pod, container, id string) (next string, ok bool)
 }
 
 // Server serves the requests. A session is a request, or a connection that a request was

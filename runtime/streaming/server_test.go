@@ -212,8 +212,6 @@ func (r *rig) Sandbox(namespace, pod string, uid types.UID) (string, bool) {
 	return r.Running(namespace, pod, uid, sandboxName)
 }
 
-func (r *rig) Next(context.Context, *corev1.Pod, string, string) (string, bool) { return "", false }
-
 // open asks the server; leave hangs up.
 func (r *rig) open(t *testing.T, path string) (_ *http.Response, leave func()) {
 	t.Helper()
