@@ -23,26 +23,37 @@ type LogOptions struct {
 	Follow bool
 	// Timestamps puts the time, RFC 3339 with nine digits, before each line.
 	Timestamps bool
-	// Tail is how many of the last lines are read; nil: all. As with a kubelet, a
-	// line of more than 16 KiB counts once per 16 KiB.
+	// Tail is how many of the last lines are read; nil: all. Where only Docker can read the
+	// log, a line of more than 16 KiB counts once per 16 KiB.
 	Tail *int64
 	// Since leaves out what is older, after Tail has counted. Zero: nothing.
 	Since time.Time
 }
 
 // LogStream is a container's log being read.
-type LogStream struct {
-	body       io.ReadCloser
-	tty        bool
-	timestamps bool
+type LogStream interface {
+	// Copy writes the log to the two writers, one Write per line or piece of a line, until
+	// the log or ctx ends or a Write fails. A writer is not used, and may be nil, if its
+	// stream was not asked for.
+	Copy(ctx context.Context, stdout, stderr io.Writer) error
+	// Close ends the reading. It must not be called during a Copy.
+	Close() error
 }
 
-// Logs opens a container's log. Its lines are read as they were written: Docker
-// has not touched the bytes. Nothing bounds the reading but ctx.
-func (e *Engine) Logs(ctx context.Context, id string, opts LogOptions) (*LogStream, error) {
+// Logs opens a container's log. Its lines are read as they were written, each once, from
+// Docker's files (fileLog), or by Docker (engineLog) if its files are not to be read here.
+// Nothing bounds the reading but ctx.
+func (e *Engine) Logs(ctx context.Context, id string, opts LogOptions) (LogStream, error) {
 	c, err := e.inspectForLogs(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("read the log of container %s: %w", short(id), err)
+	}
+	files, err := e.openFileLog(ctx, c, opts)
+	if err != nil {
+		return nil, fmt.Errorf("read the log of container %s: %w", short(id), err)
+	}
+	if files != nil {
+		return files, nil
 	}
 	body, err := e.cli.ContainerLogs(ctx, id, opts.sdk())
 	if errdefs.IsNotImplemented(err) || c.HostConfig.LogConfig.Type == "none" {
@@ -51,7 +62,7 @@ func (e *Engine) Logs(ctx context.Context, id string, opts LogOptions) (*LogStre
 	if err != nil {
 		return nil, fmt.Errorf("read the log of container %s: %w", short(id), err)
 	}
-	return &LogStream{body: body, tty: c.Config.Tty, timestamps: opts.Timestamps}, nil
+	return &engineLog{body: body, tty: c.Config.Tty, timestamps: opts.Timestamps}, nil
 }
 
 // Tail returns the last lines of a container's log, stdout and stderr, and of them the
@@ -65,7 +76,7 @@ func (e *Engine) Tail(ctx context.Context, id string, lines int64, limit int) (s
 	}
 	defer log.Close()
 	var text bytes.Buffer
-	if err := log.Copy(&text, &text); err != nil {
+	if err := log.Copy(ctx, &text, &text); err != nil {
 		return "", fmt.Errorf("read the end of the log of container %s: %w", short(id), err)
 	}
 	all := text.Bytes()
@@ -91,13 +102,23 @@ func (o LogOptions) sdk() container.LogsOptions {
 	return out
 }
 
-// Close ends the reading; a Copy under way returns.
-func (l *LogStream) Close() error { return l.body.Close() }
+func (o LogOptions) wants(stream string) bool {
+	return stream == streamOut && o.Stdout || stream == streamErr && o.Stderr
+}
 
-// Copy writes the log to the two writers, one Write per line or piece of a line,
-// until the log ends or a Write fails. A writer is not used, and may be nil, if
-// its stream was not asked for.
-func (l *LogStream) Copy(stdout, stderr io.Writer) error {
+// engineLog is a log that Docker reads.
+type engineLog struct {
+	body       io.ReadCloser
+	tty        bool
+	timestamps bool
+}
+
+// Close implements LogStream.
+func (l *engineLog) Close() error { return l.body.Close() }
+
+// Copy implements LogStream. The context that the log was opened with ends the reading too.
+func (l *engineLog) Copy(ctx context.Context, stdout, stderr io.Writer) error {
+	defer context.AfterFunc(ctx, func() { l.body.Close() })()
 	stdout, stderr = orDiscard(stdout), orDiscard(stderr)
 	if l.timestamps {
 		stdout, stderr = &lineStamps{w: stdout}, &lineStamps{w: stderr}

@@ -64,7 +64,7 @@ func whole(o *corev1.PodLogOptions) bool {
 // sendLog sends the log as it comes, to the end of the container for one who follows. If
 // the log breaks off so does the connection: the end of the answer would look like the end
 // of the log. It returns how many bytes of each stream it sent.
-func (s *Server) sendLog(w http.ResponseWriter, r *http.Request, log *docker.LogStream, opts *corev1.PodLogOptions) (stdout, stderr int64) {
+func (s *Server) sendLog(w http.ResponseWriter, r *http.Request, log docker.LogStream, opts *corev1.PodLogOptions) (stdout, stderr int64) {
 	w.Header().Set("Content-Type", "text/plain")
 	w.WriteHeader(http.StatusOK)
 	_ = http.NewResponseController(w).Flush() // a follower learns at once that it follows
@@ -73,7 +73,7 @@ func (s *Server) sendLog(w http.ResponseWriter, r *http.Request, log *docker.Log
 		out.flush = http.NewResponseController(w).Flush
 	}
 	outCount, errCount := &countWriter{Writer: out}, &countWriter{Writer: out}
-	err := log.Copy(outCount, errCount)
+	err := log.Copy(r.Context(), outCount, errCount)
 	if err == nil || errors.Is(err, errLimitReached) {
 		return outCount.n, errCount.n
 	}

@@ -79,7 +79,7 @@ func (r *rig) listens(t *testing.T, id, address string) {
 		}
 		defer log.Close()
 		var out strings.Builder
-		if err := log.Copy(&out, &out); err != nil {
+		if err := log.Copy(t.Context(), &out, &out); err != nil {
 			t.Fatal(err)
 		}
 		return strings.Contains(out.String(), "listening on "+address)

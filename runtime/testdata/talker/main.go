@@ -33,6 +33,9 @@ func main() {
 	case "say": // one line on each output
 		fmt.Println(arg[0])
 		fmt.Fprintln(os.Stderr, arg[1])
+	case "print": // as it is, without a line end
+		_, err := os.Stdout.WriteString(arg[0])
+		check(err)
 	case "lines":
 		lines(number(arg[0]))
 	case "long": // a line between two short ones
