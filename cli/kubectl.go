@@ -87,9 +87,13 @@ func (e *env) newKubectl(arguments []string, server string) *cobra.Command {
 	*flags.APIServer = server
 	root := kubectlcmd.NewKubectlCommand(kubectlcmd.KubectlOptions{Arguments: arguments, ConfigFlags: flags, IOStreams: streams})
 	root.Use = programName
+	factory := cmdutil.NewFactory(cmdutil.NewMatchVersionFlags(flags))
 	for _, c := range root.Commands() {
-		if c.Name() == "version" || c.Name() == "completion" { // ours say more
+		switch c.Name() {
+		case "version", "completion": // ours say more
 			root.RemoveCommand(c)
+		case "port-forward":
+			c.Run = runPortForward(factory, streams)
 		}
 	}
 	root.SetArgs(arguments[1:])

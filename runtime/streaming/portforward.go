@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/gorilla/websocket"
 	"k8s.io/apimachinery/pkg/types"
@@ -63,7 +64,7 @@ type forwarder struct {
 }
 
 // PortForward implements portforward.PortForwarder: it carries one connection,
-// until the Pod's side is done. Only a connection that can't be made is an error:
+// until the Pod's side is done or the client resets its own. Only a connection that can't be made is an error:
 // for any error clients give up the whole request.
 func (f *forwarder) PortForward(_ context.Context, _, _ string, port int32, stream io.ReadWriteCloser) error {
 	ctx, cancel := context.WithCancelCause(f.ctx)
@@ -78,16 +79,58 @@ func (f *forwarder) PortForward(_ context.Context, _, _ string, port int32, stre
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	f.spawn(func() { // ends when the client closes the stream or its connection
-		_, _ = io.Copy(conn, stream)
-		if half, ok := conn.(interface{ CloseWrite() error }); ok {
-			_ = half.CloseWrite()
-		}
-	})
+	f.spawn(func() { sendInput(ctx, conn, stream) })
 	if _, err := io.Copy(stream, conn); err != nil {
 		f.log.Debug("a forwarded connection broke off", "port", port, "error", err)
 	}
 	return nil
+}
+
+// The end of the client's input and its reset look the same to a reader, and the reset may
+// follow the end. It mostly does so at once; a client that goes on reading costs little.
+const (
+	resetPollFirst = time.Millisecond
+	resetPollMost  = time.Second
+)
+
+// sendInput copies what the client sends. Its end is passed on; its reset aborts the Pod's
+// side, as if the client were connected to it. It returns when the client closes the stream
+// or its connection, and ctx ends.
+func sendInput(ctx context.Context, conn net.Conn, stream io.Reader) {
+	if _, err := io.Copy(conn, stream); err != nil {
+		// The Pod takes no more. What nobody reads would hold up other connections.
+		_, _ = io.Copy(io.Discard, stream)
+		return
+	}
+	for wait := resetPollFirst; ; wait = min(2*wait, resetPollMost) {
+		if wasReset(stream) {
+			abort(conn)
+			return
+		}
+		if half, ok := conn.(interface{ CloseWrite() error }); ok && wait == resetPollFirst {
+			_ = half.CloseWrite()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// wasReset tells of a SPDY stream that we have not closed whether it is finished: then the
+// client has reset it.
+func wasReset(stream io.Reader) bool {
+	s, ok := stream.(interface{ IsFinished() bool })
+	return ok && s.IsFinished()
+}
+
+// abort closes a connection with a reset.
+func abort(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	conn.Close()
 }
 
 // tunnel accepts a WebSocket that carries SPDY and returns what looks like the

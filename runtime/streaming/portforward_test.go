@@ -3,6 +3,7 @@ package streaming
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -72,18 +73,22 @@ func forward(t *testing.T, r *rig, tunneled bool, port int) (address string, don
 // listens waits until a talker in the container listens.
 func (r *rig) listens(t *testing.T, id, address string) {
 	t.Helper()
-	within(t, "a listener on "+address, func() bool {
-		log, err := r.engine.Logs(t.Context(), id, docker.LogOptions{Stdout: true, Stderr: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer log.Close()
-		var out strings.Builder
-		if err := log.Copy(t.Context(), &out, &out); err != nil {
-			t.Fatal(err)
-		}
-		return strings.Contains(out.String(), "listening on "+address)
-	})
+	within(t, "a listener on "+address, func() bool { return strings.Contains(r.log(t, id), "listening on "+address) })
+}
+
+// log is what a container has written.
+func (r *rig) log(t *testing.T, id string) string {
+	t.Helper()
+	log, err := r.engine.Logs(t.Context(), id, docker.LogOptions{Stdout: true, Stderr: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	var out strings.Builder
+	if err := log.Copy(t.Context(), &out, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
 }
 
 func TestPortForward(t *testing.T) {
@@ -133,6 +138,70 @@ func TestPortForward(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestPortForwardThatTheClientResetsEndsInThePod(t *testing.T) {
+	r := newRig(t)
+	id := r.start(t, sandboxName, docker.ContainerSpec{}, "pour", "127.0.0.1:7008")
+	r.listens(t, id, "127.0.0.1:7008")
+	gone := 0
+	for name, c := range map[string]struct {
+		tunneled bool
+		reset    func(httpstream.Stream)
+	}{
+		"SPDY":                                {false, func(s httpstream.Stream) { _ = s.Reset() }},
+		"WebSocket":                           {true, func(s httpstream.Stream) { _ = s.Reset() }},
+		"WebSocket, after the end of its own": {true, func(s httpstream.Stream) { s.Close(); _ = s.(interface{ Cancel() error }).Cancel() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data := forwardStream(t, r, c.tunneled, "7008")
+			if _, err := data.Read(make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+			c.reset(data)
+			gone++
+			within(t, "the end of the connection", func() bool { return strings.Count(r.log(t, id), "gone\n") == gone })
+		})
+	}
+}
+
+func TestPodThatTakesNoMoreHoldsUpNoOtherConnection(t *testing.T) {
+	r := newRig(t)
+	id := r.start(t, sandboxName, docker.ContainerSpec{}, "mute", "127.0.0.1:7009")
+	r.listens(t, id, "127.0.0.1:7009")
+	address, _ := forward(t, r, false, 7009)
+	for n := range 20 {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(streamDeadline))
+		go func() { _, _ = conn.Write(make([]byte, 1<<20)) }()
+		if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("connection %d does not hear that the Pod closed it", n)
+		}
+	}
+}
+
+// forwardStream opens one connection to a port of the Pod.
+func forwardStream(t *testing.T, r *rig, tunneled bool, port string) httpstream.Stream {
+	t.Helper()
+	conn, _, err := forwardDialer(t, r, tunneled).Dial("portforward.k8s.io")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	headers := http.Header{"Streamtype": {"error"}, "Port": {port}, "Requestid": {"1"}}
+	if _, err := conn.CreateStream(headers); err != nil {
+		t.Fatal(err)
+	}
+	headers.Set("streamType", "data")
+	data, err := conn.CreateStream(headers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 // talk sends to an echo, closes its side and reads to the end.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,6 +49,10 @@ func main() {
 		echo(arg)
 	case "count": // what each connection sent until it closed its side
 		serve(arg[0], func(c net.Conn) { n, _ := io.Copy(io.Discard, c); fmt.Fprint(c, n) })
+	case "pour": // at each connection, until it is gone
+		serve(arg[0], func(c net.Conn) { pour(c, []byte("more\n")); fmt.Println("gone") })
+	case "mute": // to each connection, which it closes after a byte
+		serve(arg[0], func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) })
 	case "shut": // closes its outputs, but ends with the input only
 		os.Stdout.Close()
 		os.Stderr.Close()
@@ -116,6 +121,16 @@ func serve(address string, answer func(net.Conn)) {
 		c, err := l.Accept()
 		check(err)
 		go func() { defer c.Close(); answer(c) }()
+	}
+}
+
+// pour writes now and then.
+func pour(to io.Writer, text []byte) {
+	for {
+		if _, err := to.Write(text); err != nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
