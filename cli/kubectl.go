@@ -92,6 +92,8 @@ func (e *env) newKubectl(arguments []string, server string) *cobra.Command {
 		switch c.Name() {
 		case "version", "completion": // ours say more
 			root.RemoveCommand(c)
+		case "cp":
+			c.Run = runCopy(factory, streams)
 		case "port-forward":
 			c.Run = runPortForward(factory, streams)
 		}

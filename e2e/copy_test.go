@@ -56,8 +56,21 @@ func TestCopyGoesBothWays(t *testing.T) {
 	t.Run("not from where there is no tar", func(t *testing.T) {
 		ns.must(t, "run", "bare", "--image=kube-lite-test/tool:latest", "--image-pull-policy=Never", "--", "sleep")
 		ns.waitForPods(t, 2, "shelf|bare")
-		if got := ns.run(t, "cp", in("one.txt"), "bare:/one.txt"); got.code != 126 || !strings.Contains(got.stdout, `"tar": executable file not found`) {
-			t.Errorf("exit code %d: %s%s", got.code, got.stdout, got.stderr)
+		for _, paths := range [][]string{{in("one.txt"), "bare:/one.txt"}, {"bare:/tool", in("tool")}} {
+			if got := ns.run(t, "cp", paths[0], paths[1]); got.code != 1 || !strings.Contains(got.stderr, `the container has no "tar"`) {
+				t.Errorf("exit code %d: %s%s", got.code, got.stdout, got.stderr)
+			}
+		}
+	})
+	t.Run("not what is not there", func(t *testing.T) {
+		for range 5 { // it was luck
+			got := ns.run(t, "cp", "shelf:/nope", in("nope"))
+			if got.code != 1 || got.stdout != "" || !strings.Contains(got.stderr, "/nope: Cannot stat") || !strings.Contains(got.stderr, "error: cannot copy") {
+				t.Errorf("exit code %d: %s%s", got.code, got.stdout, got.stderr)
+			}
+		}
+		if got := ns.run(t, "cp", "shelf:/nope", in("nope"), "--retries=2"); got.code != 1 || !strings.Contains(got.stderr, "error: cannot copy") {
+			t.Errorf("with retries: exit code %d: %s%s", got.code, got.stdout, got.stderr)
 		}
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -231,8 +230,8 @@ func (a *Agent) target(c *v1.Container, i instance, podIP string) probe.Target {
 	return probe.Target{Container: c, Host: podIP, Exec: func(ctx context.Context, command []string) (int, string, error) {
 		out := &headBuffer{limit: execOutputLimit}
 		code, err := a.engine.Exec(ctx, i.ID, command, docker.Streams{Out: out, Err: out, Kill: true})
-		if err == nil && docker.NotExecuted(code, out.String()) {
-			err = errors.New(strings.TrimSpace(out.String()))
+		if failed := (*docker.NotStartedError)(nil); errors.As(err, &failed) {
+			err = errors.New(failed.Reason)
 		}
 		return code, out.String(), err
 	}}

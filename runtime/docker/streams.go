@@ -59,8 +59,8 @@ const (
 	execPollMost  = 10 * time.Second
 )
 
-// Exec runs a command in a running container and returns its exit code, 126 or
-// 127 if Docker could not start it (its reason is then in the output).
+// Exec runs a command in a running container and returns its exit code. The error is a
+// NotStartedError if Docker could not start it.
 //
 // When ctx ends or the output can't be delivered, the command gets SIGHUP, as
 // from a terminal that hangs up; one that ignores it (nohup) goes on, unless
@@ -77,11 +77,16 @@ func (e *Engine) Exec(ctx context.Context, id string, cmd []string, s Streams) (
 	if err != nil {
 		return 0, fmt.Errorf("exec in container %s: %w", short(id), err)
 	}
+	out := &execOutput{to: orDiscard(s.Out), failed: func() bool { return e.execFailed(ctx, created) }}
+	s.Out = out
 	err = s.pump(ctx, conn, s.TTY, conn.Reader, func(size Size) error {
 		ctx, cancel := bounded(ctx, QueryTimeout)
 		defer cancel()
 		return e.cli.ContainerExecResize(ctx, created, size.sdk())
 	})
+	if out.reason != "" {
+		return 0, &NotStartedError{Container: id, Reason: out.reason}
+	}
 	code := 0
 	if err == nil {
 		code, err = e.execEnd(ctx, created)
@@ -95,12 +100,6 @@ func (e *Engine) Exec(ctx context.Context, id string, cmd []string, s Streams) (
 		return 0, fmt.Errorf("exec in container %s: %w", short(id), err)
 	}
 	return code, nil
-}
-
-// NotExecuted tells from the exit code and the output of an Exec that Docker could not start
-// the command: what it says of that ends like no line of a program's.
-func NotExecuted(code int, output string) bool {
-	return (code == 126 || code == 127) && strings.HasSuffix(output, "\r\n")
 }
 
 func (e *Engine) createExec(ctx context.Context, id string, cmd []string, s Streams) (string, error) {

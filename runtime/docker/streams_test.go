@@ -146,10 +146,12 @@ func TestCommandThatDockerCannotStartIsToldFromOneThatFails(t *testing.T) {
 		{[]string{"/"}, true},
 		{[]string{"/talker", "exit", "127"}, false},
 		{[]string{"/talker", "exit", "126"}, false},
+		{[]string{"/talker", "exit", "0"}, false},
 	} {
 		var out bytes.Buffer
 		code, err := d.Exec(t.Context(), id, c.command, Streams{Out: &out, Err: &out})
-		if err != nil || NotExecuted(code, out.String()) != c.want {
+		var failed *NotStartedError
+		if errors.As(err, &failed) != c.want || !c.want && err != nil || out.Len() > 0 {
 			t.Errorf("%q: code %d, output %q, %v", c.command, code, out.String(), err)
 		}
 	}

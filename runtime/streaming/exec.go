@@ -26,7 +26,7 @@ func (s *Server) serveExec(w http.ResponseWriter, r *http.Request) {
 	defer stop()
 	if wsstream.IsWebSocketRequestWithStreamCloseProtocol(r) {
 		s.serveV5(w, r, &c.opts, func(in io.Reader, out, err io.WriteCloser, resize <-chan remotecommand.TerminalSize) error {
-			return c.exec(r.Context(), command, in, out, err, resize)
+			return prefixed("error executing command in container", c.exec(r.Context(), command, in, out, err, resize))
 		})
 		return
 	}
@@ -45,7 +45,7 @@ func (s *Server) serveAttach(w http.ResponseWriter, r *http.Request) {
 	defer stop()
 	if wsstream.IsWebSocketRequestWithStreamCloseProtocol(r) {
 		s.serveV5(w, r, &c.opts, func(in io.Reader, out, err io.WriteCloser, resize <-chan remotecommand.TerminalSize) error {
-			return c.attach(r.Context(), in, out, err, resize)
+			return prefixed("error attaching to container", c.attach(r.Context(), in, out, err, resize))
 		})
 		return
 	}
@@ -121,6 +121,14 @@ func (c *commandSession) attach(ctx context.Context, in io.Reader, out, err io.W
 		return c.unlessGone(c.attachHeld(ctx, h, streams))
 	}
 	return c.unlessGone(c.engine.Attach(ctx, c.id, streams))
+}
+
+// prefixed has a kubelet's words before an error, as the streaming package does it.
+func prefixed(words string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", words, err)
 }
 
 // unlessGone is the error, if there is still someone to tell it to: the streaming
