@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ func (f *fakeEngine) Create(ctx context.Context, spec docker.ContainerSpec) (str
 	c := &fakeContainer{spec: spec, Container: docker.Container{
 		ID: id, Name: spec.Name, Image: spec.Image, ImageID: image.ID, Labels: spec.Labels,
 		Status: docker.StatusCreated, Created: time.Now(), Resources: spec.Resources, CgroupParent: spec.CgroupParent, Network: spec.Network,
+		StopSignal: cmp.Or(spec.StopSignal, "SIGTERM"),
 	}}
 	f.containers[id], f.named[spec.Name] = c, c
 	f.log = append(f.log, "create "+spec.Name)

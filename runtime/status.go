@@ -139,8 +139,8 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 	if before.ContainerID == s.ContainerID && before.User != nil { // it may have taken another one since
 		s.User = before.User
 	}
-	if c.Lifecycle != nil {
-		s.StopSignal = c.Lifecycle.StopSignal
+	if last.StopSignal != "" {
+		s.StopSignal = ptr.To(v1.Signal(last.StopSignal))
 	}
 	o.state(c, *last, &s, init)
 	if s.State.Terminated == nil && staysEnded(o.pod, c, before) { // such as an init container's in a new sandbox

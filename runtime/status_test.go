@@ -153,3 +153,12 @@ func TestStatusTellsTheMountsOfAContainer(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
+
+func TestStatusTellsTheStopSignalAlsoOfTheImage(t *testing.T) {
+	i := appInstance(0, docker.StatusRunning, 0)
+	i.StopSignal = "SIGQUIT" // the declaration has none: it is the image's
+	s := observed(func(o *observation) { o.have = []instance{i} }).status()
+	if got := s.ContainerStatuses[0].StopSignal; got == nil || *got != v1.SIGQUIT {
+		t.Errorf("the stop signal is %v, want SIGQUIT", got)
+	}
+}

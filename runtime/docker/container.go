@@ -35,6 +35,9 @@ type Container struct {
 	// Error is why the last start failed, in Docker's words.
 	Error string
 	PID   int
+	// StopSignal is the one that a stop begins with, such as SIGTERM: that of its ContainerSpec, or
+	// else the image's.
+	StopSignal string
 
 	// Resources are those in force.
 	Resources Resources
@@ -192,7 +195,7 @@ func fromInspect(r container.InspectResponse) Container {
 		out.Resources = Resources{CPUShares: h.CPUShares, CPUQuota: h.CPUQuota, CPUPeriod: h.CPUPeriod, Memory: h.Memory}
 	}
 	if r.Config != nil {
-		out.Image, out.Labels = r.Config.Image, r.Config.Labels
+		out.Image, out.Labels, out.StopSignal = r.Config.Image, r.Config.Labels, stopSignal(r.Config.StopSignal)
 	}
 	if s := r.State; s != nil {
 		out.Status, out.ExitCode, out.OOMKilled, out.Error, out.PID = string(s.Status), s.ExitCode, s.OOMKilled, s.Error, s.Pid
