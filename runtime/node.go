@@ -35,8 +35,12 @@ type node struct {
 	facts hostFacts
 	check chan struct{} // Docker came or went
 
-	written    time.Time // when the status was; only run's goroutine looks, as at the next
+	// Only run's goroutine uses these.
+	written    time.Time // when the status was
 	undeclared bool      // Docker's runtimes could not be declared
+	cordoned   bool      // as last told by an event
+	pressures  pressures
+	room       func() machineRoom // what is left on the machine now
 
 	mu       sync.Mutex // guards what follows
 	down     error      // why Docker cannot be used; nil when it can
@@ -47,7 +51,9 @@ type node struct {
 }
 
 func newNode(a *Agent) *node {
-	return &node{agent: a, facts: readHostFacts(a.opts.Root), check: make(chan struct{}, 1)}
+	n := &node{agent: a, facts: readHostFacts(a.opts.Root), check: make(chan struct{}, 1), pressures: pressures{}}
+	n.room = func() machineRoom { return readMachineRoom(a.log, a.opts.Root, n.dockerRoot()) }
+	return n
 }
 
 // linked is told whether Docker's event stream is up.
@@ -73,6 +79,7 @@ func (n *node) up() bool {
 
 // run registers the Node and keeps its lease and status until ctx ends.
 func (n *node) run(ctx context.Context) error {
+	n.event(v1.EventTypeNormal, "Starting", "Starting kubelet.")
 	for n.register(ctx) != nil {
 		select {
 		case <-ctx.Done():
@@ -185,6 +192,7 @@ func (n *node) create(ctx context.Context) error {
 		n.status(&wanted.Status)
 		if _, err = nodes.Create(ctx, wanted, metav1.CreateOptions{}); err == nil {
 			n.written = time.Now()
+			n.tellChanges(&v1.Node{}, wanted)
 		}
 		return err
 	}
@@ -232,12 +240,14 @@ func (n *node) update(ctx context.Context) error {
 	changed := found.DeepCopy()
 	n.status(&changed.Status)
 	if sameStatus(found.Status, changed.Status) && time.Since(n.written) < nodeReport {
+		n.tellSchedulable(found.Spec.Unschedulable)
 		return nil
 	}
 	if _, err := nodes.UpdateStatus(ctx, changed, metav1.UpdateOptions{}); err != nil {
 		return err
 	}
 	n.written = time.Now()
+	n.tellChanges(found, changed)
 	return nil
 }
 

@@ -45,9 +45,7 @@ func (n *node) status(s *v1.NodeStatus) {
 	s.DeclaredFeatures = slices.Clone(declaredFeatures)
 	s.NodeInfo = n.facts.info(version, o.Version)
 	now := metav1.Time{Time: time.Now().Truncate(time.Second)}
-	setNodeCondition(s, now, v1.NodeMemoryPressure, false, "KubeletHasSufficientMemory", "kubelet has sufficient memory available")
-	setNodeCondition(s, now, v1.NodeDiskPressure, false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure")
-	setNodeCondition(s, now, v1.NodePIDPressure, false, "KubeletHasSufficientPID", "kubelet has sufficient PID available")
+	n.setPressures(s, now.Time)
 	if down == nil {
 		setNodeCondition(s, now, v1.NodeReady, true, "KubeletReady", "kubelet is posting ready status")
 	} else {

@@ -40,6 +40,7 @@ type rig struct {
 	step    func(act string) // called after each act of the agent
 	prepare func(*Agent)     // called with each agent before it runs
 	groups  usage.Cgroups    // what the agents that are started from then on see of the kernel
+	room    machineRoom      // what the machine has left; may be changed while nothing happens
 }
 
 // inBubble runs a test with a running agent. The image "app:1" is there.
@@ -95,6 +96,7 @@ func (r *rig) start() {
 	}
 	agent.recorder = r.events
 	agent.statuses.pause = rigPause
+	agent.node.room = func() machineRoom { return r.room }
 	agent.cgroups, agent.mirror.cgroups = r.groups, r.groups
 	agent.step = func(act string) {
 		if r.step != nil {

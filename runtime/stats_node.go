@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"github.com/prometheus/procfs"
@@ -34,26 +32,13 @@ func (f *filler) node(ctx context.Context, out *statsv1alpha1.NodeStats) {
 	out.Runtime = &statsv1alpha1.RuntimeStats{ImageFs: images, ContainerFs: images}
 }
 
-// processes counts them, as proc(5) has it in loadavg; nil if it cannot be read.
+// processes counts them and their threads; nil if they cannot be counted.
 func (f *filler) processes() *statsv1alpha1.RlimitStats {
-	load, err := os.ReadFile("/proc/loadavg")
+	running, most, err := usage.Tasks()
 	if err != nil {
 		return nil
 	}
-	most, err := os.ReadFile("/proc/sys/kernel/pid_max")
-	if err != nil {
-		return nil
-	}
-	var runnable, all int64
-	var averages [3]float64
-	if _, err := fmt.Sscanf(string(load), "%f %f %f %d/%d", &averages[0], &averages[1], &averages[2], &runnable, &all); err != nil {
-		return nil
-	}
-	limit, err := strconv.ParseInt(strings.TrimSpace(string(most)), 10, 64)
-	if err != nil {
-		return nil
-	}
-	return &statsv1alpha1.RlimitStats{Time: f.at, MaxPID: &limit, NumOfRunningProcesses: &all}
+	return &statsv1alpha1.RlimitStats{Time: f.at, MaxPID: &most, NumOfRunningProcesses: &running}
 }
 
 // filesystem is the one that a path is on: its size and what is free, in bytes and inodes.
