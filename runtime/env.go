@@ -2,10 +2,12 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -38,15 +40,54 @@ func environment(ctx context.Context, pod *v1.Pod, c *v1.Container, node nodeFac
 		if err != nil {
 			return nil, err
 		}
-		if ok {
-			e.set(v.Name, value)
+		if !ok {
+			continue
 		}
+		if err := checkValue(value); err != nil {
+			return nil, fmt.Errorf("environment variable %s from %s: %w", v.Name, valueSource(pod.Namespace, v), err)
+		}
+		e.set(v.Name, value)
 	}
 	out := make([]string, 0, len(e.names))
 	for _, name := range e.names {
 		out = append(out, name+"="+e.values[name])
 	}
 	return out, nil
+}
+
+// checkValue refuses what does not arrive in a container as it is. What it says must not show
+// the value, which may be secret; the engine's own message does.
+func checkValue(value string) error {
+	switch {
+	case !utf8.ValidString(value):
+		return errors.New("its value is not UTF-8 text, which the Docker Engine would change: mount it as a file instead")
+	case strings.ContainsRune(value, 0):
+		return errors.New("its value has a NUL byte, which no environment can hold: mount it as a file instead")
+	}
+	return nil
+}
+
+// valueSource names where a declared variable gets its value, for messages.
+func valueSource(namespace string, v v1.EnvVar) string {
+	switch s := v.ValueFrom; {
+	case s == nil:
+		return "its declaration"
+	case s.ConfigMapKeyRef != nil:
+		return fmt.Sprintf("key %s of ConfigMap %s/%s", s.ConfigMapKeyRef.Key, namespace, s.ConfigMapKeyRef.Name)
+	case s.SecretKeyRef != nil:
+		return fmt.Sprintf("key %s of Secret %s/%s", s.SecretKeyRef.Key, namespace, s.SecretKeyRef.Name)
+	case s.FileKeyRef != nil:
+		return fmt.Sprintf("key %s of file %s in volume %s", s.FileKeyRef.Key, s.FileKeyRef.Path, s.FileKeyRef.VolumeName)
+	}
+	return "a field of the pod"
+}
+
+// envSource is valueSource of a key that envFrom brings.
+func envSource(namespace string, s v1.EnvFromSource, key string) string {
+	if s.SecretRef != nil {
+		return fmt.Sprintf("key %s of Secret %s/%s", key, namespace, s.SecretRef.Name)
+	}
+	return fmt.Sprintf("key %s of ConfigMap %s/%s", key, namespace, s.ConfigMapRef.Name)
 }
 
 // env is an ordered map.
@@ -70,6 +111,9 @@ func (e *env) addAll(ctx context.Context, pod *v1.Pod, c *v1.Container, from sou
 			return err
 		}
 		for _, name := range slices.Sorted(maps.Keys(data)) {
+			if err := checkValue(data[name]); err != nil {
+				return fmt.Errorf("environment variable %s from %s: %w", s.Prefix+name, envSource(pod.Namespace, s, name), err)
+			}
 			e.set(s.Prefix+name, data[name])
 		}
 	}

@@ -115,6 +115,29 @@ func TestEnvironmentWithoutItsSourceIsAnError(t *testing.T) {
 	}
 }
 
+func TestVariableThatWouldNotArriveAsItIsIsRefused(t *testing.T) {
+	from := fixedSources{
+		configMaps: map[string]*v1.ConfigMap{"cm": {Data: map[string]string{"nul": "a\x00b"}}},
+		secrets:    map[string]*v1.Secret{"s": {Data: map[string][]byte{"key": {0xff, '\n'}}}},
+	}
+	secret, configMap := v1.LocalObjectReference{Name: "s"}, v1.LocalObjectReference{Name: "cm"}
+	named := func(from *v1.EnvVarSource) *v1.Container {
+		return &v1.Container{Env: []v1.EnvVar{{Name: "X", ValueFrom: from}}}
+	}
+	for what, c := range map[string]*v1.Container{
+		"environment variable X from key key of Secret ns/s: its value is not UTF-8 text":     named(&v1.EnvVarSource{SecretKeyRef: &v1.SecretKeySelector{LocalObjectReference: secret, Key: "key"}}),
+		"environment variable P_key from key key of Secret ns/s: its value is not UTF-8 text": {EnvFrom: []v1.EnvFromSource{{Prefix: "P_", SecretRef: &v1.SecretEnvSource{LocalObjectReference: secret}}}},
+		"environment variable nul from key nul of ConfigMap ns/cm: its value has a NUL byte":  {EnvFrom: []v1.EnvFromSource{{ConfigMapRef: &v1.ConfigMapEnvSource{LocalObjectReference: configMap}}}},
+		"environment variable X from key nul of ConfigMap ns/cm: its value has a NUL byte":    named(&v1.EnvVarSource{ConfigMapKeyRef: &v1.ConfigMapKeySelector{LocalObjectReference: configMap, Key: "nul"}}),
+		"environment variable X from its declaration: its value is not UTF-8 text":            {Env: []v1.EnvVar{{Name: "X", Value: "\xff"}}},
+	} {
+		_, err := environment(t.Context(), testPod(), c, testNode, "", from, nil)
+		if err == nil || !strings.Contains(err.Error(), what) || strings.Contains(err.Error(), "\xff") || strings.Contains(err.Error(), "\x00") || refused(err) {
+			t.Errorf("got %q, want %s", err, what)
+		}
+	}
+}
+
 func TestServiceVariablesAreThoseOfDockersLinks(t *testing.T) {
 	s := &v1.Service{ObjectMeta: metav1.ObjectMeta{Name: "redis-primary"}, Spec: v1.ServiceSpec{
 		ClusterIP: "10.0.0.11", Ports: []v1.ServicePort{{Name: "wire", Port: 6379, Protocol: v1.ProtocolTCP}},
