@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,28 +19,30 @@ import (
 type rejection struct{ reason, message string }
 
 // allocate lets a new Pod in or turns it away, and decides about the resize of one that
-// was let in. It returns the Pod with what it was granted: all that follows goes by that.
+// was let in. It returns the Pod with what it was granted: all that follows goes by that. Until
+// held, if that is not zero, it is neither let in nor turned away.
 // https://kubernetes.io/docs/concepts/scheduling-eviction/
-func (a *Agent) allocate(ctx context.Context, pod *v1.Pod, s *podState, have []instance) *v1.Pod {
+func (a *Agent) allocate(ctx context.Context, pod *v1.Pod, s *podState, have []instance) (granted *v1.Pod, held time.Time) {
 	if isFinal(pod.Status.Phase) || s.failure != nil {
-		return pod
+		return pod, time.Time{}
 	}
 	if pod, known := a.asGranted(pod, s); known {
-		return pod
+		return pod, time.Time{}
 	}
 	var node *v1.Node
 	if len(have) == 0 { // what runs already was let in
 		node = a.nodeFor(ctx, pod)
 	}
 	if r := a.letIn(pod, node, len(have) > 0); r != nil {
-		a.event(pod, nil, v1.EventTypeWarning, r.reason, "%s", r.message)
-		s.fail(r.reason, "Pod was rejected: "+r.message)
-		return pod
+		return pod, a.reject(pod, s, r)
+	}
+	if s.rejected != nil {
+		s.rejected = &rejection{}
 	}
 	if err := a.keep(pod.UID, grantOf(pod)); err != nil {
 		a.log.Warn("what a pod was granted cannot be kept", "pod", s.ref, "error", err)
 	}
-	return pod
+	return pod, time.Time{}
 }
 
 // letIn grants a Pod what it declares if the node can take it.

@@ -66,6 +66,7 @@ type Agent struct {
 	oomScores   oomScores
 	allocations *allocations
 	evictions   *evictions
+	rejections  *rejections
 	cgroups     usage.Cgroups
 	// memoryInUse reads what the cgroup of a process uses, in bytes.
 	memoryInUse func(pid int) (int64, error)
@@ -92,7 +93,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 		client: client, engine: e, opts: opts, log: opts.Log.With("room", "runtime"),
 		pods: pods.Lister(), services: services.Lister(), synced: []cache.InformerSynced{pods.Informer().HasSynced, services.Informer().HasSynced},
 		events: newBroadcaster(), tasks: &tasks{}, launches: newLaunches(), removals: make(chan struct{}, removalsAtOnce), crashes: newCrashes(),
-		allocations: newAllocations(), evictions: &evictions{due: map[types.UID]string{}}, memoryInUse: usage.Cgroups{}.Memory,
+		allocations: newAllocations(), rejections: newRejections(), evictions: &evictions{due: map[types.UID]string{}}, memoryInUse: usage.Cgroups{}.Memory,
 		now: time.Now, step: func(string) {},
 	}
 	a.recorder = newRecorder(a.events, opts.NodeName)

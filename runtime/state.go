@@ -50,6 +50,9 @@ type podState struct {
 	logEnds map[string]string
 	// failure ends the Pod; nil: nothing does.
 	failure *failure
+	// rejected is why the Pod waits to be rejected; without a reason: it was let in after all; nil:
+	// it did not wait.
+	rejected *rejection
 	// resize is how far a change of the Pod's resources is.
 	resize resizeState
 	// bounds are those of its control group.

@@ -16,8 +16,9 @@ type observation struct {
 	waiting  map[string]waiting
 	finished bool     // no container will run again
 	failure  *failure // ends the Pod; nil: nothing does
-	sandbox  bool     // a sandbox runs
-	podIP    string   // empty: none yet
+	held     *rejection
+	sandbox  bool   // a sandbox runs
+	podIP    string // empty: none yet
 	hostIP   string
 	imageID  func(id string) string // how an image is shown
 	message  func(instance) string  // what a container that ended left to say
@@ -31,7 +32,7 @@ type observation struct {
 // report computes the Pod's status and has it written if it changed.
 func (a *Agent) report(pod *v1.Pod, s *podState, have []instance, p plan) {
 	o := observation{
-		pod: pod, have: have, waiting: s.waiting, finished: p.finished, failure: s.failure,
+		pod: pod, have: have, waiting: s.waiting, finished: p.finished, failure: s.failure, held: s.rejected,
 		hostIP: a.host.String(), imageID: func(id string) string { return a.imageIDs.show(s.ref, id) }, message: a.lastWords(pod, s), vital: a.vitalOf(s), renewed: s.renewed, round: p.round, resize: s.resize.conditions(), now: a.now(),
 	}
 	for _, i := range have {
@@ -70,6 +71,7 @@ func (o observation) status() v1.PodStatus {
 		}
 	}
 	s.Resources, s.AllocatedResources = o.resources(), requests(o.pod)
+	o.hold(&s)
 	o.fail(&s)
 	if o.podIP != "" {
 		s.PodIP, s.PodIPs = o.podIP, []v1.PodIP{{IP: o.podIP}}

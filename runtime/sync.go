@@ -27,7 +27,11 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 		return a.terminate(ctx, pod, s, have)
 	}
 	a.warnUnsupported(pod, s)
-	pod = a.allocate(ctx, pod, s, have)
+	pod, held := a.allocate(ctx, pod, s, have)
+	if !held.IsZero() {
+		a.report(pod, s, have, plan{})
+		return a.again(held)
+	}
 	a.runHooks(pod, s, have)
 	a.followProbes(pod, s, have)
 	a.checkEviction(pod, s)
