@@ -109,7 +109,7 @@ func (a *Agent) startHook(pod *v1.Pod, s *podState, c *v1.Container, i instance,
 		defer a.workers.poke(ref)
 		defer close(h.ended)
 		defer context.AfterFunc(agent, cancel)()
-		if h.err = a.runHook(own, pod, c.Lifecycle.PostStart, a.target(c, i, podIP)); h.err == nil {
+		if h.err = a.runHook(own, pod, c.Lifecycle.PostStart, a.target(c, i, podIP, false)); h.err == nil {
 			if err := mark(a.hookMark(i)); err != nil { // such as a full disk, which is not the container's fault
 				a.log.Warn("a hook that was run will be run again after a restart", "pod", ref, "container", c.Name, "error", err)
 			}
@@ -167,7 +167,7 @@ func (a *Agent) runHook(ctx context.Context, pod *v1.Pod, h *v1.LifecycleHandler
 func (a *Agent) preStop(ctx context.Context, pod *v1.Pod, c *v1.Container, i instance, podIP string, grace time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
-	if err := a.runHook(ctx, pod, c.Lifecycle.PreStop, a.target(c, i, podIP)); err != nil {
+	if err := a.runHook(ctx, pod, c.Lifecycle.PreStop, a.target(c, i, podIP, false)); err != nil {
 		a.hookFailed(pod, c, "PreStop", err)
 	}
 }

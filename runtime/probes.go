@@ -188,7 +188,7 @@ func (a *Agent) followProbes(pod *v1.Pod, s *podState, have []instance) {
 		}
 		ref := s.ref
 		a.probes.follow(check{
-			container: c, instance: i, target: func() probe.Target { return a.target(c, i, cmp.Or(a.hostAddressOf(pod), podIP)) },
+			container: c, instance: i, target: func() probe.Target { return a.target(c, i, cmp.Or(a.hostAddressOf(pod), podIP), true) },
 			tell:    func(kind string, r probe.Result, output string) { a.tellProbe(pod, c, kind, r, output) },
 			changed: func() { a.workers.poke(ref) },
 		}, healthBefore(pod, i))
@@ -225,11 +225,12 @@ func healthBefore(pod *v1.Pod, i instance) health {
 // execOutputLimit is how much of a probe's or a hook's output is kept, in bytes: a kubelet's.
 const execOutputLimit = 10 << 10
 
-// target is a container as probes and hooks reach it.
-func (a *Agent) target(c *v1.Container, i instance, podIP string) probe.Target {
+// target is a container as probes and hooks reach it. What a probe's command leaves behind is
+// killed when it has ended; a hook's may be what the hook is for.
+func (a *Agent) target(c *v1.Container, i instance, podIP string, probes bool) probe.Target {
 	return probe.Target{Container: c, Host: podIP, Exec: func(ctx context.Context, command []string) (int, string, error) {
 		out := &headBuffer{limit: execOutputLimit}
-		code, err := a.engine.Exec(ctx, i.ID, command, docker.Streams{Out: out, Err: out, Kill: true})
+		code, err := a.engine.Exec(ctx, i.ID, command, docker.Streams{Out: out, Err: out, Kill: true, Reap: probes})
 		if failed := (*docker.NotStartedError)(nil); errors.As(err, &failed) {
 			err = errors.New(failed.Reason)
 		}

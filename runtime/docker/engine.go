@@ -22,6 +22,7 @@ type Engine struct {
 	log  *slog.Logger
 
 	connecting sync.Mutex // held by ConnectBridge
+	held       heldOutputs
 }
 
 // Connect finds the engine and makes sure that it answers and is recent enough.

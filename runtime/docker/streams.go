@@ -26,9 +26,13 @@ type Streams struct {
 	// TTY gives the command of an Exec a terminal. Attach ignores it: a container
 	// has a terminal or has none since it was created.
 	TTY bool
-	// Kill has the command of an Exec killed when its time is over: nobody sits there who
+	// Kill has the command of an Exec killed when its time is over, and all in its session: nobody sits there who
 	// could have told it to outlive the session.
 	Kill bool
+	// Reap has what the command of an Exec leaves behind killed if it holds the output open.
+	// Where that cannot be, the next such Exec in the container is refused while Docker waits
+	// for the output, instead of being held up by it.
+	Reap bool
 	// Resize blocks until the terminal gets another size, and returns false when
 	// there will be no other. nil: the size never changes.
 	Resize func() (Size, bool)
@@ -67,6 +71,9 @@ const (
 // Streams.Kill. Docker has no call for that, so it works only with an engine on
 // this machine.
 func (e *Engine) Exec(ctx context.Context, id string, cmd []string, s Streams) (int, error) {
+	if s.Reap && e.held.has(id, time.Now()) {
+		return 0, fmt.Errorf("exec in container %s: %w", short(id), errOutputHeld)
+	}
 	created, err := e.createExec(ctx, id, cmd, s)
 	if err != nil {
 		return 0, fmt.Errorf("exec in container %s: %w", short(id), err)
@@ -79,11 +86,18 @@ func (e *Engine) Exec(ctx context.Context, id string, cmd []string, s Streams) (
 	}
 	out := &execOutput{to: orDiscard(s.Out), failed: func() bool { return e.execFailed(ctx, created) }}
 	s.Out = out
+	reaped := func() bool { return false }
+	if s.Reap {
+		reaped = e.reap(ctx, id, created, conn.Close)
+	}
 	err = s.pump(ctx, conn, s.TTY, conn.Reader, func(size Size) error {
 		ctx, cancel := bounded(ctx, QueryTimeout)
 		defer cancel()
 		return e.cli.ContainerExecResize(ctx, created, size.sdk())
 	})
+	if reaped() && ctx.Err() == nil {
+		err = nil // the output ended when it was given up
+	}
 	if out.reason != "" {
 		return 0, &NotStartedError{Container: id, Reason: out.reason}
 	}
@@ -92,11 +106,11 @@ func (e *Engine) Exec(ctx context.Context, id string, cmd []string, s Streams) (
 		code, err = e.execEnd(ctx, created)
 	}
 	if err != nil {
-		signal := unix.SIGHUP
+		end := e.hangUp
 		if s.Kill {
-			signal = unix.SIGKILL
+			end = e.killLeft
 		}
-		err = errors.Join(err, e.hangUp(context.WithoutCancel(ctx), id, created, signal))
+		err = errors.Join(err, end(context.WithoutCancel(ctx), id, created))
 		return 0, fmt.Errorf("exec in container %s: %w", short(id), err)
 	}
 	return code, nil
@@ -139,9 +153,9 @@ func (e *Engine) inspectExec(ctx context.Context, exec string) (container.ExecIn
 	return e.cli.ContainerExecInspect(ctx, exec)
 }
 
-// hangUp sends a signal to a command's process group: runc makes every command the
+// hangUp sends SIGHUP to a command's process group: runc makes every command the
 // leader of a session.
-func (e *Engine) hangUp(ctx context.Context, id, exec string, signal unix.Signal) error {
+func (e *Engine) hangUp(ctx context.Context, id, exec string) error {
 	ctx, cancel := bounded(ctx, KillTimeout)
 	defer cancel()
 	i, err := e.execPoll(ctx, exec, func(i container.ExecInspect) bool { return !i.Running || i.Pid != 0 })
@@ -154,9 +168,9 @@ func (e *Engine) hangUp(ctx context.Context, id, exec string, signal unix.Signal
 	if err := owns(id, i.Pid); err != nil {
 		return fmt.Errorf("hang up the command: %w", err)
 	}
-	err = unix.Kill(-i.Pid, signal)
+	err = unix.Kill(-i.Pid, unix.SIGHUP)
 	if errors.Is(err, unix.ESRCH) {
-		err = unix.Kill(i.Pid, signal)
+		err = unix.Kill(i.Pid, unix.SIGHUP)
 	}
 	if err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("hang up the command, process %d: %w", i.Pid, err)

@@ -134,6 +134,63 @@ func TestCommandWhoseTimeIsOverIsKilledIfThatIsWanted(t *testing.T) {
 	})
 }
 
+// left tells whether a process that a command left behind runs still.
+func (d *dockerTest) left(id string) bool {
+	d.t.Helper()
+	var list bytes.Buffer
+	if _, err := d.Exec(d.t.Context(), id, []string{"/talker", "ps"}, Streams{Out: &list}); err != nil {
+		d.t.Fatal(err)
+	}
+	return strings.Contains(list.String(), "sleep left")
+}
+
+func TestWhatACommandLeftBehindHoldsNobodyUp(t *testing.T) {
+	d := newDockerTest(t)
+	id := d.run(d.spec("leaves"))
+	began := time.Now()
+	for range 5 {
+		var out bytes.Buffer
+		if code, err := d.Exec(t.Context(), id, []string{"/talker", "leave", "group"}, Streams{Out: &out, Err: &out, Reap: true}); code != 3 || err != nil {
+			t.Fatalf("exit code %d, %v", code, err)
+		}
+	}
+	if took := time.Since(began); took > 5*outputHeld/2 {
+		t.Errorf("five commands took %v: Docker waited for what they left", took)
+	}
+	if d.left(id) {
+		t.Error("a process was left behind")
+	}
+}
+
+func TestOutputThatAnotherSessionHoldsIsGivenUp(t *testing.T) {
+	d := newDockerTest(t)
+	id := d.run(d.spec("escapes"))
+	run := func() (int, error) {
+		return d.Exec(t.Context(), id, []string{"/talker", "leave", "session"}, Streams{Out: io.Discard, Err: io.Discard, Reap: true})
+	}
+	began := time.Now()
+	if code, err := run(); code != 3 || err != nil {
+		t.Errorf("exit code %d, %v", code, err)
+	}
+	if took := time.Since(began); took > outputHeld {
+		t.Errorf("the command took %v", took)
+	}
+	if _, err := run(); !errors.Is(err, errOutputHeld) {
+		t.Errorf("while Docker waits the next one gets %v", err)
+	}
+	within(t, "the next command to run", func() bool { code, err := run(); return code == 3 && err == nil })
+}
+
+func TestWhatACommandStartedEndsWhenItsTimeIsOver(t *testing.T) {
+	d := newDockerTest(t)
+	id := d.run(d.spec("leads"))
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := d.Exec(ctx, id, []string{"/talker", "lead"}, Streams{Out: cancelAtFirst(cancel), Kill: true}); !errors.Is(err, context.Canceled) {
+		t.Errorf("exec: %v", err)
+	}
+	within(t, "all to end", func() bool { return !d.left(id) })
+}
+
 func TestCommandThatDockerCannotStartIsToldFromOneThatFails(t *testing.T) {
 	d := newDockerTest(t)
 	id := d.run(d.spec("exec"))

@@ -8,10 +8,12 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -53,12 +55,26 @@ func main() {
 		serve(arg[0], func(c net.Conn) { pour(c, []byte("more\n")); fmt.Println("gone") })
 	case "mute": // to each connection, which it closes after a byte
 		serve(arg[0], func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) })
+	case "leave": // a process that holds the outputs, in its own process group, or its own session too
+		leave(arg[0] == "session")
+		os.Exit(3)
+	case "lead": // such a process, and stays
+		leave(false)
+		fmt.Println("leads")
+		await(unix.SIGUSR1)
 	case "shut": // closes its outputs, but ends with the input only
 		os.Stdout.Close()
 		os.Stderr.Close()
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(7)
 	}
+}
+
+func leave(session bool) {
+	child := exec.Command("/proc/self/exe", "sleep", "left")
+	child.Stdout, child.Stderr = os.Stdout, os.Stderr
+	child.SysProcAttr = &syscall.SysProcAttr{Setsid: session, Setpgid: !session}
+	check(child.Start())
 }
 
 func await(s ...os.Signal) {
