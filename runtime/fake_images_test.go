@@ -35,6 +35,10 @@ func (f *fakeEngine) Pull(ctx context.Context, ref string, opts docker.PullOptio
 	f.mu.Lock()
 	f.pulls = append(f.pulls, ref)
 	f.pulledWith = append(f.pulledWith, opts.Credentials)
+	if f.report == nil {
+		f.report = map[string]func(docker.Progress){}
+	}
+	f.report[ref] = opts.Progress
 	if f.progress != nil {
 		opts.Progress(*f.progress)
 	}

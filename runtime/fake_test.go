@@ -31,6 +31,7 @@ type fakeEngine struct {
 	log        []string // "start k8s_…", in order
 	pulls      []string
 	pulledWith []docker.Credentials
+	report     map[string]func(docker.Progress) // of the last pull of each image
 	inspects   int
 	updateErr  error
 	textReads  int

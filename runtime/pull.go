@@ -39,21 +39,10 @@ type pull struct {
 	err     error
 	waiters []func() // called at the end
 
-	mu     sync.Mutex // guards layers
-	layers map[string]docker.Progress
-}
-
-// note keeps how far each layer is.
-func (t *pull) note(p docker.Progress) {
-	if p.Total == 0 || p.Status != "Downloading" {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.layers == nil {
-		t.layers = map[string]docker.Progress{}
-	}
-	t.layers[p.Layer] = p
+	mu     sync.Mutex                 // guards what follows
+	at     time.Time                  // of the last progress
+	latest map[string]docker.Progress // by layer, what was told last
+	layers map[string]docker.Progress // by layer, what is known of its download
 }
 
 // progress is how many bytes came, and of how many that are known of.
@@ -117,11 +106,17 @@ func (p *puller) pull(ctx context.Context, image string, with []docker.Credentia
 	if len(with) == 0 {
 		with = []docker.Credentials{{}}
 	}
+	bounded, end := p.untilStalled(ctx, task)
+	defer end()
+	note := func(progress docker.Progress) { task.note(progress, p.now()) }
 	var unreachable *docker.UnreachableError
 	for _, c := range with {
-		err = p.engine.Pull(ctx, image, docker.PullOptions{Credentials: c, FirstAnswer: registryAnswer, Progress: task.note})
+		err = p.engine.Pull(bounded, image, docker.PullOptions{Credentials: c, FirstAnswer: registryAnswer, Progress: note})
 		if err == nil || errors.As(err, &unreachable) {
 			break // other credentials would not help
+		}
+		if stalled := (stalledError{}); errors.As(context.Cause(bounded), &stalled) {
+			return stalled
 		}
 	}
 	if errors.As(err, &unreachable) && ctx.Err() == nil {
