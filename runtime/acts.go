@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 )
@@ -9,9 +10,39 @@ import (
 // The acts on containers, each noted in the mirror before anybody asks, and each
 // followed by a.step, where a test may end the daemon.
 
-// create makes a container.
+// launchesAtOnce is how many containers are created or started at the same time. Docker works
+// through a few at once however many it is asked for; the others cost it memory, and make each
+// call take so long that it may seem to hang. See docs/PERFORMANCE.md.
+const launchesAtOnce = 32
+
+// seats bounds how much of something is done at the same time.
+type seats chan struct{}
+
+// take waits for one, and is followed by leave unless ctx ended first.
+func (s seats) take(ctx context.Context) error {
+	select {
+	case s <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s seats) leave() { <-s }
+
+// create makes a container. If its name is taken, as by a create that seemed to have failed, the
+// mirror knows of who has it.
 func (a *Agent) create(ctx context.Context, spec docker.ContainerSpec) (string, error) {
+	if err := a.launching.take(ctx); err != nil {
+		return "", err
+	}
 	id, err := a.engine.Create(ctx, spec)
+	a.launching.leave()
+	if docker.IsConflict(err) {
+		if _, unknown := a.mirror.refresh(ctx, spec.Name); unknown != nil && !docker.IsNotFound(unknown) {
+			return "", fmt.Errorf("%s: %w", docker.Words(err), unknown)
+		}
+	}
 	if err != nil {
 		return "", err
 	}
@@ -25,7 +56,14 @@ func (a *Agent) create(ctx context.Context, spec docker.ContainerSpec) (string, 
 
 // startContainer starts a container and returns what Docker says of it then.
 func (a *Agent) startContainer(ctx context.Context, id string) (instance, error) {
+	if err := a.launching.take(ctx); err != nil {
+		return instance{}, err
+	}
 	err := a.mirror.start(id, func() error { return a.engine.Start(ctx, id) })
+	a.launching.leave()
+	if docker.IsUnavailable(err) {
+		a.unanswered.Store(id, struct{}{})
+	}
 	if err != nil {
 		_, _ = a.mirror.refresh(ctx, id) // it says why
 		return instance{}, err
@@ -40,15 +78,14 @@ const removalsAtOnce = 16
 
 // removeContainer removes a container, running or not.
 func (a *Agent) removeContainer(ctx context.Context, id string) error {
-	select {
-	case a.removals <- struct{}{}:
-		defer func() { <-a.removals }()
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := a.removals.take(ctx); err != nil {
+		return err
 	}
+	defer a.removals.leave()
 	if err := a.mirror.remove(id, func() error { return a.engine.Remove(ctx, id) }); err != nil {
 		return err
 	}
+	a.unanswered.Delete(id)
 	a.step("removed")
 	return nil
 }

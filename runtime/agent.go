@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,11 +41,13 @@ type Agent struct {
 	events   record.EventBroadcaster
 	recorder record.EventRecorder
 
-	mirror   *mirror
-	workers  *workers
-	tasks    *tasks
-	launches *launches
-	removals chan struct{} // holds one for each removal under way
+	mirror     *mirror
+	workers    *workers
+	tasks      *tasks
+	launches   *launches
+	launching  seats    // of calls that create or start a container
+	removals   seats    // of calls that remove one
+	unanswered sync.Map // IDs of containers that Docker may start still, though its answer never came
 
 	addresses     *addresses
 	networkDoubts chan struct{} // the network may not be whole
@@ -92,7 +95,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a := &Agent{
 		client: client, engine: e, opts: opts, log: opts.Log.With("room", "runtime"),
 		pods: pods.Lister(), services: services.Lister(), synced: []cache.InformerSynced{pods.Informer().HasSynced, services.Informer().HasSynced},
-		events: newBroadcaster(), tasks: &tasks{}, launches: newLaunches(), removals: make(chan struct{}, removalsAtOnce), crashes: newCrashes(),
+		events: newBroadcaster(), tasks: &tasks{}, launches: newLaunches(), launching: make(seats, launchesAtOnce), removals: make(seats, removalsAtOnce), crashes: newCrashes(),
 		allocations: newAllocations(), rejections: newRejections(), evictions: &evictions{due: map[types.UID]string{}}, memoryInUse: usage.Cgroups{}.Memory,
 		now: time.Now, step: func(string) {},
 	}

@@ -20,6 +20,7 @@ func (f *fakeEngine) Create(ctx context.Context, spec docker.ContainerSpec) (str
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.tries++
 	if f.down {
 		return "", errFakeDown
 	}
@@ -28,7 +29,12 @@ func (f *fakeEngine) Create(ctx context.Context, spec docker.ContainerSpec) (str
 		return "", fmt.Errorf("create container %s: No such image: %s: %w", spec.Name, spec.Image, errdefs.ErrNotFound)
 	}
 	if f.byName(spec.Name) != nil {
-		return "", fmt.Errorf("create container %s: name in use: %w", spec.Name, errdefs.ErrAlreadyExists)
+		return "", fakeConflict(spec.Name)
+	}
+	if f.refuse != nil {
+		if err := f.refuse(spec); err != nil {
+			return "", err
+		}
 	}
 	f.made++
 	id := fmt.Sprintf("%064d", f.made)
@@ -39,6 +45,11 @@ func (f *fakeEngine) Create(ctx context.Context, spec docker.ContainerSpec) (str
 	}}
 	f.containers[id], f.named[spec.Name] = c, c
 	f.log = append(f.log, "create "+spec.Name)
+	if f.createErr != nil {
+		if err := f.createErr(spec); err != nil {
+			return "", err
+		}
+	}
 	return id, nil
 }
 
@@ -46,6 +57,39 @@ func (f *fakeEngine) Start(ctx context.Context, id string) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	f.mu.Lock()
+	hang := f.startHang
+	f.mu.Unlock()
+	if hang == 0 {
+		return f.start(id)
+	}
+	started := make(chan error, 1)
+	f.hanging.Go(func() {
+		f.countStart(1)
+		time.Sleep(hang)
+		f.countStart(-1)
+		started <- f.start(id)
+	})
+	select {
+	case err := <-started:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (f *fakeEngine) countStart(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.starting += n
+	f.most = max(f.most, f.starting)
+}
+
+func fakeConflict(name string) error {
+	return fmt.Errorf("create container %s: name in use: %w", name, errdefs.ErrConflict)
+}
+
+func (f *fakeEngine) start(id string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c, err := f.find(id)
@@ -76,6 +120,13 @@ func (f *fakeEngine) Start(ctx context.Context, id string) error {
 }
 
 func (f *fakeEngine) Stop(ctx context.Context, id string, grace time.Duration) error {
+	started := make(chan struct{})
+	go func() { f.hanging.Wait(); close(started) }()
+	select { // as Docker waits for starts of the same container
+	case <-started:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	f.mu.Lock()
 	delay := f.stopDelay
 	f.mu.Unlock()

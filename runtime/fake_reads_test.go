@@ -32,6 +32,7 @@ func (f *fakeEngine) List(ctx context.Context, labels map[string]string) ([]dock
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.lists++
 	if f.down {
 		return nil, errFakeDown
 	}

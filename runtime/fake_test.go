@@ -16,6 +16,8 @@ import (
 // fakeEngine is Docker in memory: containers have states, names are unique, a container
 // needs its image and its network's owner, and everybody who watches is told.
 type fakeEngine struct {
+	hanging sync.WaitGroup // starts that take long
+
 	mu         sync.Mutex // guards what follows
 	containers map[string]*fakeContainer
 	named      map[string]*fakeContainer     // the same, by name
@@ -33,6 +35,10 @@ type fakeEngine struct {
 	pulledWith []docker.Credentials
 	report     map[string]func(docker.Progress) // of the last pull of each image
 	inspects   int
+	lists      int
+	tries      int // of creates
+	starting   int // now, where starts take long
+	most       int // that were starting at once
 	updateErr  error
 	textReads  int
 
@@ -41,10 +47,13 @@ type fakeEngine struct {
 	progress  *docker.Progress                                                                          // what a pull tells of
 	exec      func(ctx context.Context, container string, command []string, out io.Writer) (int, error) // nil: succeeds at once
 	startErr  func(docker.ContainerSpec) error
-	texts     map[string]string // of every image, by path
-	driver    string            // of control groups
-	readDelay time.Duration     // how long each piece of an image's files takes
-	stopDelay time.Duration     // how long a container takes to heed a stop
+	texts     map[string]string                // of every image, by path
+	driver    string                           // of control groups
+	readDelay time.Duration                    // how long each piece of an image's files takes
+	stopDelay time.Duration                    // how long a container takes to heed a stop
+	startHang time.Duration                    // how long each start takes, whether anybody waits for it or not
+	createErr func(docker.ContainerSpec) error // the answer to a create that succeeded
+	refuse    func(docker.ContainerSpec) error // the answer to one that does nothing
 }
 
 type fakeContainer struct {

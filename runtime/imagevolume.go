@@ -93,7 +93,7 @@ func (a *Agent) copyImage(ctx context.Context, pod *v1.Pod, v v1.Volume, path st
 }
 
 // wantedReader reads an archive while its Pod is wanted: gigabytes must not keep a Pod from
-// being deleted.
+// being deleted, nor the agent from stopping.
 type wantedReader struct {
 	io.Reader
 	agent *Agent
@@ -101,6 +101,9 @@ type wantedReader struct {
 }
 
 func (r *wantedReader) Read(p []byte) (int, error) {
+	if r.agent.stopping.Load() {
+		return 0, errors.New("the agent stops")
+	}
 	if pod := r.agent.declared(r.ref); pod == nil || pod.DeletionTimestamp != nil {
 		return 0, errors.New("the pod is being deleted")
 	}

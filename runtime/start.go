@@ -36,6 +36,7 @@ type outcome struct {
 	container string
 	waiting   waiting   // empty: it runs
 	wake      time.Time // zero: an event will come
+	repeats   bool      // it failed, for nothing that is told: each attempt waits longer
 }
 
 // start brings the Pod closer to what the plan says, and returns when to look again.
@@ -81,9 +82,8 @@ func (a *Agent) sandboxFailed(pod *v1.Pod, s *podState, err error) time.Time {
 		a.log.Warn("Docker does not answer", "pod", s.ref, "error", err)
 		return a.now().Add(unavailableRetry)
 	}
-	if docker.IsConflict(err) { // it exists, and the mirror does not know
-		a.mirror.Connected()
-		return a.now().Add(retryFirst)
+	if docker.IsConflict(err) { // the mirror knows it by now, or Docker is still making it
+		return s.failed(sandboxName, a.now())
 	}
 	if missing := mountErrors(nil); errors.As(err, &missing) {
 		for _, one := range missing {
@@ -292,6 +292,7 @@ func (r *pipeline) createContainer(ctx context.Context, s starting, image *image
 		return id, o
 	}
 	o.waiting, o.wake = r.createFailed(ctx, s, image, err)
+	o.repeats = docker.IsConflict(err)
 	return "", o
 }
 
@@ -349,8 +350,7 @@ func (r *pipeline) createFailed(ctx context.Context, s starting, image *imageSta
 		if _, e := a.engine.Image(ctx, s.container.Image); docker.IsNotFound(e) {
 			return a.missingImage(ctx, r.pod, s.container, image)
 		}
-	case docker.IsConflict(err): // it exists, and the mirror does not know
-		a.mirror.Connected()
+	case docker.IsConflict(err): // the mirror knows it by now, or Docker is still making it
 		return waiting{reason: "ContainerCreating"}, a.now().Add(retryFirst)
 	}
 	if r.plan.sandbox.Running() && a.endsNow(ctx, r.sandboxID) {

@@ -115,10 +115,10 @@ func (s *podState) image(c *v1.Container) *imageState {
 
 // note makes failures of a container's own wait longer each time.
 func (s *podState) note(o outcome, now time.Time) {
-	switch o.waiting.reason {
-	case "":
+	switch {
+	case o.waiting.reason == "":
 		s.succeeded(o.container)
-	case "CreateContainerError":
+	case o.repeats || o.waiting.reason == "CreateContainerError":
 		s.failed(o.container, now)
 	}
 }

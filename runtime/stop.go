@@ -28,7 +28,7 @@ func (a *Agent) StopPods(ctx context.Context) error {
 	byPod := map[types.UID][]instance{}
 	var sandboxes []instance
 	for _, c := range found {
-		if i, ok := fromLabels(c); ok && c.Running() {
+		if i, ok := fromLabels(c); ok && (c.Running() || a.maybeStarting(i)) {
 			if i.isSandbox() {
 				sandboxes = append(sandboxes, i)
 			} else {
@@ -42,6 +42,13 @@ func (a *Agent) StopPods(ctx context.Context) error {
 		return about(i, a.engine.Stop(ctx, i.ID, sandboxGrace))
 	}))
 	return errors.Join(err, removeGroups(a.cgroups, instanceGroup(a.opts.Instance)), a.unmountAll())
+}
+
+// maybeStarting tells of a container whose start was given up: Docker may start it still, and then
+// stops it if it is asked to.
+func (a *Agent) maybeStarting(i instance) bool {
+	_, unanswered := a.unanswered.Load(i.ID)
+	return unanswered && !ended(i)
 }
 
 // stopPod stops a Pod's running containers, with their preStop hooks and in the order of

@@ -15,9 +15,10 @@ type workers struct {
 	sync func(context.Context, *podState) verdict
 	wg   sync.WaitGroup
 
-	mu   sync.Mutex // guards what follows
-	ctx  context.Context
-	jobs map[types.UID]*job
+	mu     sync.Mutex // guards what follows
+	ctx    context.Context
+	cancel context.CancelFunc // ends ctx
+	jobs   map[types.UID]*job
 }
 
 // verdict is what a sync says about the next one.
@@ -42,17 +43,27 @@ func newWorkers(sync func(context.Context, *podState) verdict) *workers {
 func (w *workers) start(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.ctx = ctx
+	w.ctx, w.cancel = context.WithCancel(ctx)
 }
 
-// stop lets no work begin any more and waits for what runs.
+// syncPatience is how long a sync under way may take when work is to stop: what it asked of Docker
+// is soon answered, or else nobody knows when.
+const syncPatience = 5 * time.Second
+
+// stop lets no work begin any more and waits for what runs, which is ended if it takes long.
 func (w *workers) stop() {
 	w.mu.Lock()
+	cancel := w.cancel
 	w.ctx = nil
 	for _, j := range w.jobs {
 		j.stopTimer()
 	}
 	w.mu.Unlock()
+	if cancel == nil { // it never started
+		return
+	}
+	defer cancel()
+	defer time.AfterFunc(syncPatience, cancel).Stop()
 	w.wg.Wait()
 }
 

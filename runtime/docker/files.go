@@ -67,7 +67,11 @@ func (e *Engine) withImage(ctx context.Context, spec ContainerSpec, use func(id 
 	if err != nil {
 		return err
 	}
-	defer func() { _ = e.Remove(context.WithoutCancel(ctx), id) }() // or the next attempt will
+	defer func() {
+		ctx, cancel := bounded(context.WithoutCancel(ctx), leftoverTimeout)
+		defer cancel()
+		_ = e.Remove(ctx, id) // or the next attempt will
+	}()
 	return use(id)
 }
 

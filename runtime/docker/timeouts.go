@@ -26,6 +26,9 @@ const (
 	KillTimeout = 30 * time.Second
 	// RemoveTimeout bounds the removal of a container's or image's files.
 	RemoveTimeout = 2 * time.Minute
+	// leftoverTimeout bounds the removal of what can be removed later, by somebody who may have
+	// been told to end.
+	leftoverTimeout = 5 * time.Second
 	// LoadTimeout bounds the loading of an image archive.
 	LoadTimeout = 2 * time.Minute
 	// KeychainTimeout bounds the programs that read the docker command's credentials.
