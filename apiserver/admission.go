@@ -30,8 +30,8 @@ type admissionPlugin struct {
 	register func(*admission.Plugins)
 }
 
-// admissionChain is the part of kube-apiserver's default chain that has what it needs behind it, in upstream's order:
-// quotas are last, since what another step refuses must not be counted.
+// admissionChain is the part of kube-apiserver's default chain that has what it needs behind it, in upstream's order, and
+// warnings of ours: quotas are last, since what another step refuses must not be counted.
 // https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/
 func admissionChain() []admissionPlugin {
 	return []admissionPlugin{
@@ -46,6 +46,7 @@ func admissionChain() []admissionPlugin {
 		{runtimeclass.PluginName, runtimeclass.Register},
 		{defaultingressclass.PluginName, defaultingressclass.Register},
 		{podtopologylabels.PluginName, podtopologylabels.Register},
+		{warningsPlugin, registerWarnings},
 		{resourcequota.PluginName, resourcequota.Register},
 	}
 }

@@ -1,0 +1,100 @@
+package apiserver
+
+import (
+	"context"
+	"io"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/initializer"
+	"k8s.io/apiserver/pkg/warning"
+	"k8s.io/client-go/informers"
+	networkinglisters "k8s.io/client-go/listers/networking/v1"
+	"k8s.io/kubernetes/pkg/apis/core"
+)
+
+// unmetNeeds are the kinds that are stored but need something which is not here: who declares one
+// is warned, as kubectl shows it. Each says what is missing, or nothing if the object does not
+// need it. Whoever adds what is missing removes the line. Fields of Pods are the node agent's,
+// which tells of them by events.
+var unmetNeeds = map[schema.GroupResource]func(*warnings, runtime.Object) string{
+	{Group: "networking.k8s.io", Resource: "ingresses"}: func(w *warnings, _ runtime.Object) string {
+		if classes, err := w.ingressClasses.List(labels.Everything()); err != nil || len(classes) > 0 {
+			return "" // somebody runs a controller
+		}
+		return "nothing here serves an Ingress unless you run an ingress controller: the Service can be reached by a NodePort or by port-forward"
+	},
+	{Group: "networking.k8s.io", Resource: "networkpolicies"}: always("NetworkPolicies are not enforced here: every pod can reach every other one"),
+	{Group: "networking.k8s.io", Resource: "servicecidrs"}:    always("ServiceCIDRs are not heeded here: the range of Services is set when the instance is started"),
+	{Group: "storage.k8s.io", Resource: "csidrivers"}:         always("CSI drivers cannot be used here: pods cannot mount their volumes"),
+	{Resource: "services"}: func(_ *warnings, object runtime.Object) string {
+		s, ok := object.(*core.Service)
+		if !ok || s.Spec.Type != core.ServiceTypeLoadBalancer || s.Spec.LoadBalancerClass != nil {
+			return ""
+		}
+		return "nothing here gives a Service of type LoadBalancer an external address, which stays <pending>: it can be reached at its ClusterIP and NodePort"
+	},
+	{Resource: "namespaces"}: func(_ *warnings, object runtime.Object) string {
+		n, ok := object.(*core.Namespace)
+		if !ok {
+			return ""
+		}
+		for _, mode := range []string{"enforce", "audit", "warn"} {
+			label := "pod-security.kubernetes.io/" + mode
+			if level := n.Labels[label]; level != "" && level != "privileged" {
+				return "Pod Security Standards are not enforced here: the label " + label + " changes nothing"
+			}
+		}
+		return ""
+	},
+}
+
+// always is a need of all objects of a kind.
+func always(sentence string) func(*warnings, runtime.Object) string {
+	return func(*warnings, runtime.Object) string { return sentence }
+}
+
+// warningsPlugin is the plugin's name in the admission chain.
+const warningsPlugin = "UnmetNeeds"
+
+// warnings is an admission plugin that refuses nothing.
+type warnings struct {
+	*admission.Handler
+	ingressClasses networkinglisters.IngressClassLister
+}
+
+var (
+	_ admission.ValidationInterface                = &warnings{}
+	_ initializer.WantsExternalKubeInformerFactory = &warnings{}
+)
+
+func registerWarnings(plugins *admission.Plugins) {
+	plugins.Register(warningsPlugin, func(io.Reader) (admission.Interface, error) {
+		return &warnings{Handler: admission.NewHandler(admission.Create, admission.Update)}, nil
+	})
+}
+
+// SetExternalKubeInformerFactory implements initializer.WantsExternalKubeInformerFactory.
+func (w *warnings) SetExternalKubeInformerFactory(f informers.SharedInformerFactory) {
+	w.ingressClasses = f.Networking().V1().IngressClasses().Lister()
+}
+
+// ValidateInitialization implements admission.InitializationValidator.
+func (w *warnings) ValidateInitialization() error { return nil }
+
+// Validate implements admission.ValidationInterface. An update is told of only if it brings the
+// need.
+func (w *warnings) Validate(ctx context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+	need, known := unmetNeeds[a.GetResource().GroupResource()]
+	if !known || a.GetSubresource() != "" {
+		return nil
+	}
+	sentence := need(w, a.GetObject())
+	if sentence == "" || a.GetOldObject() != nil && need(w, a.GetOldObject()) != "" {
+		return nil
+	}
+	warning.AddWarning(ctx, "", sentence)
+	return nil
+}
