@@ -64,6 +64,7 @@ type Agent struct {
 	streams  *streaming.Server
 	stats    *stats
 	stopping atomic.Bool
+	changes  broadcast // of containers, as the mirror has them
 
 	// What the node has to give, and what of it is taken.
 	oomScores   oomScores
@@ -119,7 +120,10 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	if a.claims, err = newClaims(informers, opts.NodeName, a.claimChanged); err != nil {
 		return nil, fmt.Errorf("runtime: follow PersistentVolumeClaims: %w", err)
 	}
-	a.mirror.changed = a.workers.poke
+	a.mirror.changed = func(ref podRef) {
+		a.workers.poke(ref)
+		a.changes.notify()
+	}
 	a.mirror.linked = func(up bool, err error) {
 		a.node.linked(up, err)
 		if up {

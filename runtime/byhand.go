@@ -46,7 +46,7 @@ func (a *Agent) endsNow(ctx context.Context, sandboxID string) bool {
 	defer cancel()
 	_, _ = a.mirror.refresh(ctx, sandboxID) // what it finds is looked for below
 	for {
-		changed := a.news.wait()
+		changed := a.changes.wait()
 		if i, ok := a.mirror.get(sandboxID); !ok || !i.Running() {
 			return true
 		}
