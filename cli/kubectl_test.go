@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -37,6 +38,12 @@ func TestScripts(t *testing.T) {
 			e.Setenv("KUBE_LITE_DATA_DIR", filepath.Join(e.WorkDir, "data"))
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "root" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return os.Geteuid() == 0, nil
 		},
 	})
 }

@@ -17,7 +17,7 @@ func resetCommand(e *env) *cli.Command {
 		Usage: "remove the instance entirely: containers, volumes of pods, network, route, rules, data",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask first"},
-			&cli.StringFlag{Name: "docker-host", Usage: "`ADDRESS` of the Docker engine (default: what the docker command uses)"},
+			&cli.StringFlag{Name: "docker-host", Usage: "`ADDRESS` of the Docker engine (default: the instance's)"},
 		},
 		Action: onInstance(func(c *cli.Context, cfg daemon.Config) error {
 			cfg.DockerHost = c.String("docker-host")

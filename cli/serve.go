@@ -35,7 +35,7 @@ func daemonFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "nodeport-addresses", Usage: "open NodePorts to other machines on addresses in this `CIDR`"},
 		&cli.Int64Flag{Name: "pids-limit", Usage: "let a container have at most `N` processes and threads (default: no limit)"},
 		&cli.StringSliceFlag{Name: "allowed-unsafe-sysctls", Usage: "let pods set these `SYSCTLS` too, such as net.core.somaxconn or kernel.msg*"},
-		&cli.StringFlag{Name: "docker-host", Usage: "`ADDRESS` of the Docker engine (default: what the docker command uses)"},
+		&cli.StringFlag{Name: "docker-host", Usage: "`ADDRESS` of the Docker engine, kept with the instance (default: what the docker command uses)"},
 	}
 }
 

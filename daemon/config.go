@@ -56,7 +56,7 @@ type Config struct {
 	// set than those that are safe for all.
 	AllowedUnsafeSysctls []string
 	// DockerHost is an address such as unix:///var/run/docker.sock; default
-	// what the docker command would use.
+	// what the docker command would use. Settled at the first start.
 	DockerHost string
 	// Version of kube-lite, to be shown.
 	Version string

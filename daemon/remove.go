@@ -70,14 +70,14 @@ func Reset(ctx context.Context, cfg Config) error {
 	if err := CheckRoot(); err != nil {
 		return err
 	}
-	if err := Stop(ctx, cfg); err != nil && !errors.Is(err, ErrNotRunning) {
-		return err
-	}
-	engine, err := docker.Connect(ctx, cfg.DockerHost, cfg.Log)
+	engine, err := keptSettings(cfg).connect(ctx, cfg) // refuses before anything is stopped
 	if err != nil {
 		return err
 	}
 	defer engine.Close()
+	if err := Stop(ctx, cfg); err != nil && !errors.Is(err, ErrNotRunning) {
+		return err
+	}
 	had, err := acquire(cfg)
 	if err != nil {
 		return err
@@ -87,10 +87,7 @@ func Reset(ctx context.Context, cfg Config) error {
 	if stays != nil && !errors.Is(stays, docker.ErrEndpointMiscounted) {
 		return stays
 	}
-	kept, _, err := loadSettings(cfg)
-	if err != nil {
-		cfg.Log.Warn("settings are unreadable", "error", err)
-	}
+	kept := keptSettings(cfg)
 	err = netproxy.Cleanup(ctx, netproxy.Options{
 		Instance: cfg.Name, Bridge: bridgeName(cfg.Name),
 		PodCIDR: kept.PodCIDR, ServiceCIDR: kept.ServiceCIDR, Log: cfg.Log,
@@ -105,6 +102,16 @@ func Reset(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("all else is removed: %w", stays)
 	}
 	return nil
+}
+
+// keptSettings are those of the instance, or none: a reset mends what a start refuses.
+func keptSettings(cfg Config) settings {
+	kept, _, err := loadSettings(cfg)
+	if err != nil {
+		cfg.Log.Warn("settings are unreadable", "error", err)
+		return settings{}
+	}
+	return kept
 }
 
 // StoredClaims are the claims, as NAMESPACE/NAME, whose data a reset of the instance removes.

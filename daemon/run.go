@@ -101,14 +101,17 @@ func (d *daemon) preflight(ctx context.Context) error {
 	if err := netproxy.Check(); err != nil {
 		return err
 	}
-	var err error
-	if d.engine, err = docker.Connect(ctx, d.cfg.DockerHost, d.cfg.Log); err != nil {
+	kept, _, err := loadSettings(d.cfg)
+	if err != nil {
+		return err
+	}
+	if d.engine, err = kept.connect(ctx, d.cfg); err != nil {
 		return err
 	}
 	if d.docker, err = d.engine.Info(ctx); err != nil {
 		return err
 	}
-	d.steps.done("Docker", "Engine "+d.docker.Version)
+	d.steps.done("Docker", d.engineDetail())
 	return nil
 }
 
@@ -146,6 +149,15 @@ func (d *daemon) start(ctx context.Context) error {
 	return nil
 }
 
+// engineDetail names the engine's address where the docker command would use another.
+func (d *daemon) engineDetail() string {
+	detail := "Engine " + d.docker.Version
+	if usual, err := docker.ResolveHost(""); err != nil || usual != d.engine.Host() {
+		detail += " at " + d.engine.Host()
+	}
+	return detail
+}
+
 // settle decides the ranges, and says who holds the data directory.
 func (d *daemon) settle(ctx context.Context) error {
 	host, err := os.Hostname()
@@ -156,6 +168,15 @@ func (d *daemon) settle(ctx context.Context) error {
 		return err
 	}
 	d.nodeName = d.settings.NodeName
+	if d.settings.DockerHost == "" {
+		d.settings.DockerHost = d.engine.Host()
+		if err := d.settings.save(d.cfg); err != nil {
+			return err
+		}
+	}
+	if d.settings.DockerHost != d.engine.Host() { // another start has settled it since preflight read it
+		return fmt.Errorf("another start of this instance used the Docker engine at %s: start it again", d.settings.DockerHost)
+	}
 	d.info = Info{
 		Name: d.cfg.Name, Version: d.cfg.Version, PID: os.Getpid(), Started: time.Now(),
 		DataDir: d.cfg.DataDir, Docker: d.docker.Version, DockerHost: d.engine.Host(),

@@ -88,6 +88,9 @@ func TestConnectFindsTheEngineAsTheDockerCommandDoes(t *testing.T) {
 			if e.Host() != c.want {
 				t.Errorf("connected to %s, want %s", e.Host(), c.want)
 			}
+			if host, err := ResolveHost(c.host); err != nil || host != c.want {
+				t.Errorf("resolved to %s, %v; want %s", host, err, c.want)
+			}
 		})
 	}
 	t.Run("a context that does not exist", func(t *testing.T) {

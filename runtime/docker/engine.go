@@ -34,6 +34,29 @@ func Connect(ctx context.Context, host string, log *slog.Logger) (*Engine, error
 	if log == nil {
 		log = slog.Default()
 	}
+	cli, err := newClient(host)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{cli: cli, host: cli.DaemonHost(), log: log}
+	if err := e.check(ctx); err != nil {
+		_ = cli.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// ResolveHost is the address that Connect would use for host, without asking whether an engine answers there.
+func ResolveHost(host string) (string, error) {
+	cli, err := newClient(host)
+	if err != nil {
+		return "", err
+	}
+	defer cli.Close()
+	return cli.DaemonHost(), nil
+}
+
+func newClient(host string) (*client.Client, error) {
 	opts, err := clientOpts(host)
 	if err != nil {
 		return nil, err
@@ -42,12 +65,7 @@ func Connect(ctx context.Context, host string, log *slog.Logger) (*Engine, error
 	if err != nil {
 		return nil, fmt.Errorf("the Docker host %q: %w", host, err)
 	}
-	e := &Engine{cli: cli, host: cli.DaemonHost(), log: log}
-	if err := e.check(ctx); err != nil {
-		_ = cli.Close()
-		return nil, err
-	}
-	return e, nil
+	return cli, nil
 }
 
 // Close ends idle connections.
