@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -125,14 +126,22 @@ func (k *kubectl) readStdin() ([]byte, error) {
 // check reports all that is wrong with the manifests on stderr. The error says
 // how much and that nothing was sent.
 func (k *kubectl) check(files []manifest.File, known func(schema.GroupVersionKind) bool) error {
-	problems := manifest.CheckFiles(files, k.rules(known))
-	if len(problems) == 0 {
+	problems, warnings := 0, make(map[manifest.Problem]bool)
+	for _, p := range manifest.CheckFiles(files, k.rules(known)) {
+		switch {
+		case !p.Warning:
+			problems++
+			fmt.Fprintln(k.env.stderr, p)
+		case !k.warned[p]:
+			fmt.Fprintln(k.env.stderr, "Warning:", p)
+		}
+		warnings[p] = p.Warning
+	}
+	k.warned = warnings
+	if problems == 0 {
 		return nil
 	}
-	for _, p := range problems {
-		fmt.Fprintln(k.env.stderr, p)
-	}
-	return cli.Exit(fmt.Sprintf("%s: nothing was %s", count(len(problems), "problem"), k.done()), exitFailed)
+	return cli.Exit(fmt.Sprintf("%s: nothing was %s", count(problems, "problem"), k.done()), exitFailed)
 }
 
 func count(n int, what string) string {
@@ -157,12 +166,25 @@ func (k *kubectl) done() string {
 // another version, so its objects are not held against our types, and neither
 // are those of a user who asks for less with --validate.
 func (k *kubectl) rules(known func(schema.GroupVersionKind) bool) manifest.Rules {
-	rules := manifest.Rules{Known: known, GenerateName: k.call.is("create")}
-	validate := k.call.value("validate")
-	if !k.call.otherCluster() && (validate == "" || validate == "true" || validate == "strict") {
+	rules := manifest.Rules{Known: known, GenerateName: k.call.is("create"), Duplicates: validation(k.call.value("validate"))}
+	if !k.call.otherCluster() && rules.Duplicates == manifest.Strict {
 		rules.Scheme = scheme.Scheme
 	}
 	return rules
+}
+
+// validation reads --validate as kubectl does, which refuses what it does not know.
+func validation(flag string) manifest.Severity {
+	switch flag {
+	case "warn":
+		return manifest.Warn
+	case "ignore":
+		return manifest.Ignore
+	}
+	if strict, err := strconv.ParseBool(flag); err == nil && !strict {
+		return manifest.Ignore
+	}
+	return manifest.Strict
 }
 
 // served asks the running instance whether it serves a kind. Each group and

@@ -25,6 +25,7 @@ import (
 const (
 	goodManifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: good}\n"
 	badManifest  = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bad}\ndate: {}\n"
+	twice        = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, name: b}\n"
 	foreign      = "apiVersion: example.com/v1\nkind: Gadget\nmetadata: {name: a}\n"
 )
 
@@ -120,7 +121,8 @@ func TestStandardInputIsReadTwice(t *testing.T) {
 
 // A daemon that is not running is started for good manifests only.
 func TestTheDaemonIsStartedForGoodManifestsOnly(t *testing.T) {
-	t.Chdir(write(t, map[string]string{"good.yaml": goodManifest, "bad.yaml": badManifest, "foreign.yaml": foreign}))
+	t.Chdir(write(t, map[string]string{"good.yaml": goodManifest, "bad.yaml": badManifest, "foreign.yaml": foreign, "twice.yaml": twice}))
+	const warning = "twice.yaml:3:21: metadata.name: duplicate key, first on line 3\n"
 	tests := []struct {
 		line   string
 		starts int
@@ -134,6 +136,15 @@ func TestTheDaemonIsStartedForGoodManifestsOnly(t *testing.T) {
 		{"apply -f bad.yaml --validate=false", 1, "kube-lite is not running: starting it\n", ""},
 		{"apply -f bad.yaml --validate=warn", 1, "kube-lite is not running: starting it\n", ""},
 		{"apply -f bad.yaml --context x", 0, "", ""},
+		{"apply -f twice.yaml", 0, warning, "1 problem: nothing was applied"},
+		{"apply -f twice.yaml --validate", 0, warning, "1 problem: nothing was applied"},
+		{"apply -f twice.yaml --validate=true", 0, warning, "1 problem: nothing was applied"},
+		{"create -f twice.yaml --validate=strict --context x", 0, warning, "1 problem: nothing was created"},
+		{"apply -f twice.yaml --validate=warn", 1, "Warning: " + warning + "kube-lite is not running: starting it\n", ""},
+		{"apply -f twice.yaml --validate=warn --context x", 0, "Warning: " + warning, ""},
+		{"apply -f twice.yaml --validate=ignore", 1, "kube-lite is not running: starting it\n", ""},
+		{"apply -f twice.yaml --validate=false", 1, "kube-lite is not running: starting it\n", ""},
+		{"apply -f twice.yaml --validate=F", 1, "kube-lite is not running: starting it\n", ""},
 		{"run x --image=y", 1, "kube-lite is not running: starting it\n", ""},
 		{"create ns x", 1, "kube-lite is not running: starting it\n", ""},
 		{"create ns x --dry-run=client", 0, "", ""},

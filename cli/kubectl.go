@@ -19,6 +19,7 @@ import (
 	cmdutil "k8s.io/kubectl/pkg/cmd/util"
 
 	"github.com/kube-lite/kube-lite/daemon"
+	"github.com/kube-lite/kube-lite/manifest"
 )
 
 // kubectl is one run of a kubectl verb. A process runs one and ends: kubectl's
@@ -30,6 +31,8 @@ type kubectl struct {
 	args []string // as kubectl would get them: the verb first
 	root *cobra.Command
 	call call
+	// warned of already, when the manifests are checked once more with what the server knows.
+	warned map[manifest.Problem]bool
 	// start brings the daemon up and tells the user on stderr.
 	start func(context.Context) error
 }

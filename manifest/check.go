@@ -24,7 +24,20 @@ type Rules struct {
 	Known func(schema.GroupVersionKind) bool
 	// GenerateName says that metadata.generateName may stand in for metadata.name, as it may for create.
 	GenerateName bool
+	// Duplicates says what becomes of keys that stand twice in one mapping. Only the last one is sent.
+	Duplicates Severity
 }
+
+// Severity is what a finding means for the files it is found in.
+type Severity int
+
+// The severities, after the API's own levels of field validation:
+// https://kubernetes.io/docs/reference/using-api/api-concepts/#validation-for-unrecognized-or-duplicate-fields
+const (
+	Strict Severity = iota // a Problem
+	Warn                   // a Problem that is a warning
+	Ignore                 // nothing
+)
 
 // File is the text of one manifest. The name is used in messages only.
 type File struct {
@@ -99,6 +112,15 @@ func (c *checker) first(v visit) bool {
 func (c *checker) report(at *yaml.Node, path, suggestion, format string, args ...any) {
 	c.problems = append(c.problems, Problem{File: c.file, Line: at.Line, Column: at.Column, Path: path,
 		Message: fmt.Sprintf(format, args...), Suggestion: suggestion})
+}
+
+// duplicate reports a key that stands twice in its mapping.
+func (c *checker) duplicate(key *yaml.Node, path string, firstLine int) {
+	if c.rules.Duplicates == Ignore {
+		return
+	}
+	c.report(key, path, "", "duplicate key, first on line %d", firstLine)
+	c.problems[len(c.problems)-1].Warning = c.rules.Duplicates == Warn
 }
 
 // object checks a value that must be a Kubernetes object.
@@ -216,6 +238,9 @@ func (c *checker) name(node *yaml.Node, typ reflect.Type, path string) {
 
 // hasName tells whether objects of this type are sent under a name: lists and questions to the server are not.
 func hasName(node *yaml.Node, typ reflect.Type) bool {
+	if typ == bareObjectType && isQuestion(stringAt(node, "apiVersion")) {
+		return false
+	}
 	if typ == anyObjectType || typ == bareObjectType {
 		items := lookup(node, "items")
 		return items == nil || kindOf(items) != list
@@ -225,4 +250,9 @@ func hasName(node *yaml.Node, typ reflect.Type) bool {
 	}
 	group := typ.PkgPath()
 	return !strings.Contains(group, "/authentication/") && !strings.Contains(group, "/authorization/")
+}
+
+// isQuestion tells whether the objects of an API group are questions to the server, which stores none of them.
+func isQuestion(apiVersion string) bool {
+	return strings.HasPrefix(apiVersion, "authentication.k8s.io/") || strings.HasPrefix(apiVersion, "authorization.k8s.io/")
 }

@@ -32,6 +32,10 @@ func rulesFor(comment string) Rules {
 			rules.Scheme = nil
 		case "no server":
 			rules.Known = nil
+		case "warn of duplicates":
+			rules.Duplicates = Warn
+		case "ignore duplicates":
+			rules.Duplicates = Ignore
 		}
 	}
 	return rules
@@ -47,6 +51,9 @@ func problemsOf(files []txtar.File, rules Rules) string {
 	}
 	var b strings.Builder
 	for _, p := range CheckFiles(texts, rules) {
+		if p.Warning {
+			b.WriteString("Warning: ")
+		}
 		fmt.Fprintln(&b, p)
 	}
 	return b.String()

@@ -19,6 +19,8 @@ type Problem struct {
 	Message string
 	// Suggestion is what was probably meant; empty if there is no good guess.
 	Suggestion string
+	// Warning says that the manifest can be sent all the same.
+	Warning bool
 }
 
 // String returns the problem as one line: file:line:column: path: what is wrong (did you mean "image"?).

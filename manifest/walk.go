@@ -98,7 +98,7 @@ func (c *checker) mapping(n *yaml.Node, t reflect.Type, path string) {
 		}
 		name, _ := keyName(key)
 		if line, dup := lines[name]; dup {
-			c.report(key, member(path, name, t), "", "duplicate key, first on line %d", line)
+			c.duplicate(key, member(path, name, t), line)
 		} else {
 			lines[name] = key.Line
 		}
