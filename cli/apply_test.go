@@ -40,7 +40,7 @@ func aRun(t *testing.T, line string) (k *kubectl, starts *int) {
 	starts = new(int)
 	k = &kubectl{env: quiet(t), cfg: cfg, args: strings.Fields(line)}
 	k.start = func(context.Context) error { *starts++; return nil }
-	k.root = k.env.newKubectl(append([]string{programName}, k.args...), "")
+	k.root = k.env.newKubectl(append([]string{programName}, k.args...), nil)
 	k.call = read(k.root, k.args)
 	return k, starts
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	basecli "k8s.io/component-base/cli"
 	"k8s.io/component-base/logs"
@@ -60,7 +61,7 @@ func (k *kubectl) run() error {
 		return err
 	}
 	_, _ = logs.GlogSetter(kubectlcmd.GetLogVerbosity(os.Args)) // a bad -v is refused with the other flags
-	k.root = k.env.newKubectl(os.Args, "")
+	k.root = k.env.newKubectl(os.Args, func(f *genericclioptions.ConfigFlags) { f.WrapConfigFn = k.unlimited })
 	k.call = read(k.root, k.args)
 	if k.call.otherCluster() {
 		restore(clientcmd.RecommendedConfigPathEnvVar, theirs, set)
@@ -80,14 +81,25 @@ func restore(name, value string, set bool) {
 	}
 }
 
+// unlimited lifts the client's own limit, 5 requests a second, where they go to the
+// instance: its API is in reach of one user and answers thousands. kubectl
+// asks for this configuration after the command line was read.
+func (k *kubectl) unlimited(config *rest.Config) *rest.Config {
+	if !k.call.otherCluster() {
+		config.QPS = -1
+	}
+	return config
+}
+
 // newKubectl builds kubectl's commands under our name. Arguments begin with the
-// program's name. The server is what --server is without being given; empty means
-// the kubeconfig's.
-func (e *env) newKubectl(arguments []string, server string) *cobra.Command {
+// program's name. adjust changes the flags that lead to a cluster; nil means none.
+func (e *env) newKubectl(arguments []string, adjust func(*genericclioptions.ConfigFlags)) *cobra.Command {
 	streams := genericiooptions.IOStreams{In: e.stdin, Out: e.stdout, ErrOut: e.stderr}
 	flags := genericclioptions.NewConfigFlags(true).WithDeprecatedPasswordFlag().
 		WithDiscoveryBurst(discoveryBurst).WithDiscoveryQPS(discoveryQPS).WithWarningPrinter(streams)
-	*flags.APIServer = server
+	if adjust != nil {
+		adjust(flags)
+	}
 	root := kubectlcmd.NewKubectlCommand(kubectlcmd.KubectlOptions{Arguments: arguments, ConfigFlags: flags, IOStreams: streams})
 	root.Use = programName
 	factory := cmdutil.NewFactory(cmdutil.NewMatchVersionFlags(flags))

@@ -19,7 +19,7 @@ import (
 func verbFirst(e *env, args []string) []string {
 	at, ours, theirs := 1, args[:1:1], []string(nil)
 	if len(args) > 1 && strings.HasPrefix(args[1], "-") {
-		flags := e.newKubectl([]string{programName}, "").PersistentFlags()
+		flags := e.newKubectl([]string{programName}, nil).PersistentFlags()
 		for at < len(args) && strings.HasPrefix(args[at], "-") {
 			n, own, ok := flagAt(flags, args[at:])
 			if !ok || at+n > len(args) {

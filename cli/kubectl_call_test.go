@@ -57,7 +57,7 @@ func TestCalls(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.line, func(t *testing.T) {
 			e, args := quiet(t), strings.Fields(tt.line)
-			c := read(e.newKubectl(append([]string{programName}, args...), ""), args)
+			c := read(e.newKubectl(append([]string{programName}, args...), nil), args)
 			var got []string
 			for _, fact := range []struct {
 				name string
@@ -77,7 +77,7 @@ func TestCalls(t *testing.T) {
 // Reading a command line leaves its flags to be set once more.
 func TestReadingSetsNothing(t *testing.T) {
 	args := []string{"apply", "-f", "a", "-f", "b", "-R", "-n", "x"}
-	root := quiet(t).newKubectl(append([]string{programName}, args...), "")
+	root := quiet(t).newKubectl(append([]string{programName}, args...), nil)
 	c := read(root, args)
 	if got := c.flags["filename"]; !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("filename %q", got)
@@ -93,7 +93,7 @@ func TestReadingSetsNothing(t *testing.T) {
 // one that does something must be added to needsServer.
 func TestGroupsOfCommands(t *testing.T) {
 	var got []string
-	for _, c := range quiet(t).newKubectl([]string{programName}, "").Commands() {
+	for _, c := range quiet(t).newKubectl([]string{programName}, nil).Commands() {
 		if c.HasSubCommands() && !alone(c.Name()) {
 			got = append(got, c.Name())
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/urfave/cli/v2"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kube-lite/kube-lite/daemon"
@@ -29,7 +30,7 @@ func completionCommand(e *env) *cli.Command {
 			if c.NArg() != 1 {
 				return fmt.Errorf("completion: name one shell: bash, zsh, fish or powershell")
 			}
-			root := e.newKubectl([]string{programName}, "")
+			root := e.newKubectl([]string{programName}, nil)
 			switch shell := c.Args().First(); shell {
 			case "bash":
 				return root.GenBashCompletionV2(e.stdout, true)
@@ -94,7 +95,7 @@ func (e *env) completer(cfg daemon.Config, app *cli.App, words []string) *cobra.
 	if _, running, _ := daemon.Lookup(cfg); !running {
 		server = nowhere // kubectl would ask localhost:8080
 	}
-	root := e.newKubectl(append([]string{programName}, words...), server)
+	root := e.newKubectl(append([]string{programName}, words...), func(f *genericclioptions.ConfigFlags) { *f.APIServer = server })
 	if read(root, words[1:]).otherCluster() {
 		restore(clientcmd.RecommendedConfigPathEnvVar, theirs, set)
 		_ = root.PersistentFlags().Set("server", "")

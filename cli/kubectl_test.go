@@ -56,7 +56,7 @@ func quiet(t *testing.T) *env {
 // The table of verbs says what kubectl says, in kubectl's order.
 func TestVerbsAreKubectls(t *testing.T) {
 	e := quiet(t)
-	root := e.newKubectl([]string{programName}, "")
+	root := e.newKubectl([]string{programName}, nil)
 	root.SetOut(e.stdout)
 	if err := root.Help(); err != nil {
 		t.Fatal(err)
@@ -112,5 +112,45 @@ func TestInterruptEndsAWatch(t *testing.T) {
 		if status := cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != sig {
 			t.Errorf("after %v: %v", sig, cmd.ProcessState)
 		}
+	}
+}
+
+// Requests to the instance's own API follow each other without pause; those to another
+// cluster keep kubectl's limit, 10 at once and then 5 a second.
+func TestOnlyTheInstanceIsAskedWithoutLimit(t *testing.T) {
+	const names = 20
+	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch r.URL.Path {
+		case "/api":
+			_, _ = w.Write([]byte(`{"kind":"APIVersions","versions":["v1"]}`))
+		case "/apis":
+			_, _ = w.Write([]byte(`{"kind":"APIGroupList","apiVersion":"v1","groups":[]}`))
+		case "/api/v1":
+			_, _ = w.Write([]byte(`{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"secrets","singularName":"secret","namespaced":true,"kind":"Secret","verbs":["get"]}]}`))
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	})
+	dir := playInstance(t, api)
+	run := func(flags ...string) time.Duration {
+		args := append([]string{"--data-dir=" + dir, "get", "secrets", "--ignore-not-found"}, flags...)
+		for i := range names {
+			args = append(args, fmt.Sprint("s", i))
+		}
+		cmd := exec.Command("kube-lite", args...)
+		cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
+		began := time.Now()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", cmd, err, out)
+		}
+		return time.Since(began)
+	}
+	const paused = (names - 10) * time.Second / 5
+	if took := run("--kubeconfig=" + filepath.Join(dir, "kubeconfig")); took < paused {
+		t.Errorf("%d requests to another cluster took %v, want %v at least", names, took, paused)
+	}
+	if took := run(); took >= paused {
+		t.Errorf("%d requests to the instance took %v, want less than %v", names, took, paused)
 	}
 }
