@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kube-lite/kube-lite/daemon"
+	"github.com/kube-lite/kube-lite/manifest"
 )
 
 // Exit codes of our own commands; kubectl's verbs have kubectl's.
@@ -53,6 +54,7 @@ func Main(ctx context.Context, args []string) int {
 const (
 	nameFlag    = "name"
 	dataDirFlag = "data-dir"
+	versionFlag = "version"
 )
 
 func newApp(e *env) *cli.App {
@@ -62,23 +64,35 @@ func newApp(e *env) *cli.App {
 	app.Description = "kube-lite runs Kubernetes manifests as Docker containers on this machine.\n" +
 		"Every kubectl verb is a command here; \"kube-lite VERB --help\" shows its flags."
 	app.Version = version()
-	app.HideVersion = true // the command version says more
+	app.HideVersion = true // the library's own flag takes -v, which is kubectl's
 	app.Reader, app.Writer, app.ErrWriter = e.stdin, e.stdout, e.stderr
 	app.ExitErrHandler = func(*cli.Context, error) {} // Main says it, once
 	app.Action = func(c *cli.Context) error {
 		if c.Args().Present() {
-			return fmt.Errorf("unknown command %q: \"kube-lite --help\" lists them", c.Args().First())
+			return unknownCommand(c.App, c.Args().First())
 		}
 		return cli.ShowAppHelp(c)
 	}
 	app.Flags = []cli.Flag{
 		&cli.StringFlag{Name: nameFlag, EnvVars: []string{"KUBE_LITE_NAME"}, Value: daemon.DefaultName, Usage: "the `INSTANCE` to work with"},
 		&cli.StringFlag{Name: dataDirFlag, EnvVars: []string{"KUBE_LITE_DATA_DIR"}, Usage: "where the instance keeps its `DIR`; default " + daemon.DefaultRoot + "/NAME"},
+		&cli.BoolFlag{Name: versionFlag, Usage: "print what the command version prints", DisableDefaultText: true},
+		cli.HelpFlag, // the library adds it with its own command
+	}
+	app.Before = func(c *cli.Context) error {
+		if !c.Bool(versionFlag) {
+			return nil
+		}
+		if err := e.printVersion(); err != nil {
+			return err
+		}
+		return cli.Exit("", exitOK)
 	}
 	app.Commands = []*cli.Command{
 		startCommand(e), serveCommand(e), stopCommand(e), statusCommand(e),
 		resetCommand(e), pruneCommand(e), kubeconfigCommand(e), versionCommand(e),
 	}
+	app.Commands = append(app.Commands, helpCommand())
 	app.OnUsageError = usageError
 	for _, c := range app.Commands {
 		c.Category = instanceCategory
@@ -86,6 +100,25 @@ func newApp(e *env) *cli.App {
 	}
 	app.Commands = append(app.Commands, kubectlCommands(e)...)
 	return app
+}
+
+// helpCommand is the library's, but for what it says of a command that is not there. Of
+// kubectl's verbs verbFirst has kubectl say it.
+func helpCommand() *cli.Command {
+	return &cli.Command{
+		Name: "help", Aliases: []string{"h"}, Usage: "show the commands, or one command's flags", ArgsUsage: "[COMMAND]",
+		HideHelp: true,
+		Action: func(c *cli.Context) error {
+			switch name := c.Args().First(); {
+			case name == "":
+				return cli.ShowAppHelp(c.Lineage()[1])
+			case c.App.Command(name) == nil:
+				return unknownCommand(c.App, name)
+			default:
+				return cli.ShowCommandHelp(c.Lineage()[1], name)
+			}
+		},
+	}
 }
 
 // onInstance is the action of a command that takes flags but no arguments, and
@@ -131,11 +164,31 @@ func usageError(c *cli.Context, err error, _ bool) error {
 		name += " " + c.Command.Name
 		for _, global := range []string{nameFlag, dataDirFlag} {
 			if strings.HasSuffix(err.Error(), ": -"+global) {
-				return fmt.Errorf("--%s goes before the command: kube-lite --%s=… %s", global, global, c.Command.Name)
+				return misplaced(global, c.Command.Name)
 			}
 		}
 	}
 	return fmt.Errorf("%w (see \"%s --help\")", err, name)
+}
+
+// misplaced says where a global flag goes.
+func misplaced(flag, command string) error {
+	return fmt.Errorf("--%s goes before the command: kube-lite --%s=… %s", flag, flag, command)
+}
+
+// unknownCommand guesses what was meant.
+func unknownCommand(app *cli.App, name string) error {
+	var names []string
+	for _, c := range app.Commands {
+		if !c.Hidden {
+			names = append(names, c.Name)
+		}
+	}
+	guess := ""
+	if meant := manifest.Nearest(name, names); meant != "" {
+		guess = fmt.Sprintf(" (did you mean %q?)", meant)
+	}
+	return fmt.Errorf("unknown command %q%s: \"kube-lite --help\" lists them", name, guess)
 }
 
 // noArguments refuses words that a command would otherwise ignore.

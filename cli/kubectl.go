@@ -135,6 +135,9 @@ func renameExamples(c *cobra.Command) {
 // prepare checks the manifests that the verb is about to send, and sees to it
 // that there is a server if it needs one.
 func (k *kubectl) prepare() error {
+	if flag := k.call.unknown; flag == nameFlag || flag == dataDirFlag {
+		return misplaced(flag, strings.Join(k.call.path, " "))
+	}
 	renameExamples(k.call.command)
 	files, err := k.files()
 	cmdutil.CheckErr(err) // a path that does not exist, in kubectl's words

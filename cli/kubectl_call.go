@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ type call struct {
 	path    []string            // of the command: ["rollout", "status"]
 	flags   map[string][]string // all values of each flag that is given
 	bad     bool                // kubectl will refuse it
+	unknown string              // the flag for which it will, if that is why
 }
 
 // read finds the command and its flags. The flags themselves stay unset, since
@@ -30,6 +32,9 @@ func read(root *cobra.Command, args []string) call {
 		return nil
 	})
 	c.bad = c.bad || err != nil
+	if flag := (*pflag.NotExistError)(nil); errors.As(err, &flag) {
+		c.unknown = flag.GetSpecifiedName()
+	}
 	return c
 }
 

@@ -43,10 +43,14 @@ func versionCommand(e *env) *cli.Command {
 					"version": version(), "kubernetesVersion": apiserver.KubernetesVersion,
 				})
 			case "":
-				_, err := fmt.Fprintf(e.stdout, "kube-lite %s\nKubernetes %s\n", version(), apiserver.KubernetesVersion)
-				return err
+				return e.printVersion()
 			}
 			return fmt.Errorf("version: --output %q: use json", c.String("output"))
 		},
 	}
+}
+
+func (e *env) printVersion() error {
+	_, err := fmt.Fprintf(e.stdout, "kube-lite %s\nKubernetes %s\n", version(), apiserver.KubernetesVersion)
+	return err
 }

@@ -206,7 +206,7 @@ func (k *kinds) respell(v verdict, gvk schema.GroupVersionKind) verdict {
 	anyVersion := func(schema.GroupVersionKind) bool { return true }
 	for _, filter := range []func(schema.GroupVersionKind) bool{sameVersion, anyVersion} {
 		candidates := k.candidates(filter)
-		if meant := nearest(gvk.Kind, kindNames(candidates)); meant != "" {
+		if meant := Nearest(gvk.Kind, kindNames(candidates)); meant != "" {
 			i := slices.IndexFunc(candidates, func(c schema.GroupVersionKind) bool { return c.Kind == meant })
 			v = k.suggest(v, candidates[i])
 			v.suggestion, v.blamesVersion = meant, false

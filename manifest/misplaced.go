@@ -20,7 +20,7 @@ type enclosure struct {
 // the mappings around it. Fields elsewhere are given with their full path.
 func (c *checker) meant(name string, value *yaml.Node, t reflect.Type, path string) string {
 	names := fieldsOf(t).names
-	if guess := nearest(name, names); guess != "" {
+	if guess := Nearest(name, names); guess != "" {
 		return guess
 	}
 	if below := c.below(name, value, t); below != "" {

@@ -2,9 +2,9 @@ package manifest
 
 import "strings"
 
-// nearest returns the candidate that the word was probably meant to be, or "": equal but for case, or reached by
+// Nearest returns the candidate that the word was probably meant to be, or "": equal but for case, or reached by
 // few slips of the keyboard.
-func nearest(word string, candidates []string) string {
+func Nearest(word string, candidates []string) string {
 	best, bestDistance := "", len(word)/3+1
 	for _, c := range candidates {
 		if strings.EqualFold(word, c) {
