@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/docker/go-units"
 	"github.com/urfave/cli/v2"
@@ -53,7 +54,12 @@ func (e *env) prune(ctx context.Context, cfg daemon.Config, dockerHost string, y
 	}
 	defer engine.Close()
 	run := func(opts runtime.PruneOptions) error {
+		var step atomic.Pointer[string]
+		step.Store(new(string))
+		opts.Progress = func(s string) { step.Store(&s) }
+		quiet := e.waiting(func(context.Context) string { return *step.Load() })
 		done, err := runtime.Prune(ctx, engine, client, opts)
+		quiet()
 		e.printPruned(done, opts.DryRun)
 		if err := errors.Join(err, e.printReleased(ctx, client, cfg)); err != nil {
 			return fmt.Errorf("prune: %w", err)

@@ -21,12 +21,22 @@ func resetCommand(e *env) *cli.Command {
 		},
 		Action: onInstance(func(c *cli.Context, cfg daemon.Config) error {
 			cfg.DockerHost = c.String("docker-host")
-			if !c.Bool("yes") {
+			if err := daemon.CheckRoot(); err != nil {
+				return err
+			}
+			exists, err := daemon.Exists(e.ctx, cfg)
+			if err != nil {
+				return err
+			}
+			if exists && !c.Bool("yes") {
 				if err := e.confirmReset(cfg); err != nil {
 					return err
 				}
 			}
-			if err := daemon.Reset(e.ctx, cfg); err != nil {
+			done := e.waiting(untilReset(cfg))
+			err = daemon.Reset(e.ctx, cfg)
+			done()
+			if err != nil {
 				return err
 			}
 			fmt.Fprintf(e.stdout, "the instance %q is gone\n", cfg.Name)

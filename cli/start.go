@@ -71,6 +71,9 @@ func start(ctx context.Context, cfg daemon.Config, flags []string, w io.Writer) 
 	if err := daemon.CheckRoot(); err != nil {
 		return err
 	}
+	if err := awaitStop(ctx, cfg, w); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	if info, running, err := daemon.Lookup(cfg); err != nil {
@@ -182,6 +185,19 @@ func follow(progress io.Reader, w io.Writer) error {
 			return nil
 		}
 	}
+}
+
+// awaitStop waits for a daemon that is stopping.
+func awaitStop(ctx context.Context, cfg daemon.Config, w io.Writer) error {
+	info, running, err := daemon.Lookup(cfg)
+	if err != nil || !running || !info.Stopping {
+		return err
+	}
+	fmt.Fprintf(w, "kube-lite is stopping (pid %d): waiting for it\n", info.PID)
+	waiter := env{ctx: ctx, stderr: w}
+	done := waiter.waiting(untilStopped(cfg))
+	defer done()
+	return daemon.AwaitStopped(ctx, cfg)
 }
 
 // awaitOther waits for a daemon that runs already or is just being started.

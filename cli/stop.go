@@ -15,7 +15,9 @@ func stopCommand(e *env) *cli.Command {
 		Usage:       "stop the pods' containers and the daemon; objects and volumes stay",
 		Description: "\"kube-lite start\" brings the workloads back. To remove everything: \"kube-lite reset\".",
 		Action: onInstance(func(c *cli.Context, cfg daemon.Config) error {
+			done := e.waiting(untilStopped(cfg))
 			err := daemon.Stop(e.ctx, cfg)
+			done()
 			if errors.Is(err, daemon.ErrNotRunning) {
 				fmt.Fprintln(e.stdout, "kube-lite is not running")
 				return nil

@@ -24,6 +24,7 @@ type Info struct {
 	Docker      string    `json:"dockerVersion"`
 	DockerHost  string    `json:"dockerHost"` // such as unix:///var/run/docker.sock
 	Ready       bool      `json:"ready"`      // a pod could run
+	Stopping    bool      `json:"stopping,omitempty"`
 }
 
 // ErrRunning says that another daemon holds the data directory.

@@ -17,8 +17,12 @@ import (
 	"github.com/kube-lite/kube-lite/runtime/docker"
 )
 
-// ErrNotRunning says that no daemon holds the data directory.
-var ErrNotRunning = errors.New("not running")
+var (
+	// ErrNotRunning says that no daemon holds the data directory.
+	ErrNotRunning = errors.New("not running")
+	// ErrNoInstance says that there is nothing to reset.
+	ErrNoInstance = errors.New("there is no instance")
+)
 
 const (
 	// killAfter is how long a daemon that was asked to stop may take: its own
@@ -28,7 +32,8 @@ const (
 	stopInterval = 20 * time.Millisecond
 )
 
-// Stop asks the running daemon to stop its pods and itself, and waits for it.
+// Stop asks the running daemon to stop its pods and itself, and waits for it. One that is
+// stopping is not asked again, which would end it at once and leave its containers running.
 // The error matches ErrNotRunning when there is none.
 func Stop(ctx context.Context, cfg Config) error {
 	info, running, err := Lookup(cfg)
@@ -43,8 +48,8 @@ func Stop(ctx context.Context, cfg Config) error {
 	for asked := false; ; {
 		// A daemon that has only just taken the lock has not yet said its pid.
 		if info.PID != 0 && !asked {
-			if err := syscall.Kill(info.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
-				return fmt.Errorf("stop pid %d: %w", info.PID, err)
+			if err := askToStop(info); err != nil {
+				return err
 			}
 			asked = true
 		}
@@ -59,9 +64,72 @@ func Stop(ctx context.Context, cfg Config) error {
 	}
 }
 
+func askToStop(info Info) error {
+	if info.Stopping {
+		return nil
+	}
+	if err := syscall.Kill(info.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("stop pid %d: %w", info.PID, err)
+	}
+	return nil
+}
+
+// AwaitStopped waits while the instance's daemon is stopping. It returns at once when there is
+// none, or one that is not.
+func AwaitStopped(ctx context.Context, cfg Config) error {
+	ctx, cancel := context.WithTimeout(ctx, killAfter)
+	defer cancel()
+	for {
+		info, running, err := Lookup(cfg)
+		if err != nil || !running || !info.Stopping {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("pid %d has not stopped: %w", info.PID, ctx.Err())
+		case <-time.After(stopInterval):
+		}
+	}
+}
+
+// Remaining is what a stop or a reset still has to end.
+func Remaining(ctx context.Context, cfg Config) (runtime.Remaining, error) {
+	engine, err := keptSettings(cfg).connect(ctx, cfg)
+	if err != nil {
+		return runtime.Remaining{}, err
+	}
+	defer engine.Close()
+	return runtime.Remain(ctx, engine, cfg.Name)
+}
+
+// Exists tells whether anything is left of the instance, in its data directory or on its engine.
+// It refuses what contradicts the instance's settings.
+func Exists(ctx context.Context, cfg Config) (bool, error) {
+	kept := keptSettings(cfg)
+	if kept.Name != "" {
+		return true, kept.check(cfg)
+	}
+	for _, name := range instanceFiles {
+		if _, err := os.Lstat(cfg.path(name)); err == nil {
+			return true, nil
+		}
+	}
+	engine, err := kept.connect(ctx, cfg)
+	if err != nil {
+		return false, err
+	}
+	defer engine.Close()
+	left, err := runtime.Remain(ctx, engine, cfg.Name)
+	if err != nil || left.Containers > 0 {
+		return left.Containers > 0, err
+	}
+	_, network, err := engine.Network(ctx, docker.NetworkName(cfg.Name))
+	return network, err
+}
+
 // Reset removes the instance: its daemon, containers, pod volumes, network,
 // route, chains and data. What is already gone is no error, so a reset that
-// was interrupted can be repeated. With docker.ErrEndpointMiscounted only the network is left.
+// was interrupted can be repeated; the error matches ErrNoInstance when all of it was. With docker.ErrEndpointMiscounted only the network is left.
 func Reset(ctx context.Context, cfg Config) error {
 	cfg, err := cfg.WithDefaults()
 	if err != nil {
@@ -70,7 +138,14 @@ func Reset(ctx context.Context, cfg Config) error {
 	if err := CheckRoot(); err != nil {
 		return err
 	}
-	engine, err := keptSettings(cfg).connect(ctx, cfg) // refuses before anything is stopped
+	exists, err := Exists(ctx, cfg) // it refuses before anything is stopped
+	if err != nil {
+		return err
+	}
+	if !exists { // rules may be left of one that somebody removed by hand
+		return errors.Join(fmt.Errorf("%w %q", ErrNoInstance, cfg.Name), removeRules(ctx, cfg))
+	}
+	engine, err := keptSettings(cfg).connect(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -87,12 +162,7 @@ func Reset(ctx context.Context, cfg Config) error {
 	if stays != nil && !errors.Is(stays, docker.ErrEndpointMiscounted) {
 		return stays
 	}
-	kept := keptSettings(cfg)
-	err = netproxy.Cleanup(ctx, netproxy.Options{
-		Instance: cfg.Name, Bridge: bridgeName(cfg.Name),
-		PodCIDR: kept.PodCIDR, ServiceCIDR: kept.ServiceCIDR, Log: cfg.Log,
-	})
-	if err != nil {
+	if err := removeRules(ctx, cfg); err != nil {
 		return err
 	}
 	if err := removeFiles(cfg, cfg.Log); err != nil {
@@ -102,6 +172,14 @@ func Reset(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("all else is removed: %w", stays)
 	}
 	return nil
+}
+
+func removeRules(ctx context.Context, cfg Config) error {
+	kept := keptSettings(cfg)
+	return netproxy.Cleanup(ctx, netproxy.Options{
+		Instance: cfg.Name, Bridge: bridgeName(cfg.Name),
+		PodCIDR: kept.PodCIDR, ServiceCIDR: kept.ServiceCIDR, Log: cfg.Log,
+	})
 }
 
 // keptSettings are those of the instance, or none: a reset mends what a start refuses.
@@ -117,12 +195,15 @@ func keptSettings(cfg Config) settings {
 // StoredClaims are the claims, as NAMESPACE/NAME, whose data a reset of the instance removes.
 func StoredClaims(cfg Config) ([]string, error) { return orchestrator.StoredClaims(cfg.VolumesPath()) }
 
+// instanceFiles are all that an instance has in its data directory.
+var instanceFiles = []string{
+	podsDir, volumesDir, pkiDir, kubeconfigFile, storeFile, logFile, logFile + OldSuffix, settingsFile, settingsFile + ".next", lockFile,
+}
+
 // removeFiles removes the files of an instance by name, and the directory when
 // nothing else is in it: a user may have pointed --data-dir anywhere.
 func removeFiles(cfg Config, log *slog.Logger) error {
-	for _, name := range []string{
-		podsDir, volumesDir, pkiDir, kubeconfigFile, storeFile, logFile, logFile + OldSuffix, settingsFile, settingsFile + ".next", lockFile,
-	} {
+	for _, name := range instanceFiles {
 		if err := os.RemoveAll(cfg.path(name)); err != nil {
 			return fmt.Errorf("data directory: %w", err)
 		}

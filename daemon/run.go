@@ -208,7 +208,7 @@ func (d *daemon) end(cause error) error {
 	// The caller's context is over, or the start was; cleaning up has its own.
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
-	errs := []error{cause, d.stopRooms(ctx)}
+	errs := []error{cause, d.describeEnd(), d.stopRooms(ctx)}
 	if d.store != nil {
 		errs = append(errs, d.store.Close())
 	}
@@ -217,6 +217,13 @@ func (d *daemon) end(cause error) error {
 	}
 	d.cfg.Log.Info("stopped")
 	return errors.Join(errs...)
+}
+
+// describeEnd says that from now on there is nothing but the end to wait for.
+func (d *daemon) describeEnd() error {
+	info := d.info
+	info.Ready, info.Stopping = false, true
+	return d.lock.describe(info)
 }
 
 // takeBack removes what a first start had made.

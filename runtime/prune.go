@@ -25,6 +25,14 @@ type PruneOptions struct {
 	Images bool
 	// DryRun only tells what would be removed.
 	DryRun bool
+	// Progress, if set, is told what takes time before it is done.
+	Progress func(string)
+}
+
+func (o PruneOptions) progress(format string, args ...any) {
+	if o.Progress != nil {
+		o.Progress(fmt.Sprintf(format, args...))
+	}
 }
 
 // The kinds of what is pruned.
@@ -69,6 +77,7 @@ func prune(ctx context.Context, engine pruneEngine, client kubernetes.Interface,
 	if err != nil {
 		return nil, fmt.Errorf("list pods: %w", err)
 	}
+	opts.progress("asking Docker what takes disk space")
 	usage, err := engine.DiskUsage(ctx)
 	if err != nil {
 		return nil, err
@@ -105,6 +114,7 @@ type pruning struct {
 // act removes one thing unless this is a dry run, and notes it.
 func (p *pruning) act(what Pruned, remove func() error) error {
 	if !p.opts.DryRun {
+		p.opts.progress("removing %s %s", what.Kind, what.Name)
 		if err := remove(); err != nil {
 			return err
 		}

@@ -102,9 +102,14 @@ func TestPruneRemovesWhatIsNotNeededAndNothingElse(t *testing.T) {
 		t.Errorf("a dry run left %q", names)
 	}
 	opts.DryRun = false
+	var steps []string
+	opts.Progress = func(step string) { steps = append(steps, step) }
 	did, err := prune(t.Context(), e, client, opts)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(steps) != 5 || steps[0] != "asking Docker what takes disk space" || steps[4] != "removing image unused:1" {
+		t.Errorf("the steps are told as %q", steps)
 	}
 	byName := func(a, b Pruned) int { return slices.Compare([]string{a.Kind, a.Name}, []string{b.Kind, b.Name}) }
 	slices.SortFunc(would, byName)

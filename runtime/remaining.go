@@ -1,0 +1,35 @@
+package runtime
+
+import (
+	"context"
+	"slices"
+
+	"github.com/kube-lite/kube-lite/runtime/docker"
+)
+
+// Remaining is what an instance has on the engine.
+type Remaining struct {
+	// Pods have a running container beside their sandbox. Each is NAMESPACE/NAME, in order.
+	Pods []string
+	// Containers are all there are, dead ones and sandboxes too.
+	Containers int
+}
+
+// Remain finds what is left of an instance, for those who wait for its end.
+func Remain(ctx context.Context, engine interface {
+	List(ctx context.Context, labels map[string]string) ([]docker.Container, error)
+}, instanceName string) (Remaining, error) {
+	found, err := engine.List(ctx, docker.InstanceLabel(instanceName))
+	if err != nil {
+		return Remaining{}, err
+	}
+	r := Remaining{Containers: len(found)}
+	for _, c := range found {
+		if i, ok := fromLabels(c); ok && c.Running() && !i.isSandbox() {
+			r.Pods = append(r.Pods, i.ref.namespace+"/"+i.ref.name)
+		}
+	}
+	slices.Sort(r.Pods)
+	r.Pods = slices.Compact(r.Pods)
+	return r, nil
+}
