@@ -45,13 +45,13 @@ func Stop(ctx context.Context, cfg Config) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, killAfter)
 	defer cancel()
-	for asked := false; ; {
+	for asked := 0; ; { // the pid
 		// A daemon that has only just taken the lock has not yet said its pid.
-		if info.PID != 0 && !asked {
+		if info.PID != 0 && asked == 0 {
 			if err := askToStop(info); err != nil {
 				return err
 			}
-			asked = true
+			asked = info.PID
 		}
 		select {
 		case <-ctx.Done():
@@ -60,6 +60,9 @@ func Stop(ctx context.Context, cfg Config) error {
 		}
 		if info, running, err = Lookup(cfg); err != nil || !running {
 			return err
+		}
+		if asked != 0 && info.PID != 0 && info.PID != asked { // a start waited for it as well
+			return nil
 		}
 	}
 }

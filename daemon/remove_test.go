@@ -70,3 +70,27 @@ func TestAStartWaitsWhileTheDaemonIsStopping(t *testing.T) {
 		}
 	})
 }
+
+// A start that waited for the same end may take the lock before Stop has looked again.
+func TestAStopIsOverWhenAnotherDaemonHasStarted(t *testing.T) {
+	cfg := testConfig(t)
+	synctest.Test(t, func(t *testing.T) {
+		held, err := acquire(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer held.release()
+		if err := held.describe(Info{PID: 4242, Stopping: true}); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(5*time.Second, func() {
+			if err := held.describe(Info{PID: 4343}); err != nil {
+				t.Error(err)
+			}
+		})
+		began := time.Now()
+		if err := Stop(t.Context(), cfg); err != nil || time.Since(began) > 6*time.Second {
+			t.Errorf("returned after %v, %v", time.Since(began), err)
+		}
+	})
+}
