@@ -1,9 +1,9 @@
 package cli
 
 import (
-	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"k8s.io/client-go/tools/clientcmd"
@@ -19,22 +19,46 @@ clusters: [{name: work, cluster: {server: "https://work.example"}}]
 contexts: [{name: work, context: {cluster: work, user: me, namespace: team}}]
 users: [{name: me, user: {token: secret}}]
 `
-	for name, test := range map[string]struct{ before, current string }{
-		"no file yet":  {"", "kube-lite"},
-		"with another": {work, "work"},
+	for name, test := range map[string]struct {
+		before, current string
+		mode            os.FileMode
+		use             bool
+		says            string // the first time, and then
+		again           string
+	}{
+		"no file yet": {
+			current: "kube-lite", says: "added to PATH\nit is the current context now\n",
+			again: "updated in PATH\nit is the current context\n",
+		},
+		"with another": {
+			before: work, mode: 0o600, current: "work", says: "added to PATH\nthe current context is still \"work\": --use switches\n",
+			again: "updated in PATH\nthe current context is still \"work\": --use switches\n",
+		},
+		"with another, --use": {
+			before: work, mode: 0o644, use: true, current: "kube-lite",
+			says:  "added to PATH\nit is the current context now\nits mode was 644 and is 600 now: it holds the key of the instance's admin\n",
+			again: "updated in PATH\nit is the current context\n",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "config")
 			t.Setenv(clientcmd.RecommendedConfigPathEnvVar, path)
 			if test.before != "" {
-				if err := os.WriteFile(path, []byte(test.before), 0o600); err != nil {
+				if err := os.WriteFile(path, []byte(test.before), test.mode); err != nil {
 					t.Fatal(err)
 				}
 			}
-			e := &env{stdout: io.Discard}
-			for _, server := range []string{"https://127.0.0.1:6443", "https://127.0.0.1:6444"} { // the port has moved
-				if err := e.merge(instanceConfig(t, server)); err != nil {
+			for _, server := range []struct{ at, says string }{{"https://127.0.0.1:6443", test.says}, {"https://127.0.0.1:6444", test.again}} { // the port has moved
+				var stdout strings.Builder
+				e := &env{stdout: &stdout}
+				if err := e.merge(instanceConfig(t, server.at), test.use); err != nil {
 					t.Fatal(err)
+				}
+				if got, want := stdout.String(), "context \"kube-lite\" "+strings.ReplaceAll(server.says, "PATH", path); got != want {
+					t.Errorf("says:\n%swant:\n%s", got, want)
+				}
+				if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
+					t.Errorf("the file's mode is %v, %v", info.Mode(), err)
 				}
 			}
 			got, err := clientcmd.LoadFromFile(path)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -63,8 +64,14 @@ func (k *kubectl) run() error {
 	_, _ = logs.GlogSetter(kubectlcmd.GetLogVerbosity(os.Args)) // a bad -v is refused with the other flags
 	k.root = k.env.newKubectl(os.Args, func(f *genericclioptions.ConfigFlags) { f.WrapConfigFn = k.unlimited })
 	k.call = read(k.root, k.args)
-	if k.call.otherCluster() {
+	switch {
+	case k.call.otherCluster():
 		restore(clientcmd.RecommendedConfigPathEnvVar, theirs, set)
+	case k.call.is("config get-contexts"): // those that --context takes, too
+		if theirs == "" {
+			theirs = clientcmd.RecommendedHomeFile
+		}
+		_ = os.Setenv(clientcmd.RecommendedConfigPathEnvVar, k.cfg.KubeconfigPath()+string(filepath.ListSeparator)+theirs)
 	}
 	if err := k.prepare(); err != nil {
 		return err
