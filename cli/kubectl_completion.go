@@ -1,7 +1,9 @@
 package cli
 
 import (
+	_ "embed"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -16,6 +18,11 @@ import (
 // Completion is cobra's: the script that it writes for a shell calls this program
 // back with the words on the command line so far, and kubectl's commands, which
 // know the names of flags and objects, answer.
+
+// bashWithoutPackage goes before cobra's script for bash.
+//
+//go:embed completion.bash
+var bashWithoutPackage string
 
 func completionCommand(e *env) *cli.Command {
 	return &cli.Command{
@@ -33,6 +40,9 @@ func completionCommand(e *env) *cli.Command {
 			root := e.newKubectl([]string{programName}, nil)
 			switch shell := c.Args().First(); shell {
 			case "bash":
+				if _, err := io.WriteString(e.stdout, bashWithoutPackage); err != nil {
+					return err
+				}
 				return root.GenBashCompletionV2(e.stdout, true)
 			case "zsh":
 				return root.GenZshCompletion(e.stdout)
@@ -117,21 +127,23 @@ func cutGlobals(words []string) (rest []string, globals map[string]string) {
 		if name != nameFlag && name != dataDirFlag {
 			break
 		}
-		words = words[1:]
 		if !hasValue {
-			if len(words) < 2 {
+			if len(words) < 3 { // the value is what is to be completed
 				break
 			}
-			value, words = words[0], words[1:]
+			value, words = words[1], words[1:]
 		}
-		globals[name] = value
+		globals[name], words = value, words[1:]
 	}
 	return words, globals
 }
 
-// addOwn adds our own commands and flags, for their names to be offered.
+// addOwn adds our own commands and flags, for their names to be offered, and those of instances.
 func addOwn(root *cobra.Command, app *cli.App) {
 	addFlags(root, app.Flags)
+	_ = root.RegisterFlagCompletionFunc(nameFlag, func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return daemon.Names(daemon.DefaultRoot), cobra.ShellCompDirectiveNoFileComp
+	}) // fails where it is registered already
 	for _, c := range app.Commands {
 		if c.Hidden || isVerb(c.Name) || c.Name == "help" {
 			continue

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -148,5 +149,23 @@ func TestRemovingKeepsFilesOfOthers(t *testing.T) {
 	}
 	if _, err := os.Stat(cfg.DataDir); !os.IsNotExist(err) {
 		t.Errorf("the empty directory stayed: %v", err)
+	}
+}
+
+func TestInstancesAreFoundByTheirSettings(t *testing.T) {
+	root := t.TempDir()
+	for _, path := range []string{"blue/" + settingsFile, "green/" + settingsFile, "empty/thesis.txt"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, path)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, path), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := Names(root); !slices.Equal(got, []string{"blue", "green"}) {
+		t.Errorf("found %q", got)
+	}
+	if got := Names(filepath.Join(root, "nowhere")); len(got) != 0 {
+		t.Errorf("found %q nowhere", got)
 	}
 }

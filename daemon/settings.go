@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
 )
 
 // settings are settled at an instance's first start. Services hold addresses
@@ -134,4 +135,13 @@ func unchanged(flag string, want, have netip.Prefix) error {
 		return fmt.Errorf("%s %s: this instance was made with %s, and its objects hold addresses of it: use another --name, or kube-lite reset", flag, want, have)
 	}
 	return nil
+}
+
+// Names are those of the instances that have their data directory below root, whether they run or not.
+func Names(root string) (names []string) {
+	dirs, _ := filepath.Glob(filepath.Join(root, "*", settingsFile)) // fails for malformed patterns only
+	for _, path := range dirs {
+		names = append(names, filepath.Base(filepath.Dir(path)))
+	}
+	return names
 }
