@@ -114,12 +114,17 @@ func (c *checker) report(at *yaml.Node, path, suggestion, format string, args ..
 		Message: fmt.Sprintf(format, args...), Suggestion: suggestion})
 }
 
-// duplicate reports a key that stands twice in its mapping.
-func (c *checker) duplicate(key *yaml.Node, path string, firstLine int) {
+// duplicate reports a key that stands twice in its mapping, under the same name or under two that YAML takes
+// for the same value.
+func (c *checker) duplicate(key, earlier *yaml.Node, name, path string) {
 	if c.rules.Duplicates == Ignore {
 		return
 	}
-	c.report(key, path, "", "duplicate key, first on line %d", firstLine)
+	both := ""
+	if one, other := typedName(earlier), typedName(key); one != other {
+		both = fmt.Sprintf(" as %s: YAML takes both for %s", one, name)
+	}
+	c.report(key, path, "", "duplicate key, first on line %d%s", earlier.Line, both)
 	c.problems[len(c.problems)-1].Warning = c.rules.Duplicates == Warn
 }
 

@@ -50,6 +50,15 @@ func keyName(key *yaml.Node) (name string, ok bool) {
 	return "", false
 }
 
+// typedName returns what a person calls a key: y, where the field name that it becomes is true.
+func typedName(key *yaml.Node) string {
+	if key = target(key); key.Kind == yaml.ScalarNode {
+		return key.Value
+	}
+	name, _ := keyName(key)
+	return name
+}
+
 // lookup returns the value of a mapping's field, merged ones included; nil if there is none.
 func lookup(n *yaml.Node, name string) *yaml.Node {
 	n = target(n)

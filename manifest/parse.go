@@ -121,6 +121,10 @@ func split(name string, text []byte) (chunks []chunk, problems []Problem) {
 
 // parse returns the chunk's mapping; nil without a problem if the chunk is empty.
 func (c chunk) parse() (*yaml.Node, []Problem) {
+	c.text = withoutLastDirectives(c.text)
+	if problem, ok := c.directive(); ok {
+		return nil, []Problem{problem}
+	}
 	docs, err := decode(bytes.NewReader(c.text))
 	if err != nil {
 		return nil, []Problem{c.syntaxProblem(err)}
@@ -149,6 +153,43 @@ func (c chunk) parse() (*yaml.Node, []Problem) {
 		return node, []Problem{{Line: node.Line, Column: node.Column, Message: plainMessage(err)}}
 	}
 	return node, nil
+}
+
+// directive finds a line such as "%YAML 1.2" at the beginning, which is YAML, but not what kubectl reads.
+func (c chunk) directive() (Problem, bool) {
+	line := c.line
+	for text := range bytes.Lines(c.text) {
+		line++
+		switch text = bytes.TrimSpace(text); {
+		case bytes.HasPrefix(text, []byte("%")):
+			name, _, _ := bytes.Cut(text, []byte(" "))
+			return Problem{Line: line, Column: 1, Message: fmt.Sprintf("kubectl does not read the directive %q: remove this line", shorten(string(name)))}, true
+		case len(text) > 0 && text[0] != '#':
+			return Problem{}, false
+		}
+	}
+	return Problem{}, false
+}
+
+// withoutLastDirectives cuts off directives after the end of a document, a line "...". They are the next document's,
+// and kubectl reads no further.
+func withoutLastDirectives(text []byte) []byte {
+	end, at, found := -1, 0, false
+	for line := range bytes.Lines(text) {
+		at += len(line)
+		switch trimmed := bytes.TrimSpace(line); {
+		case bytes.HasPrefix(line, []byte("...")):
+			end, found = at, false
+		case bytes.HasPrefix(line, []byte("%")):
+			found = true
+		case len(trimmed) > 0 && trimmed[0] != '#':
+			end = -1
+		}
+	}
+	if end < 0 || !found {
+		return text
+	}
+	return text[:end]
 }
 
 // decode reads all documents of a stream. The library reports some malformed input by panicking with a text that

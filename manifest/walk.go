@@ -87,7 +87,7 @@ func (c *checker) mapping(n *yaml.Node, t reflect.Type, path string) {
 	}
 	c.enclosing = append(c.enclosing, enclosure{node, t, path})
 	defer func() { c.enclosing = c.enclosing[:len(c.enclosing)-1] }()
-	lines := make(map[string]int, len(node.Content)/2)
+	keys := make(map[string]*yaml.Node, len(node.Content)/2)
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
 		if isMerge(key) {
@@ -97,18 +97,20 @@ func (c *checker) mapping(n *yaml.Node, t reflect.Type, path string) {
 			continue
 		}
 		name, _ := keyName(key)
-		if line, dup := lines[name]; dup {
-			c.duplicate(key, member(path, name, t), line)
+		if earlier, dup := keys[name]; dup {
+			c.duplicate(key, earlier, name, member(path, typedName(key), t))
 		} else {
-			lines[name] = key.Line
+			keys[name] = key
 		}
-		c.member(key, value, name, t, path)
+		c.member(key, value, t, path)
 	}
 }
 
 // member checks one entry of a mapping.
-func (c *checker) member(key, value *yaml.Node, name string, t reflect.Type, path string) {
-	at := member(path, name, t)
+func (c *checker) member(key, value *yaml.Node, t reflect.Type, path string) {
+	name, _ := keyName(key)
+	typed := typedName(key)
+	at := member(path, typed, t)
 	switch {
 	case t == nil:
 		c.value(value, nil, at)
@@ -118,7 +120,7 @@ func (c *checker) member(key, value *yaml.Node, name string, t reflect.Type, pat
 		fields := fieldsOf(t)
 		f, ok := fields.types[name]
 		if !ok && !fields.open {
-			c.report(key, at, c.meant(name, value, t, path), "unknown field")
+			c.report(key, at, c.meant(typed, value, t, path), "unknown field")
 			return
 		}
 		c.value(value, f, at)
