@@ -61,6 +61,7 @@ func (k *kubectl) run() error {
 	if err := os.Setenv(clientcmd.RecommendedConfigPathEnvVar, k.cfg.KubeconfigPath()); err != nil {
 		return err
 	}
+	renameErrors()
 	_, _ = logs.GlogSetter(kubectlcmd.GetLogVerbosity(os.Args)) // a bad -v is refused with the other flags
 	k.root = k.env.newKubectl(os.Args, func(f *genericclioptions.ConfigFlags) { f.WrapConfigFn = k.unlimited })
 	k.call = read(k.root, k.args)
@@ -107,7 +108,9 @@ func (e *env) newKubectl(arguments []string, adjust func(*genericclioptions.Conf
 	if adjust != nil {
 		adjust(flags)
 	}
-	root := kubectlcmd.NewKubectlCommand(kubectlcmd.KubectlOptions{Arguments: arguments, ConfigFlags: flags, IOStreams: streams})
+	root := kubectlcmd.NewKubectlCommand(kubectlcmd.KubectlOptions{
+		Arguments: arguments, ConfigFlags: flags, IOStreams: renameMessages(streams, arguments[1:]),
+	})
 	root.Use = programName
 	factory := cmdutil.NewFactory(cmdutil.NewMatchVersionFlags(flags))
 	for _, c := range root.Commands() {
@@ -134,18 +137,13 @@ const (
 // programName is what the user calls.
 const programName = "kube-lite"
 
-// renameExamples makes a command's examples such that they can be typed here.
-func renameExamples(c *cobra.Command) {
-	c.Example = strings.ReplaceAll(c.Example, "kubectl ", programName+" ")
-}
-
 // prepare checks the manifests that the verb is about to send, and sees to it
 // that there is a server if it needs one.
 func (k *kubectl) prepare() error {
 	if flag := k.call.unknown; flag == nameFlag || flag == dataDirFlag {
 		return misplaced(flag, strings.Join(k.call.path, " "))
 	}
-	renameExamples(k.call.command)
+	renameHelp(k.call.command)
 	files, err := k.files()
 	cmdutil.CheckErr(err) // a path that does not exist, in kubectl's words
 	if k.call.otherCluster() {
