@@ -143,6 +143,9 @@ func (k *kubectl) prepare() error {
 	if flag := k.call.unknown; flag == nameFlag || flag == dataDirFlag {
 		return misplaced(flag, strings.Join(k.call.path, " "))
 	}
+	if meant := k.call.meant(); meant != "" {
+		return fmt.Errorf("unknown command %q (did you mean %q?): \"%s --help\" lists them", k.call.words[0], meant, k.call.command.CommandPath())
+	}
 	renameHelp(k.call.command)
 	files, err := k.files()
 	cmdutil.CheckErr(err) // a path that does not exist, in kubectl's words

@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/kube-lite/kube-lite/manifest"
 )
 
 // call is what a kubectl command line says, read without running it.
@@ -13,6 +15,7 @@ type call struct {
 	command *cobra.Command
 	path    []string            // of the command: ["rollout", "status"]
 	flags   map[string][]string // all values of each flag that is given
+	words   []string            // after the command, flags apart
 	bad     bool                // kubectl will refuse it
 	unknown string              // the flag for which it will, if that is why
 }
@@ -31,6 +34,7 @@ func read(root *cobra.Command, args []string) call {
 		c.flags[f.Name] = append(c.flags[f.Name], value)
 		return nil
 	})
+	c.words = command.Flags().Args()
 	c.bad = c.bad || err != nil
 	if flag := (*pflag.NotExistError)(nil); errors.As(err, &flag) {
 		c.unknown = flag.GetSpecifiedName()
@@ -84,6 +88,19 @@ func (c call) needsServer() bool {
 		return c.sendsFiles()
 	}
 	return !alone(c.path[0])
+}
+
+// meant guesses the subcommand that a mistyped one was to be: `rollout stauts`. "" means that there is
+// nothing to guess.
+func (c call) meant() string {
+	if !c.command.HasSubCommands() || !c.command.HasParent() || len(c.words) == 0 {
+		return ""
+	}
+	var names []string
+	for _, sub := range c.command.Commands() {
+		names = append(names, sub.Name())
+	}
+	return manifest.Nearest(c.words[0], names)
 }
 
 // alone tells whether a verb never asks a server.
