@@ -20,15 +20,12 @@ type settings struct {
 	// APIPort is the last one that served: kubeconfigs hold it, so it is the
 	// first to be tried.
 	APIPort int `json:"apiPort"`
-<<<<<<< HEAD
 	// NodeName is that of the Node. Pods are bound to it, so it stays though the
 	// machine may be called otherwise by now.
 	NodeName string `json:"nodeName"`
-=======
 	// DockerHost is the address of the engine that has the containers. Empty in the file of an
 	// older kube-lite, until the next start.
 	DockerHost string `json:"dockerHost,omitempty"`
->>>>>>> 4bec0e3 (daemon: keep the Docker engine with the instance)
 
 	fresh bool // nothing was settled before: this is the first start
 }
@@ -88,11 +85,7 @@ func settle(cfg Config, host string, used []netip.Prefix) (settings, error) {
 	return s, s.check(cfg)
 }
 
-<<<<<<< HEAD
-// CheckSettled returns an error if cfg contradicts what the instance's first start settled.
-=======
 // CheckSettled refuses what contradicts what the instance's first start settled.
->>>>>>> 4bec0e3 (daemon: keep the Docker engine with the instance)
 func CheckSettled(cfg Config) error {
 	s, found, err := loadSettings(cfg)
 	if err != nil || !found {
@@ -101,33 +94,22 @@ func CheckSettled(cfg Config) error {
 	return s.check(cfg)
 }
 
-<<<<<<< HEAD
-// check refuses what contradicts the first start. The error names the flag.
+// check refuses what contradicts the settings. The error names the flag.
 func (s settings) check(cfg Config) error {
 	if s.Name != cfg.Name {
 		return fmt.Errorf("the data directory %s belongs to the instance %q, not %q: choose another with --data-dir", cfg.DataDir, s.Name, cfg.Name)
 	}
 	if cfg.NodeName != "" && s.NodeName != "" && cfg.NodeName != s.NodeName {
 		return fmt.Errorf("--node-name %s: this instance was made with the node %s, and its pods are bound to it: use another --name, or kube-lite reset", cfg.NodeName, s.NodeName)
-=======
-// check refuses what contradicts the settings. The error names the flag.
-func (s settings) check(cfg Config) error {
-	if s.Name != cfg.Name {
-		return fmt.Errorf("the data directory %s belongs to the instance %q, not %q: choose another with --data-dir", cfg.DataDir, s.Name, cfg.Name)
->>>>>>> 4bec0e3 (daemon: keep the Docker engine with the instance)
 	}
 	if err := unchanged("--pod-cidr", cfg.PodCIDR, s.PodCIDR); err != nil {
 		return err
 	}
-<<<<<<< HEAD
-	return unchanged("--service-cidr", cfg.ServiceCIDR, s.ServiceCIDR)
-=======
 	if err := unchanged("--service-cidr", cfg.ServiceCIDR, s.ServiceCIDR); err != nil {
 		return err
 	}
 	_, err := s.dockerHost(cfg.DockerHost)
 	return err
->>>>>>> 4bec0e3 (daemon: keep the Docker engine with the instance)
 }
 
 func unchanged(flag string, want, have netip.Prefix) error {
