@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 
@@ -22,7 +23,7 @@ func runPortForward(f cmdutil.Factory, streams genericiooptions.IOStreams) func(
 		o.Address = cmdutil.GetFlagStringSlice(cmd, "address")
 		cmdutil.CheckErr(o.Complete(f, cmd, args))
 		cmdutil.CheckErr(o.Validate())
-		cmdutil.CheckErr(o.RunPortForward())
+		cmdutil.CheckErr(o.RunPortForwardContext(context.Background()))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/docker"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -49,7 +50,9 @@ func TestContainerThatFailsItsLivenessProbeIsRestarted(t *testing.T) {
 // As on a kubelet: nothing follows from a probe that cannot be asked.
 func TestProbeWhoseCommandIsMissingTellsNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		r.engine.exec = answers{"live": always(127, "OCI runtime exec failed: exec: \"live\": executable file not found in $PATH: unknown\r\n")}.exec
+		r.engine.exec = func(_ context.Context, container string, _ []string, _ io.Writer) (int, error) {
+			return 0, &docker.NotStartedError{Container: container, Reason: `OCI runtime exec failed: exec: "live": executable file not found in $PATH: unknown`}
+		}
 		r.pod("web", func(p *v1.Pod) { p.Spec.Containers[0].LivenessProbe = commandProbe("live") })
 		r.after(time.Minute)
 		r.wantState("web", "app", "running 0")

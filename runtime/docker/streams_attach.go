@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/docker/docker/api/types"
@@ -14,29 +14,34 @@ import (
 	"github.com/docker/docker/pkg/stdcopy"
 )
 
-// attachDrain is how long the output of an ended container may pause before it
-// counts as complete.
-const attachDrain = time.Second
+const (
+	// attachDrain is how long the output may pause before it counts as complete, once the
+	// container has ended or the client's input has.
+	attachDrain = time.Second
+	// detachAfter is how long a container may go on to write after the end of an input
+	// that it does not see.
+	detachAfter = 10 * time.Second
+)
 
 // Attach connects the streams to a container's main process, from now on: what it
 // wrote before is in its log. It returns when the container ends, when ctx does
-// (with its error), or when the output can't be delivered.
+// (with its error), or when the output can't be delivered; and with the end of In, unless
+// that closes the container's input, when the container has answered.
 func (e *Engine) Attach(ctx context.Context, id string, s Streams) error {
 	conn, err := hijack(ctx, func() (types.HijackedResponse, error) {
 		return e.cli.ContainerAttach(ctx, id, container.AttachOptions{
-			Stream: true, DetachKeys: detachKeys,
-			Stdin: s.In != nil, Stdout: s.Out != nil, Stderr: s.Err != nil,
+			Stream: true, DetachKeys: detachKeys, Stdout: s.Out != nil, Stderr: s.Err != nil,
 		})
 	})
 	if err != nil {
 		return fmt.Errorf("attach to container %s: %w", short(id), err)
 	}
-	tty, running, err := e.terminal(ctx, id)
-	if err != nil || !running {
+	c, err := e.terminal(ctx, id)
+	if err != nil || !c.running {
 		conn.Close()
 		return err
 	}
-	if err := e.attached(ctx, id, conn, s, tty); err != nil {
+	if err := e.attached(ctx, id, conn, s, c); err != nil {
 		return fmt.Errorf("attach to container %s: %w", short(id), err)
 	}
 	return nil
@@ -45,8 +50,18 @@ func (e *Engine) Attach(ctx context.Context, id string, s Streams) error {
 // attached pumps until the container ends. Docker ends the session itself, unless
 // the container ended just when the session began: then it would wait for the
 // container's next start, which never comes.
-func (e *Engine) attached(ctx context.Context, id string, conn types.HijackedResponse, s Streams, tty bool) error {
+func (e *Engine) attached(ctx context.Context, id string, conn types.HijackedResponse, s Streams, c terminal) error {
 	out := &drainReader{conn: conn}
+	closeInput, err := e.attachInput(ctx, id, &s, func() {
+		if !c.inputOnce {
+			out.endWithin(detachAfter)
+		}
+	})
+	if err != nil {
+		conn.Close()
+		return err
+	}
+	defer closeInput()
 	watch, stop := context.WithCancel(ctx)
 	watched := make(chan struct{})
 	go func() {
@@ -55,7 +70,7 @@ func (e *Engine) attached(ctx context.Context, id string, conn types.HijackedRes
 			out.end()
 		}
 	}()
-	err := s.pump(ctx, conn, tty, out, func(size Size) error {
+	err = s.pump(ctx, conn, c.tty, out, func(size Size) error {
 		ctx, cancel := bounded(ctx, QueryTimeout)
 		defer cancel()
 		return e.cli.ContainerResize(ctx, id, size.sdk())
@@ -65,15 +80,42 @@ func (e *Engine) attached(ctx context.Context, id string, conn types.HijackedRes
 	return err
 }
 
-// terminal tells whether the container has a terminal and whether it runs.
-func (e *Engine) terminal(ctx context.Context, id string) (tty, running bool, err error) {
+// attachInput sends s.In over a connection of its own, and takes it out of s: at the end of
+// an input that stays open for others, Docker closes the output of its connection at once,
+// before the container can answer. It calls ended then.
+func (e *Engine) attachInput(ctx context.Context, id string, s *Streams, ended func()) (closeInput func(), _ error) {
+	input := s.In
+	if s.In = nil; input == nil {
+		return func() {}, nil
+	}
+	in, err := hijack(ctx, func() (types.HijackedResponse, error) {
+		return e.cli.ContainerAttach(ctx, id, container.AttachOptions{Stream: true, Stdin: true, DetachKeys: detachKeys})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the input: %w", err)
+	}
+	s.start(func() {
+		_, _ = io.Copy(in.Conn, input) // either end may be gone: the output tells which
+		_ = in.CloseWrite()
+		ended()
+	})
+	return in.Close, nil
+}
+
+// terminal is what sessions need to know of a container.
+type terminal struct {
+	tty, running bool
+	inputOnce    bool // the end of a client's input is the end of the container's
+}
+
+func (e *Engine) terminal(ctx context.Context, id string) (terminal, error) {
 	ctx, cancel := bounded(ctx, QueryTimeout)
 	defer cancel()
 	c, err := e.cli.ContainerInspect(ctx, id)
 	if err != nil {
-		return false, false, fmt.Errorf("inspect container %s: %w", short(id), err)
+		return terminal{}, fmt.Errorf("inspect container %s: %w", short(id), err)
 	}
-	return c.Config.Tty, c.State.Running, nil
+	return terminal{tty: c.Config.Tty, running: c.State.Running, inputOnce: c.Config.StdinOnce && !c.Config.Tty}, nil
 }
 
 // hijack makes a streaming connection. Docker's client does not watch ctx while it
@@ -162,22 +204,51 @@ func orDiscard(w io.Writer) io.Writer {
 	return w
 }
 
-// drainReader reads a session's output. Once the container has ended, a pause of
-// attachDrain is the output's end.
+// drainReader reads a session's output. After an end, a pause of attachDrain is the
+// output's end.
 type drainReader struct {
-	conn  types.HijackedResponse
-	ended atomic.Bool
+	conn types.HijackedResponse
+
+	mu    sync.Mutex // guards what follows, and the order of deadlines
+	ended bool
+	last  time.Time // when the output ends anyway; zero: never
 }
 
+// end begins to drain: the container has ended, and what is left is all there will be.
 func (d *drainReader) end() {
-	d.ended.Store(true)
-	_ = d.conn.Conn.SetReadDeadline(time.Now().Add(attachDrain)) // wakes a Read under way
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ended, d.last = true, time.Time{}
+	d.setDeadline() // wakes a Read under way
+}
+
+// endWithin begins to drain a container that may go on for ever.
+func (d *drainReader) endWithin(limit time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ended {
+		return
+	}
+	d.ended, d.last = true, time.Now().Add(limit)
+	d.setDeadline()
+}
+
+// setDeadline bounds the next Read once there is an end. Call it with mu held.
+func (d *drainReader) setDeadline() {
+	if !d.ended {
+		return
+	}
+	deadline := time.Now().Add(attachDrain)
+	if !d.last.IsZero() && d.last.Before(deadline) {
+		deadline = d.last
+	}
+	_ = d.conn.Conn.SetReadDeadline(deadline)
 }
 
 func (d *drainReader) Read(p []byte) (int, error) {
-	if d.ended.Load() {
-		_ = d.conn.Conn.SetReadDeadline(time.Now().Add(attachDrain))
-	}
+	d.mu.Lock()
+	d.setDeadline()
+	d.mu.Unlock()
 	n, err := d.conn.Reader.Read(p)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = io.EOF

@@ -3,7 +3,6 @@ package docker
 import (
 	"context"
 	"fmt"
-	"io"
 
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
@@ -32,26 +31,19 @@ func (o *Output) Close() { o.conn.Close() }
 // wrote, and may be that of a container which has ended. It closes held.
 func (e *Engine) AttachHeld(ctx context.Context, id string, held *Output, s Streams) error {
 	defer held.Close()
-	tty, running, err := e.terminal(ctx, id)
+	c, err := e.terminal(ctx, id)
 	if err != nil {
 		return err
 	}
-	input := s.In
-	s.In = nil // the output's connection takes none
-	if input != nil && running {
-		in, err := hijack(ctx, func() (types.HijackedResponse, error) {
-			return e.cli.ContainerAttach(ctx, id, container.AttachOptions{Stream: true, Stdin: true, DetachKeys: detachKeys})
-		})
-		if err != nil {
-			return fmt.Errorf("attach to the input of container %s: %w", short(id), err)
-		}
-		defer in.Close()
-		s.start(func() {
-			_, _ = io.Copy(in.Conn, input) // either end may be gone: the output tells which
-			_ = in.CloseWrite()
-		})
+	if !c.running {
+		s.In = nil
 	}
-	err = s.pump(ctx, held.conn, tty, held.conn.Reader, func(size Size) error {
+	closeInput, err := e.attachInput(ctx, id, &s, func() {}) // the one client stays until the container ends
+	if err != nil {
+		return fmt.Errorf("attach to container %s: %w", short(id), err)
+	}
+	defer closeInput()
+	err = s.pump(ctx, held.conn, c.tty, held.conn.Reader, func(size Size) error {
 		ctx, cancel := bounded(ctx, QueryTimeout)
 		defer cancel()
 		return e.cli.ContainerResize(ctx, id, size.sdk())

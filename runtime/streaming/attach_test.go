@@ -64,6 +64,17 @@ func TestAttach(t *testing.T) {
 				}
 			})
 			t.Run("leaves the input open for the next session", func(t *testing.T) { testSecondAttach(t, r, d) })
+			t.Run("brings the answer to an input that has ended", func(t *testing.T) {
+				r.start(t, "answers", docker.ContainerSpec{Stdin: true}, "cat")
+				for _, line := range []string{"first\n", "second\n"} {
+					var out bytes.Buffer
+					err := d.session(t.Context(), t, r, "/attach/default/web/answers", nil,
+						remotecommand.StreamOptions{Stdin: strings.NewReader(line), Stdout: &out})
+					if err != nil || out.String() != line {
+						t.Errorf("got %q, %v, want %q", out.String(), err, line)
+					}
+				}
+			})
 			t.Run("gives the terminal the client's size", func(t *testing.T) {
 				r.start(t, "terminal", docker.ContainerSpec{TTY: true, Stdin: true}, "size")
 				testTerminal(t, r, d, "/attach/default/web/terminal", nil)
