@@ -108,6 +108,10 @@ func TestTokenWaitsForTheSourcesBeforeIt(t *testing.T) {
 		var failing atomic.Bool
 		var asked atomic.Int32
 		requests, looks, maps := r.issue(&failing, &asked), new(atomic.Int32), r.client.CoreV1().ConfigMaps("ns")
+		r.client.PrependReactor("get", "configmaps", func(ktesting.Action) (bool, runtime.Object, error) {
+			looks.Add(1)
+			return false, nil, nil
+		})
 		first := &v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "first"}, Data: map[string]string{"a": "1"}}
 		create := func() {
 			if _, err := maps.Create(t.Context(), first, metav1.CreateOptions{}); err != nil {
@@ -124,11 +128,6 @@ func TestTokenWaitsForTheSourcesBeforeIt(t *testing.T) {
 		if err := maps.Delete(t.Context(), "first", metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		r.settle()
-		r.client.PrependReactor("get", "configmaps", func(ktesting.Action) (bool, runtime.Object, error) {
-			looks.Add(1)
-			return false, nil, nil
-		})
 		r.after(time.Hour)
 		if requests.Load() != 1 || looks.Load() > 100 || countEvents(r.reasons("web"), "FailedMount") != 1 {
 			t.Errorf("%d requests, %d looks for the ConfigMap, events %q", requests.Load(), looks.Load(), r.reasons("web"))
