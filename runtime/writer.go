@@ -217,6 +217,10 @@ func (s *statuses) write(ctx context.Context, uid types.UID) error {
 		s.forget(uid)
 		return nil
 	}
+	if apierrors.IsInvalid(err) { // it never will be valid, and a deletion waits for it
+		s.log.Error("the API refuses a pod's status", "pod", now.ref, "error", err)
+		answer, err = nil, nil
+	}
 	if err != nil {
 		return err
 	}
@@ -227,7 +231,7 @@ func (s *statuses) write(ctx context.Context, uid types.UID) error {
 	return s.delete(ctx, now.ref)
 }
 
-// wrote notes what the API has, and wakes who waits for it.
+// wrote notes what the API has, and wakes who waits for it. There is no answer if the API refused it for good.
 func (s *statuses) wrote(uid types.UID, want v1.PodStatus, answer *v1.Pod) {
 	s.mu.Lock()
 	r := s.pods[uid]

@@ -2,10 +2,12 @@ package runtime
 
 import (
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	ktesting "k8s.io/client-go/testing"
@@ -39,4 +41,31 @@ func TestPodThatIsMadeAgainUnderItsNameInheritsNoStatus(t *testing.T) {
 			t.Error("the status of the first is kept")
 		}
 	})
+}
+
+// A deletion waits until the last status is told.
+func TestStatusThatTheAPIRefusesIsNotWrittenForEver(t *testing.T) {
+	pod := testPod()
+	pod.Spec.RestartPolicy = v1.RestartPolicyNever
+	ended := v1.ContainerStateTerminated{ExitCode: 1}
+	pod.Status.ContainerStatuses = []v1.ContainerStatus{{Name: "app", State: v1.ContainerState{Terminated: &ended}}}
+	client := newFakeAPI()
+	if err := client.Tracker().Add(pod); err != nil {
+		t.Fatal(err)
+	}
+	s := newStatuses(client, func(podRef) *v1.Pod { return pod }, slog.New(slog.DiscardHandler), func(string) {})
+	want := v1.PodStatus{Phase: v1.PodRunning, ContainerStatuses: []v1.ContainerStatus{{Name: "app", State: v1.ContainerState{Waiting: &v1.ContainerStateWaiting{}}}}}
+	s.set(refOf(pod), want)
+	woken := false
+	if s.flush(pod.UID, func() { woken = true }) {
+		t.Fatal("it is told already")
+	}
+	s.remove(refOf(pod))
+	if err := s.write(t.Context(), pod.UID); err != nil || !woken || !s.flush(pod.UID, nil) {
+		t.Errorf("written: %v, woken %t", err, woken)
+	}
+	s.set(refOf(pod), want)
+	if _, err := client.CoreV1().Pods("ns").Get(t.Context(), pod.Name, metav1.GetOptions{}); !apierrors.IsNotFound(err) || !s.pods[pod.UID].said {
+		t.Errorf("it is not removed, or the status is written again: %v", err)
+	}
 }
