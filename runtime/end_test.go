@@ -137,3 +137,11 @@ func TestEndOfRunLeavesContainersRunning(t *testing.T) {
 		r.wantNames("k8s_POD_web_ns_uid-web_0 running", "k8s_app_web_ns_uid-web_0 running")
 	})
 }
+
+func TestStopThatIsNotNeededAnyMoreWakesNobody(t *testing.T) {
+	now, s := time.Now(), newPodState(podRef{})
+	s.stops["needless"], s.stops["other"] = &stopping{due: now.Add(-time.Second)}, &stopping{due: now.Add(time.Minute)}
+	if due := s.stopsDue(now); due != now.Add(time.Minute) {
+		t.Errorf("the next look is in %v", due.Sub(now))
+	}
+}

@@ -72,7 +72,7 @@ func (a *Agent) endContainers(pod *v1.Pod, s *podState, have []instance, list []
 			a.continueEnd(pod, s, e, st, list)
 		}
 	}
-	return s.stopsDue()
+	return s.stopsDue(a.now())
 }
 
 // beginEnd tells of the end, and starts the preStop hook.
@@ -174,14 +174,17 @@ func (s *podState) forgetStops(have []instance, now time.Time) {
 	}
 }
 
-// stopsDue is when the first stop under way has to be looked at again.
-func (s *podState) stopsDue() (due time.Time) {
+// stopsDue is when the first stop under way has to be looked at again. One that was due and is not sent is of a
+// container that need not end any more.
+func (s *podState) stopsDue(now time.Time) (due time.Time) {
 	for _, st := range s.stops {
 		at := st.due
 		if st.sent {
 			at = at.Add(docker.KillTimeout + time.Second)
 		}
-		due = earliest(due, at)
+		if at.After(now) {
+			due = earliest(due, at)
+		}
 	}
 	return due
 }
