@@ -122,7 +122,7 @@ const tellAgain = time.Hour
 func (a *applier) tell(table, what string) {
 	level, message := slog.LevelWarn, "another program changed kube-lite's iptables rules: they are put back"
 	if strings.HasPrefix(what, shadowing) { // it belongs to making a network, and to a restart
-		level, message = slog.LevelInfo, "Docker put its rules for the pods' network before kube-lite's: those go first again"
+		level, message = slog.LevelInfo, "Docker put its rules before kube-lite's: those go first again"
 	}
 	maps.DeleteFunc(a.told, func(_ string, at time.Time) bool { return time.Since(at) > tellAgain })
 	if _, told := a.told[table+what]; told {
@@ -174,9 +174,10 @@ func (a *applier) parse(saved []byte) tableState {
 
 // shadows tells whether a rule of FORWARD in front of our jump takes its packets away. Docker puts its rules for a
 // bridge first when it makes the bridge's network and when it starts; the newer ones drop what goes to a container's
-// port that is not published. Nothing else is overtaken, so as not to fight over the first place.
+// port that is not published. What it puts first for any network drops what goes from one network to another, and so
+// from a container to a Pod's hostPort. Nothing else is overtaken, so as not to fight over the first place.
 func (a *applier) shadows(rule string) bool {
-	return strings.Contains(rule, "-j DOCKER-FORWARD") ||
+	return strings.Contains(rule, "-j DOCKER-ISOLATION-STAGE-1") || strings.Contains(rule, "-j DOCKER-FORWARD") ||
 		strings.Contains(rule, "-i "+a.bridge+" ") || strings.Contains(rule, "-o "+a.bridge+" ")
 }
 

@@ -26,6 +26,7 @@ func TestWhatOthersBreakIsRepaired(t *testing.T) {
 		"a jump removed":         "iptables -t nat -D OUTPUT 1",
 		"route removed":          "ip route del 10.96.0.0/16",
 		"Docker moves to front":  "iptables -I FORWARD -i " + testBridge + " -o " + testBridge + " -j ACCEPT",
+		"Docker makes a network": "iptables -N DOCKER-ISOLATION-STAGE-1; iptables -I FORWARD -j DOCKER-ISOLATION-STAGE-1",
 		"bridge down and up":     "ip link set " + testBridge + " down; ip link set " + testBridge + " up; ip -n a route replace default via " + gateway,
 		"localhost routing lost": "sysctl -qw net.ipv4.conf." + testBridge + ".route_localnet=0; ip link set " + testBridge + " alias poked",
 	} {
