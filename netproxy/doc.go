@@ -1,13 +1,16 @@
-// Package netproxy makes Services reachable: it turns Services and EndpointSlices into iptables rules.
+// Package netproxy makes Services and the host ports of Pods reachable: it turns Services, EndpointSlices and Pods
+// into iptables rules.
 //
 // It owns the iptables chains that begin with ChainPrefix, one jump to them from each built-in chain that needs
-// one, the route of the service CIDR, the kernel settings that these rules need, and a socket for every NodePort.
+// one, the route of the service CIDR, the kernel settings that these rules need, and a socket for every
+// NodePort and hostPort.
 // It never touches a rule that somebody else wrote, and it never carries a packet itself: a daemon that is killed
 // leaves rules that go on working until the next one replaces them.
 //
 // The way of a change:
 //
 //	informer event -> [Proxy.Run] -> services.go: []servicePort, what is wanted and who answers for it
+//	  and hostports.go: []hostPort, which Pod has a port of this machine
 //	  -> render.go, portrules.go: ruleset, every chain of every table as text; depends on nothing else
 //	  -> apply.go: only the chains that changed, in one iptables-restore transaction per table
 //	  -> conntrack.go: forget the UDP flows that point at endpoints that are gone
