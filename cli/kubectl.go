@@ -69,16 +69,39 @@ func (k *kubectl) run() error {
 	case k.call.otherCluster():
 		restore(clientcmd.RecommendedConfigPathEnvVar, theirs, set)
 	case k.call.is("config get-contexts"): // those that --context takes, too
-		if theirs == "" {
-			theirs = clientcmd.RecommendedHomeFile
+		_ = os.Setenv(clientcmd.RecommendedConfigPathEnvVar, k.cfg.KubeconfigPath()+string(filepath.ListSeparator)+orHome(theirs))
+	case k.call.is("config use-context") && len(k.call.words) == 1:
+		if err := k.checkContext(k.call.words[0], orHome(theirs)); err != nil {
+			return err
 		}
-		_ = os.Setenv(clientcmd.RecommendedConfigPathEnvVar, k.cfg.KubeconfigPath()+string(filepath.ListSeparator)+theirs)
 	}
 	if err := k.prepare(); err != nil {
 		return err
 	}
 	cmdutil.CheckErr(basecli.RunNoErrOutput(k.root)) // exits on an error
 	return nil
+}
+
+// orHome is the list of the user's own kubeconfigs.
+func orHome(theirs string) string {
+	if theirs == "" {
+		return clientcmd.RecommendedHomeFile
+	}
+	return theirs
+}
+
+// checkContext refuses to make a context current that is in the user's own files alone:
+// a verb without --context leads to the instance.
+func (k *kubectl) checkContext(name, theirs string) error {
+	has := func(files string) bool {
+		rules := clientcmd.ClientConfigLoadingRules{Precedence: filepath.SplitList(files)}
+		config, err := rules.Load()
+		return err == nil && config.Contexts[name] != nil
+	}
+	if has(k.cfg.KubeconfigPath()) || !has(theirs) {
+		return nil
+	}
+	return fmt.Errorf("the context %q is in your own kubeconfig, and %s without --context works on its instance: %[2]s --context=%[1]s VERB", name, programName)
 }
 
 func restore(name, value string, set bool) {
