@@ -16,7 +16,7 @@ import (
 // Rules say what Check holds documents against.
 type Rules struct {
 	// Scheme has the Go types of the API: usually client-go's. With nil only what every API server demands is
-	// checked: no duplicate keys, and apiVersion, kind and name present.
+	// checked: apiVersion, kind and name present.
 	Scheme *runtime.Scheme
 	// Known tells whether the server that will get the documents serves a kind. It is asked for kinds that Scheme
 	// lacks, that Kubernetes has removed, or that are not on by default (alpha and beta versions). With nil, kinds
