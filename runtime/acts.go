@@ -11,9 +11,9 @@ import (
 // followed by a.step, where a test may end the daemon.
 
 // launchesAtOnce is how many containers are created or started at the same time. Docker works
-// through a few at once however many it is asked for; the others cost it memory, and make each
-// call take so long that it may seem to hang. See docs/PERFORMANCE.md.
-const launchesAtOnce = 32
+// through a few at once however many it is asked for. Sixty take it some seconds each; the hundreds
+// of a full node would come close to the limit of a call, and those that pass it are made twice.
+const launchesAtOnce = 64
 
 // seats bounds how much of something is done at the same time.
 type seats chan struct{}

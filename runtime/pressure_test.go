@@ -56,13 +56,13 @@ func TestNodeReportsPressureWhileItLastsAndALittleLonger(t *testing.T) {
 		}
 		enough := want("at first", v1.ConditionFalse, "KubeletHasSufficientMemory", "kubelet has sufficient memory available")
 		little := int64(50 << 20)
-		r.room.memory = &little
+		r.room.Store(&machineRoom{memory: &little})
 		r.after(nodeCheck)
 		began := want("with little memory", v1.ConditionTrue, "KubeletHasInsufficientMemory", "kubelet has insufficient memory available")
 		if !began.After(enough) {
 			t.Errorf("the transition of %v is one of %v", enough, began)
 		}
-		r.room.memory = nil
+		r.room.Store(nil)
 		r.after(nodeCheck)
 		want("a moment later", v1.ConditionTrue, "KubeletHasInsufficientMemory", "kubelet has insufficient memory available")
 		r.after(pressureLasts + nodeCheck)

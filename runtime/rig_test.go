@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,10 +38,10 @@ type rig struct {
 	agent   *Agent
 	end     func()
 	cancel  func()
-	step    func(act string) // called after each act of the agent
-	prepare func(*Agent)     // called with each agent before it runs
-	groups  usage.Cgroups    // what the agents that are started from then on see of the kernel
-	room    machineRoom      // what the machine has left; may be changed while nothing happens
+	step    func(act string)            // called after each act of the agent
+	prepare func(*Agent)                // called with each agent before it runs
+	groups  usage.Cgroups               // what the agents that are started from then on see of the kernel
+	room    atomic.Pointer[machineRoom] // what the machine has left; nil: nobody knows
 }
 
 // inBubble runs a test with a running agent. The image "app:1" is there.
@@ -96,7 +97,12 @@ func (r *rig) start() {
 	}
 	agent.recorder = r.events
 	agent.statuses.pause = rigPause
-	agent.node.room = func() machineRoom { return r.room }
+	agent.node.room = func() machineRoom {
+		if left := r.room.Load(); left != nil {
+			return *left
+		}
+		return machineRoom{}
+	}
 	agent.cgroups, agent.mirror.cgroups = r.groups, r.groups
 	agent.step = func(act string) {
 		if r.step != nil {
