@@ -143,7 +143,7 @@ func clientOf(cfg daemon.Config, limit time.Duration) (kubernetes.Interface, err
 	if err != nil {
 		return nil, err
 	}
-	rest.Timeout = limit
+	rest.Timeout, rest.QPS = limit, -1 // no limit of the client's own, see unlimited
 	return kubernetes.NewForConfig(rest)
 }
 
