@@ -128,7 +128,7 @@ func TestANewDaemonTakesOverAndRemovesWhatNobodyWants(t *testing.T) {
 	k.applier().mustApply(t, "web", "self")
 	k.texts = nil
 	a := k.applier()
-	a.mustApply(t, "balanced")
+	a.mustApply(t, "web")
 	if len(k.texts) != 2 {
 		t.Errorf("want one transaction for each table, got %q", k.texts)
 	}
@@ -149,7 +149,7 @@ func TestANewDaemonTakesOverAndRemovesWhatNobodyWants(t *testing.T) {
 func TestAFailureIsNotTakenForDone(t *testing.T) {
 	k := newFakeKernel()
 	a := k.applier()
-	a.mustApply(t, "balanced")
+	a.mustApply(t, "web")
 	no := errors.New("the kernel says no")
 	k.fail = no
 	if _, err := a.apply(t.Context(), render(testSettings(), only("web", "self"), nil)); !errors.Is(err, no) {
@@ -175,18 +175,21 @@ func TestDamageIsNoticed(t *testing.T) {
 		"Docker in front": func(k *fakeKernel) {
 			k.tables["filter"]["FORWARD"] = slices.Insert(k.tables["filter"]["FORWARD"], 0, "-j DOCKER-FORWARD")
 		},
+		"Docker in front for another network": func(k *fakeKernel) {
+			k.tables["filter"]["FORWARD"] = slices.Insert(k.tables["filter"]["FORWARD"], 0, "-j DOCKER-ISOLATION-STAGE-1")
+		},
 		"Docker in front for our bridge": func(k *fakeKernel) {
 			k.tables["filter"]["FORWARD"] = slices.Insert(k.tables["filter"]["FORWARD"], 0, "-i "+testBridge+" -o "+testBridge+" -j ACCEPT")
 		},
 	} {
 		k := newFakeKernel()
 		a := k.applier()
-		a.mustApply(t, "balanced")
+		a.mustApply(t, "web")
 		damage(k)
 		if whole, err := a.verify(t.Context()); whole || err != nil {
 			t.Errorf("%s: not noticed (%v)", name, err)
 		}
-		a.mustApply(t, "balanced")
+		a.mustApply(t, "web")
 		if whole, err := a.verify(t.Context()); !whole || err != nil {
 			t.Errorf("%s: not repaired (%v)", name, err)
 		}
@@ -196,8 +199,8 @@ func TestDamageIsNoticed(t *testing.T) {
 func TestOthersRulesAreNoDamage(t *testing.T) {
 	k := newFakeKernel()
 	a := k.applier()
-	a.mustApply(t, "balanced")
-	k.tables["filter"]["FORWARD"] = slices.Insert(k.tables["filter"]["FORWARD"], 0, "-j "+ChainPrefix("other")+"FORWARD", "-j DOCKER-ISOLATION-STAGE-1", "-j cali-FORWARD")
+	a.mustApply(t, "web")
+	k.tables["filter"]["FORWARD"] = slices.Insert(k.tables["filter"]["FORWARD"], 0, "-j "+ChainPrefix("other")+"FORWARD", "-j DOCKER-USER", "-j cali-FORWARD")
 	k.tables["nat"][ChainPrefix("other")+"OUTPUT"] = []string{"-j RETURN"}
 	mustVerify(t, a, true)
 }
@@ -226,7 +229,7 @@ func TestTheLogSaysWhatOthersDidOnce(t *testing.T) {
 	a := k.applier()
 	var log strings.Builder
 	a.log = slog.New(slog.NewTextHandler(&log, nil))
-	a.mustApply(t, "balanced")
+	a.mustApply(t, "web")
 	for name, damage := range map[string]struct {
 		do   func()
 		want string
@@ -242,7 +245,7 @@ func TestTheLogSaysWhatOthersDidOnce(t *testing.T) {
 			if whole, err := a.verify(t.Context()); whole || err != nil {
 				t.Errorf("%s: whole %v, %v", name, whole, err)
 			}
-			a.mustApply(t, "balanced")
+			a.mustApply(t, "web")
 		}
 		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, damage.want) {
 			t.Errorf("%s, three times: the log says\n%swant once %s", name, got, damage.want)
