@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,9 +119,9 @@ func TestContainerThatLosesItsSandboxAtItsStartIsNotToBlame(t *testing.T) {
 
 func TestContainerRemovedBeforeItsStartIsCreatedAnew(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
+		var removed atomic.Bool
 		r.step = func(act string) {
-			if c := r.engine.get("k8s_app_web_ns_uid-web_0"); act == "created" && c != nil {
-				r.step = nil
+			if c := r.engine.get("k8s_app_web_ns_uid-web_0"); act == "created" && c != nil && !removed.Swap(true) {
 				if err := r.engine.Remove(t.Context(), c.ID); err != nil {
 					t.Error(err)
 				}

@@ -25,7 +25,7 @@ func CheckMounts(ctx context.Context, engine *docker.Engine, root string, log *s
 	if reaches {
 		return nil
 	}
-	return fmt.Errorf("Docker (pid %d) does not see what kube-lite mounts below %s, and its containers would find empty volumes: "+
+	return fmt.Errorf("the Docker engine (pid %d) does not see what kube-lite mounts below %s, and its containers would find empty volumes: "+
 		"start it in Docker's mount namespace, so not below unshare and not in a systemd unit with PrivateTmp, PrivateMounts or ProtectSystem, "+
 		"or with \"nsenter --target %[1]d --mount kube-lite start\"", pid, root)
 }
