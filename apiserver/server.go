@@ -46,7 +46,8 @@ const (
 	shutdownGrace = 2 * time.Second
 )
 
-// Config says what a Server serves. All fields but Log are required.
+// Config says what a Server serves. All fields but Audit and Log are
+// required.
 type Config struct {
 	// Store holds every object. The caller closes it after Run has returned.
 	Store *store.Store
@@ -58,6 +59,8 @@ type Config struct {
 	// DialNode opens a connection to the node agent's HTTP server (logs, exec,
 	// attach, port-forward). There is one node, so it needs no name.
 	DialNode func(ctx context.Context) (net.Conn, error)
+	// Audit records requests; the zero value none.
+	Audit Audit
 	// Log receives what the server has to say; nil means slog.Default().
 	Log *slog.Logger
 }
@@ -150,6 +153,9 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 	c.Authentication.APIAudiences = s.tokens.audiences
 	c.Authorization.Authorizer, c.RuleResolver = authorize()
 	c.RESTOptionsGetter = restOptions{s.cfg.Store, legacyscheme.Scheme, legacyscheme.Codecs}
+	if err := s.cfg.Audit.apply(c); err != nil {
+		return nil, err
+	}
 	admit, err := s.admission(c)
 	if err != nil {
 		return nil, err

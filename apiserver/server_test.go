@@ -34,7 +34,7 @@ type testServer struct {
 }
 
 // serve starts a server in dir, with the objects of the first moment.
-func serve(t *testing.T, dir string) *testServer {
+func serve(t *testing.T, dir string, change ...func(*Config)) *testServer {
 	t.Helper()
 	db, err := store.Open(filepath.Join(dir, "kube-lite.db"), store.Options{})
 	if err != nil {
@@ -49,10 +49,11 @@ func serve(t *testing.T, dir string) *testServer {
 		t.Fatal(err)
 	}
 	addr := netip.MustParseAddrPort(listener.Addr().String())
-	server, err := New(Config{
-		Store: db, PKI: pki, ServiceCIDR: testCIDR,
-		DialNode: nodeAgent(t),
-	})
+	config := Config{Store: db, PKI: pki, ServiceCIDR: testCIDR, DialNode: nodeAgent(t)}
+	for _, c := range change {
+		c(&config)
+	}
+	server, err := New(config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/kube-lite/kube-lite/apiserver"
 	"github.com/kube-lite/kube-lite/daemon"
 )
 
@@ -35,6 +36,8 @@ func daemonFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "nodeport-addresses", Usage: "open NodePorts to other machines on addresses in this `CIDR`"},
 		&cli.Int64Flag{Name: "pids-limit", Usage: "let a container have at most `N` processes and threads (default: no limit)"},
 		&cli.StringSliceFlag{Name: "allowed-unsafe-sysctls", Usage: "let pods set these `SYSCTLS` too, such as net.core.somaxconn or kernel.msg*"},
+		&cli.StringFlag{Name: "audit-policy", Usage: "record requests to the API that this `FILE` selects, an audit.k8s.io/v1 Policy"},
+		&cli.StringFlag{Name: "audit-log", Usage: "`FILE` that the requests are recorded in, one line of JSON for each event"},
 		&cli.StringFlag{Name: "docker-host", Usage: "`ADDRESS` of the Docker engine, kept with the instance (default: what the docker command uses)"},
 	}
 }
@@ -43,6 +46,7 @@ func daemonConfig(c *cli.Context) (daemon.Config, error) {
 	cfg := daemon.Config{
 		Name: c.String(nameFlag), DataDir: c.String(dataDirFlag), Version: version(),
 		APIPort: c.Int("api-port"), NodeName: c.String("node-name"), DockerHost: c.String("docker-host"),
+		Audit:     apiserver.Audit{Policy: c.String("audit-policy"), Log: c.String("audit-log")},
 		PidsLimit: c.Int64("pids-limit"), AllowedUnsafeSysctls: c.StringSlice("allowed-unsafe-sysctls"),
 	}
 	var err error

@@ -44,7 +44,7 @@ func startCommand(e *env) *cli.Command {
 			if err != nil {
 				return err
 			}
-			return start(e.ctx, cfg, flagsSet(c), e.stdout)
+			return start(e.ctx, cfg, append(flagsSet(c), auditFlags(cfg)...), e.stdout)
 		},
 	}
 }
@@ -63,6 +63,14 @@ func flagsSet(c *cli.Context) []string {
 		}
 	}
 	return args
+}
+
+// auditFlags has absolute paths: the daemon runs in another directory.
+func auditFlags(cfg daemon.Config) []string {
+	if cfg.Audit.Policy == "" {
+		return nil
+	}
+	return []string{"--audit-policy=" + cfg.Audit.Policy, "--audit-log=" + cfg.Audit.Log}
 }
 
 // start runs `serve` in the background with the given flags, tells w each step

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/kube-lite/kube-lite/apiserver"
 	"github.com/kube-lite/kube-lite/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
@@ -55,6 +56,8 @@ type Config struct {
 	// AllowedUnsafeSysctls are patterns of more of the kernel's parameters that pods may
 	// set than those that are safe for all.
 	AllowedUnsafeSysctls []string
+	// Audit records requests to the API; the zero value none.
+	Audit apiserver.Audit
 	// DockerHost is an address such as unix:///var/run/docker.sock; default
 	// what the docker command would use. Settled at the first start.
 	DockerHost string
@@ -94,6 +97,9 @@ func (c Config) WithDefaults() (Config, error) {
 	}
 	if err := runtime.CheckSysctls(c.AllowedUnsafeSysctls); err != nil {
 		return c, fmt.Errorf("--allowed-unsafe-sysctls: %w", err)
+	}
+	if c.Audit, err = c.Audit.WithDefaults(); err != nil {
+		return c, err
 	}
 	for flag, cidr := range map[string]netip.Prefix{"--pod-cidr": c.PodCIDR, "--service-cidr": c.ServiceCIDR} {
 		if cidr.IsValid() && (!cidr.Addr().Is4() || cidr.Bits() > 28 || cidr.Bits() < 8) {

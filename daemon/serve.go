@@ -35,6 +35,7 @@ func (d *daemon) openServer() error {
 		PKI:         d.pki,
 		ServiceCIDR: d.settings.ServiceCIDR,
 		DialNode:    d.node.Dial,
+		Audit:       d.cfg.Audit,
 		Log:         d.cfg.Log,
 	})
 	return err
