@@ -15,6 +15,7 @@ import (
 	"k8s.io/kubernetes/plugin/pkg/admission/defaulttolerationseconds"
 	"k8s.io/kubernetes/plugin/pkg/admission/limitranger"
 	"k8s.io/kubernetes/plugin/pkg/admission/network/defaultingressclass"
+	"k8s.io/kubernetes/plugin/pkg/admission/noderestriction"
 	"k8s.io/kubernetes/plugin/pkg/admission/podtopologylabels"
 	"k8s.io/kubernetes/plugin/pkg/admission/priority"
 	"k8s.io/kubernetes/plugin/pkg/admission/runtimeclass"
@@ -38,6 +39,7 @@ func admissionChain() []admissionPlugin {
 		{lifecycle.PluginName, lifecycle.Register},
 		{limitranger.PluginName, limitranger.Register},
 		{serviceaccount.PluginName, serviceaccount.Register},
+		{noderestriction.PluginName, noderestriction.Register},
 		{priority.PluginName, priority.Register},
 		{defaulttolerationseconds.PluginName, defaulttolerationseconds.Register},
 		{setdefault.PluginName, setdefault.Register},

@@ -11,8 +11,6 @@ import (
 	"k8s.io/apiserver/pkg/authentication/request/union"
 	"k8s.io/apiserver/pkg/authentication/request/websocket"
 	requestx509 "k8s.io/apiserver/pkg/authentication/request/x509"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
-	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 )
 
 // anonymousPaths are what anybody may ask for: whether the server is well, and
@@ -22,7 +20,8 @@ var anonymousPaths = []apiserver.AnonymousAuthCondition{
 }
 
 // newAuthenticator knows a client by its certificate (the common name is the
-// user, the organisations are the groups) or by a ServiceAccount's token.
+// user, the organisations are the groups) or by a token: a ServiceAccount's, or
+// that of a room of this process.
 // https://kubernetes.io/docs/reference/access-authn-authz/authentication/
 func newAuthenticator(pki *PKI, byToken authenticator.Token) authenticator.Request {
 	roots := x509.NewCertPool()
@@ -37,11 +36,4 @@ func newAuthenticator(pki *PKI, byToken authenticator.Token) authenticator.Reque
 			byCertificate, bearertoken.New(byToken), websocket.NewProtocolAuthenticator(byToken))),
 		anonymous.NewAuthenticator(anonymousPaths),
 	)
-}
-
-// authorize lets every authenticated identity do everything. It is the one
-// line to replace when rights come.
-func authorize() (authorizer.Authorizer, authorizer.RuleResolver) {
-	all := authorizerfactory.NewAlwaysAllowAuthorizer()
-	return all, all
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -49,8 +50,15 @@ func nth(cidr netip.Prefix, n int) netip.Addr {
 
 // Bootstrap creates the objects that every cluster has, and leads their
 // Services to where the API and the DNS server listen this time. What exists
-// stays as it is.
+// stays as it is, but for the default roles and bindings.
 func (s *Server) Bootstrap(ctx context.Context, to Endpoints) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.ensurePolicy(ctx) })
+	group.Go(func() error { return s.bootstrapObjects(ctx, to) })
+	return group.Wait()
+}
+
+func (s *Server) bootstrapObjects(ctx context.Context, to Endpoints) error {
 	for _, name := range systemNamespaces {
 		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 		_, err := s.client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})

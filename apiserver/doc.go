@@ -13,10 +13,12 @@
 //
 //	server, err := apiserver.New(cfg)         // builds everything, serves nothing
 //	go server.Run(ctx, listeners...)          // TLS on each listener, plus memory
-//	client := kubernetes.NewForConfig(server.LoopbackConfig())
 //	err = server.Bootstrap(ctx, endpoints)    // the objects of the first moment
+//	client := kubernetes.NewForConfig(server.ConfigFor("system:kube-scheduler"))
 //
-// Clients inside the process connect through memory ([Server.LoopbackConfig]):
-// protobuf, no TCP, no TLS, no rate limit. Everybody else presents a client
-// certificate that the instance's own CA signed.
+// Clients inside the process connect through memory ([Server.ConfigFor]), each
+// as the user that it is in other clusters: protobuf, no TCP, no TLS, no rate
+// limit. Everybody else presents a client certificate that the instance's own CA
+// signed, or a ServiceAccount's token. Who may do what is upstream's Node
+// authorizer's and RBAC's to say, with its default roles.
 package apiserver

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/generic"
 	serverstorage "k8s.io/apiserver/pkg/server/storage"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
 
 	"github.com/kube-lite/kube-lite/store"
 )
@@ -22,6 +23,11 @@ type restOptions struct {
 	store  *store.Store
 	scheme *runtime.Scheme
 	codecs serializer.CodecFactory
+}
+
+// builtinOptions are those of the built-in kinds.
+func builtinOptions(db *store.Store) restOptions {
+	return restOptions{db, legacyscheme.Scheme, legacyscheme.Codecs}
 }
 
 // GetRESTOptions is generic.RESTOptionsGetter. Objects are stored in protobuf,

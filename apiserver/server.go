@@ -13,6 +13,7 @@ import (
 	"time"
 
 	extensions "k8s.io/apiextensions-apiserver/pkg/apiserver"
+	tokenunion "k8s.io/apiserver/pkg/authentication/token/union"
 	"k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -73,6 +74,8 @@ type Server struct {
 	extensions *extensions.CustomResourceDefinitions
 	memory     *MemoryListener
 	loopback   *rest.Config
+	rooms      *identities
+	interim    *interim
 	client     kubernetes.Interface
 	shared     informers.SharedInformerFactory
 	openAPI    *openAPIV3
@@ -97,12 +100,22 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("apiserver: in-memory client: %w", err)
 	}
 	s.client = client
-	s.shared = informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(dropManagedFields))
+	if s.rooms, err = newIdentities(s.loopback); err != nil {
+		return nil, fmt.Errorf("apiserver: in-memory connection: %w", err)
+	}
+	watcher, err := kubernetes.NewForConfig(s.rooms.config(informersUser))
+	if err != nil {
+		return nil, fmt.Errorf("apiserver: client of the informers: %w", err)
+	}
+	s.shared = informers.NewSharedInformerFactoryWithOptions(watcher, 0, informers.WithTransform(dropManagedFields))
 
 	if s.tokens, err = newTokens(cfg.PKI.tokens, client); err != nil {
 		return nil, err
 	}
 	if err := enableFeatures(); err != nil {
+		return nil, err
+	}
+	if s.interim, err = newInterim(newDefaultPolicy(), s.shared.Rbac().V1()); err != nil {
 		return nil, err
 	}
 	config, err := s.genericConfig()
@@ -149,10 +162,10 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 	c.OpenAPIV3Config.Info.Title = "Kubernetes"
 	c.SkipOpenAPIInstallation = true // see describeAPI
 
-	c.Authentication.Authenticator = newAuthenticator(s.cfg.PKI, s.tokens.authenticator)
+	c.Authentication.Authenticator = newAuthenticator(s.cfg.PKI, tokenunion.New(s.rooms, s.tokens.authenticator))
 	c.Authentication.APIAudiences = s.tokens.audiences
-	c.Authorization.Authorizer, c.RuleResolver = authorize()
-	c.RESTOptionsGetter = restOptions{s.cfg.Store, legacyscheme.Scheme, legacyscheme.Codecs}
+	c.Authorization.Authorizer, c.RuleResolver = newAuthorizer(s.shared, s.interim)
+	c.RESTOptionsGetter = builtinOptions(s.cfg.Store)
 	if err := s.cfg.Audit.apply(c); err != nil {
 		return nil, err
 	}
@@ -164,16 +177,16 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 	return c, nil
 }
 
-// LoopbackConfig connects a client to the server through memory, as a member
-// of system:masters. It works as soon as Run has been called. Callers must
-// copy it before they change it.
-func (s *Server) LoopbackConfig() *rest.Config { return s.loopback }
+// ConfigFor connects a client to the server through memory as the user of this
+// name: a ServiceAccount, a node agent, or anybody else. It works as soon as Run
+// has been called.
+func (s *Server) ConfigFor(user string) *rest.Config { return s.rooms.config(user) }
 
-// Client is a client over LoopbackConfig.
+// Client is the server's own, which may do everything.
 func (s *Server) Client() kubernetes.Interface { return s.client }
 
-// Informers are shared by the server's own admission and by every controller
-// of the process. Whoever wires the process starts them, after Run.
+// Informers are shared by the server's own admission and authorization and by
+// every controller of the process. Whoever wires the process starts them, after Run.
 func (s *Server) Informers() informers.SharedInformerFactory { return s.shared }
 
 // SecretTokens signs the tokens of Secrets of type kubernetes.io/service-account-token, for the controller that fills them.

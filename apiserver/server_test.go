@@ -98,16 +98,7 @@ func nodeAgent(t *testing.T) func(context.Context) (net.Conn, error) {
 	return listener.Dial
 }
 
-// admin is a client as a user has it: over TLS, with the kubeconfig.
-func (s *testServer) admin(t *testing.T) *kubernetes.Clientset {
-	t.Helper()
-	client, err := kubernetes.NewForConfig(s.adminConfig(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client
-}
-
+// adminConfig is a connection as a user has it: over TLS, with the kubeconfig.
 func (s *testServer) adminConfig(t *testing.T) *rest.Config {
 	t.Helper()
 	config, err := clientcmd.NewDefaultClientConfig(*s.pki.Kubeconfig("default", s.addr), nil).ClientConfig()
@@ -115,6 +106,16 @@ func (s *testServer) adminConfig(t *testing.T) *rest.Config {
 		t.Fatal(err)
 	}
 	return config
+}
+
+// admin is a client over adminConfig.
+func (s *testServer) admin(t *testing.T) *kubernetes.Clientset {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(s.adminConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
 }
 
 func TestFirstMoment(t *testing.T) {

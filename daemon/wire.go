@@ -13,6 +13,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/record"
@@ -38,8 +41,10 @@ func (d *daemon) startRooms(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	events := record.NewBroadcaster(record.WithContext(d.rooms.parent))
-	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: d.server.Client().CoreV1().Events("")})
+	events, err := d.proxyEvents()
+	if err != nil {
+		return err
+	}
 	d.rooms.start("events", func(ctx context.Context) error {
 		<-ctx.Done()
 		events.Shutdown()
@@ -107,14 +112,29 @@ func (d *daemon) proxyOptions(events record.EventBroadcaster) netproxy.Options {
 	return opts
 }
 
+// proxyEvents takes the events of the Service rules.
+func (d *daemon) proxyEvents() (record.EventBroadcaster, error) {
+	client, err := kubernetes.NewForConfig(d.server.ConfigFor(user.KubeProxy))
+	if err != nil {
+		return nil, fmt.Errorf("client of the Service rules: %w", err)
+	}
+	events := record.NewBroadcaster(record.WithContext(d.rooms.parent))
+	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	return events, nil
+}
+
 func (d *daemon) newOrchestrator() *orchestrator.Orchestrator {
-	return orchestrator.New(d.server.LoopbackConfig(), d.server.Informers(), orchestrator.Options{
-		RootCA: d.pki.CACertificate(), Tokens: d.server.SecretTokens(), VolumeDir: d.cfg.VolumesPath(),
+	return orchestrator.New(d.server.ConfigFor(user.KubeControllerManager), d.server.Informers(), orchestrator.Options{
+		ConfigFor: d.server.ConfigFor, RootCA: d.pki.CACertificate(), Tokens: d.server.SecretTokens(), VolumeDir: d.cfg.VolumesPath(),
 	})
 }
 
 func (d *daemon) newAgent() (*runtime.Agent, error) {
-	return runtime.New(d.server.Client(), d.server.Informers(), d.engine, runtime.Options{
+	client, err := kubernetes.NewForConfig(d.server.ConfigFor("system:node:" + d.nodeName))
+	if err != nil {
+		return nil, fmt.Errorf("client of the node agent: %w", err)
+	}
+	return runtime.New(client, d.server.Informers(), d.engine, runtime.Options{
 		Instance:      d.cfg.Name,
 		NodeName:      d.nodeName,
 		Root:          d.cfg.DataDir,
@@ -155,7 +175,7 @@ func (d *daemon) waitNode(ctx context.Context) error {
 	for {
 		node, err := d.server.Client().CoreV1().Nodes().Get(ctx, d.nodeName, metav1.GetOptions{})
 		if err == nil && isReady(node) {
-			return nil
+			return d.labelNode(ctx, node)
 		}
 		select {
 		case <-ctx.Done():
@@ -166,6 +186,23 @@ func (d *daemon) waitNode(ctx context.Context) error {
 		}
 	}
 }
+
+// labelNode gives the node its role. No node agent may do that itself.
+// https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction
+func (d *daemon) labelNode(ctx context.Context, node *corev1.Node) error {
+	if _, has := node.Labels[controlPlaneRole]; has {
+		return nil
+	}
+	patch := fmt.Sprintf(`{"metadata":{"labels":{%q:""}}}`, controlPlaneRole)
+	_, err := d.server.Client().CoreV1().Nodes().Patch(ctx, node.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	if err != nil {
+		return fmt.Errorf("label the node %s: %w", node.Name, err)
+	}
+	return nil
+}
+
+// controlPlaneRole is the label that `get nodes` shows as the role.
+const controlPlaneRole = "node-role.kubernetes.io/control-plane"
 
 // nodeInterval is short, since the user waits.
 const nodeInterval = 10 * time.Millisecond

@@ -61,6 +61,7 @@ func TestAPodReachesTheAPIServer(t *testing.T) {
 // A program with client-go's in-cluster configuration and nothing else, as soon as its namespace is there.
 func TestAProgramInAPodUsesTheAPI(t *testing.T) {
 	ns := newNamespace(t, "incluster")
+	ns.grant(t, "view")
 	got := ns.must(t, "run", "robot", "-i", "--rm", "--quiet", "--restart=Never", "--image=kube-lite-test/client:latest", "--image-pull-policy=Never")
 	if want := "user system:serviceaccount:incluster:default\npod robot\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -78,6 +79,7 @@ func TestAProgramInAPodUsesTheAPI(t *testing.T) {
 // The token is the user's whom the Pod declares, and nobody else's.
 func TestAPodThatIsNotRootReadsItsToken(t *testing.T) {
 	ns := newNamespace(t, "tokens")
+	ns.grant(t, "view")
 	ns.apply(t, `apiVersion: v1
 kind: Pod
 metadata: {name: reader}

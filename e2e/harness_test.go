@@ -62,7 +62,12 @@ func run(m *testing.M) (code int) {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		return 1
 	}
-	return m.Run()
+	code = m.Run()
+	if denied, err := cluster.denied(); err != nil || len(denied) > 0 {
+		fmt.Fprintf(os.Stderr, "e2e: parts of the instance lack rights (%v):\n%s\n", err, strings.Join(denied, "\n"))
+		code = 1
+	}
+	return code
 }
 
 // unfinished are the instances that have something on the machine.
@@ -144,7 +149,7 @@ func newInstance() (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &instance{
+	i := &instance{
 		name:    fmt.Sprintf("e2e-%05x", rand.IntN(1<<20)),
 		binary:  os.Getenv("KUBE_LITE_BIN"),
 		repo:    repo,
@@ -154,7 +159,8 @@ func newInstance() (*instance, error) {
 			"--pod-cidr=" + podCIDR(network),
 			fmt.Sprintf("--service-cidr=10.%d.0.0/16", 100+network),
 		},
-	}, nil
+	}
+	return i.withAudit()
 }
 
 // build makes what a machine in use has already: the images, and the binary unless one is given.

@@ -23,7 +23,11 @@ import (
 func clusterLoops() []loop {
 	return []loop{
 		{"namespace-controller", 10, nil, func(ctx context.Context, w *world) (runner, error) {
-			return namespace.NewNamespaceController(ctx, w.client, w.metadata, w.client.Discovery().ServerPreferredNamespacedResources,
+			objects, err := w.metadata()
+			if err != nil {
+				return nil, err
+			}
+			return namespace.NewNamespaceController(ctx, w.client, objects, w.client.Discovery().ServerPreferredNamespacedResources,
 				w.informers.Core().V1().Namespaces(), namespaceResync, corev1.FinalizerKubernetes), nil
 		}},
 		{"serviceaccount-controller", 1, nil, func(ctx context.Context, w *world) (runner, error) {
@@ -121,7 +125,11 @@ func newGarbageCollector(ctx context.Context, w *world) (runner, error) {
 		{Resource: "events"}:                         {},
 		{Group: "events.k8s.io", Resource: "events"}: {},
 	}
-	collector, err := garbagecollector.NewGarbageCollector(ctx, w.client, w.metadata, w.mapper, ignored, w.objects, w.started)
+	objects, err := w.metadata()
+	if err != nil {
+		return nil, err
+	}
+	collector, err := garbagecollector.NewGarbageCollector(ctx, w.client, objects, w.mapper, ignored, w.objects, w.started)
 	if err != nil {
 		return nil, err
 	}

@@ -79,20 +79,27 @@ func (c *cluster) start() {
 	server, err := apiserver.New(apiserver.Config{
 		Store: db, PKI: pki, ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
 		DialNode: func(context.Context) (net.Conn, error) { return nil, io.ErrUnexpectedEOF },
+		Audit:    c.audit(),
 	})
 	fatal(t, err)
 	c.client = server.Client()
 	c.config = rest.CopyConfig(server.LoopbackConfig())
 	c.config.ContentType, c.config.AcceptContentTypes = "", ""
-	config, shared := rest.CopyConfig(server.LoopbackConfig()), server.Informers()
+	as := func(user string) *rest.Config {
+		config := server.ConfigFor(user)
+		if c.connect != nil {
+			c.connect(config)
+		}
+		return config
+	}
+	config, shared := as("system:kube-controller-manager"), server.Informers()
 	if c.connect != nil {
-		c.connect(config)
 		client, err := kubernetes.NewForConfig(config)
 		fatal(t, err)
 		shared = informers.NewSharedInformerFactory(client, 0)
 	}
 	o := orchestrator.New(config, shared, orchestrator.Options{
-		RootCA: pki.CACertificate(), Tokens: server.SecretTokens(), VolumeDir: c.volumes(),
+		RootCA: pki.CACertificate(), Tokens: server.SecretTokens(), VolumeDir: c.volumes(), ConfigFor: as,
 	})
 	node := newFakeNode(t, server.Client(), server.Informers().Core().V1().Pods().Informer())
 
@@ -107,6 +114,7 @@ func (c *cluster) start() {
 		servers.Wait()
 		server.Informers().Shutdown()
 		report(t, db.Close())
+		c.wantNothingDenied()
 	}
 	ready, cancel := context.WithTimeout(serving, testDeadline)
 	defer cancel()

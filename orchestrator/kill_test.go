@@ -20,7 +20,6 @@ import (
 // killer is a connection to the API that breaks for good at one of its writes, as if the process had been killed: just
 // before the write reaches the server, or just before the answer comes back. Events are no writes: nobody acts on them.
 type killer struct {
-	http.RoundTripper
 	mu   sync.Mutex // guards what follows
 	left int        // writes until it breaks; negative: it does not break any more
 	lost bool       // the write that it breaks at does not reach the server
@@ -29,7 +28,13 @@ type killer struct {
 
 var errKilled = errors.New("killed")
 
-func (k *killer) RoundTrip(r *http.Request) (*http.Response, error) {
+// killable is one of the loops' connections, which all break at once.
+type killable struct {
+	http.RoundTripper
+	*killer
+}
+
+func (k killable) RoundTrip(r *http.Request) (*http.Response, error) {
 	write := r.Method != http.MethodGet && !strings.Contains(r.URL.Path, "/events")
 	k.mu.Lock()
 	if k.dead {
@@ -76,12 +81,14 @@ func (k *killer) disarm() bool {
 
 // connect is for cluster.connect.
 func (k *killer) connect(config *rest.Config) {
-	config.Wrap(func(inner http.RoundTripper) http.RoundTripper {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.RoundTripper, k.dead = inner, false
-		return k
-	})
+	config.Wrap(func(inner http.RoundTripper) http.RoundTripper { return killable{inner, k} })
+}
+
+// revive is for a new process.
+func (k *killer) revive() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.dead = false
 }
 
 // killAtEachWrite runs prepare and change in a namespace of its own for each write that follows change, kills the
@@ -107,7 +114,9 @@ func killAtEachWrite(t *testing.T, prepare, change func(c *cluster, ns string), 
 					t.Logf("%d writes", write)
 					return
 				}
-				c.restart()
+				c.end()
+				k.revive()
+				c.start()
 				eventually(t, func() error { return done(c, ns) })
 			}
 		})

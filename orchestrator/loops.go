@@ -47,7 +47,11 @@ func (l loop) prepare(ctx context.Context, w *world) (func() error, error) {
 		return nil
 	}
 	if l.wanted == nil {
-		r, err := l.build(ctx, w)
+		own, err := w.of(l.name)
+		if err != nil {
+			return nil, err
+		}
+		r, err := l.build(ctx, own)
 		return func() error { return run(r) }, err
 	}
 	comes, err := await(l.wanted(w))
@@ -68,7 +72,11 @@ func (l loop) prepare(ctx context.Context, w *world) (func() error, error) {
 func (l loop) buildLate(ctx context.Context, w *world) (runner, error) {
 	w.building.Lock()
 	defer w.building.Unlock()
-	late, g := w.behindGate()
+	own, err := w.of(l.name)
+	if err != nil {
+		return nil, err
+	}
+	late, g := own.behindGate()
 	r, err := l.build(ctx, late)
 	if err != nil {
 		return nil, err

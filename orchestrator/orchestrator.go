@@ -23,6 +23,10 @@ type Options struct {
 	// claims stay Pending.
 	VolumeDir string
 
+	// ConfigFor returns how a loop connects as a user, whose rights have to be upstream's defaults for this name or more.
+	// Default: all connect by the orchestrator's own config.
+	ConfigFor func(user string) *rest.Config
+
 	// TerminatedPods is how many finished Pods (Succeeded or Failed) are kept; the oldest beyond it are deleted.
 	// Default 500.
 	TerminatedPods int

@@ -61,9 +61,13 @@ func workloadLoops() []loop {
 		}},
 		{"disruption-controller", 1, func(w *world) []trigger { return anyOf(w.informers.Policy().V1().PodDisruptionBudgets()) }, func(ctx context.Context, w *world) (runner, error) {
 			core, apps := w.informers.Core().V1(), w.informers.Apps().V1()
+			scales, err := w.scales()
+			if err != nil {
+				return nil, err
+			}
 			return single(disruption.NewDisruptionController(ctx, core.Pods(), w.informers.Policy().V1().PodDisruptionBudgets(),
 				core.ReplicationControllers(), apps.ReplicaSets(), apps.Deployments(), apps.StatefulSets(),
-				w.client, w.mapper, w.scales, w.client.Discovery()).Run), nil
+				w.client, w.mapper, scales, w.client.Discovery()).Run), nil
 		}},
 		{"horizontal-pod-autoscaler-controller", 5, func(w *world) []trigger { return anyOf(w.informers.Autoscaling().V2().HorizontalPodAutoscalers()) }, newAutoscaler},
 	}
@@ -101,9 +105,13 @@ func newAutoscaler(ctx context.Context, w *world) (runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client of external.metrics.k8s.io: %w", err)
 	}
+	scales, err := w.scales()
+	if err != nil {
+		return nil, err
+	}
 	versions := custom_metrics.NewAvailableAPIsGetter(w.client.Discovery())
 	custom := custom_metrics.NewForConfig(w.config, w.mapper, versions)
-	autoscaler := podautoscaler.NewHorizontalController(ctx, w.client.CoreV1(), w.scales, w.client.AutoscalingV2(), w.mapper,
+	autoscaler := podautoscaler.NewHorizontalController(ctx, w.client.CoreV1(), scales, w.client.AutoscalingV2(), w.mapper,
 		metrics.NewRESTMetricsClient(resources, custom, external),
 		w.informers.Autoscaling().V2().HorizontalPodAutoscalers(), w.informers.Core().V1().Pods(),
 		autoscalerSync, autoscalerDownscaleAfter, autoscalerTolerance, autoscalerCPUSettles, autoscalerReadyDelay)

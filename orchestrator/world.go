@@ -17,13 +17,12 @@ import (
 	"k8s.io/controller-manager/pkg/informerfactory"
 )
 
-// world is what loops are built from.
+// world is what loops are built from. The client and its config are the loop's own, see of; the rest is shared.
 type world struct {
 	config    *rest.Config
 	client    kubernetes.Interface
-	metadata  metadata.Interface
+	users     map[string]string // as which loops connect, by their names
 	mapper    meta.ResettableRESTMapper
-	scales    scale.ScalesGetter
 	informers informers.SharedInformerFactory
 	// objects has an informer for every kind: the shared one of built-in kinds, one of metadata for the others.
 	objects informerfactory.InformerFactory
@@ -39,20 +38,35 @@ func newWorld(o *Orchestrator) (*world, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client of the controllers: %w", err)
 	}
-	objects, err := metadata.NewForConfig(metadata.ConfigFor(o.config))
-	if err != nil {
-		return nil, fmt.Errorf("metadata client of the controllers: %w", err)
+	w := &world{
+		config: o.config, client: client, users: users(), informers: o.informers, opts: o.opts,
+		mapper:  restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client.Discovery())),
+		started: make(chan struct{}), building: &sync.Mutex{},
 	}
-	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client.Discovery()))
-	scales, err := scale.NewForConfig(o.config, mapper, dynamic.LegacyAPIPathResolverFunc, scale.NewDiscoveryScaleKindResolver(client.Discovery()))
+	objects, err := w.metadata()
 	if err != nil {
-		return nil, fmt.Errorf("scale client of the controllers: %w", err)
+		return nil, err
 	}
-	return &world{
-		config: o.config, client: client, metadata: objects, mapper: mapper, scales: scales, informers: o.informers,
-		objects: informerfactory.NewInformerFactory(o.informers, metadatainformer.NewSharedInformerFactory(objects, 0)),
-		started: make(chan struct{}), building: &sync.Mutex{}, opts: o.opts,
-	}, nil
+	w.objects = informerfactory.NewInformerFactory(o.informers, metadatainformer.NewSharedInformerFactory(objects, 0))
+	return w, nil
+}
+
+// metadata is a client of objects of any kind.
+func (w *world) metadata() (metadata.Interface, error) {
+	objects, err := metadata.NewForConfig(metadata.ConfigFor(w.config))
+	if err != nil {
+		return nil, fmt.Errorf("metadata client: %w", err)
+	}
+	return objects, nil
+}
+
+// scales is a client of the scale subresource of any kind.
+func (w *world) scales() (scale.ScalesGetter, error) {
+	scales, err := scale.NewForConfig(w.config, w.mapper, dynamic.LegacyAPIPathResolverFunc, scale.NewDiscoveryScaleKindResolver(w.client.Discovery()))
+	if err != nil {
+		return nil, fmt.Errorf("scale client: %w", err)
+	}
+	return scales, nil
 }
 
 // behindGate is the same world for a controller that is built while informers run.

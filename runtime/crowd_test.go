@@ -97,7 +97,9 @@ func newCrowd(b *testing.B, opts store.Options) *crowd {
 func (c *crowd) rooms(server *apiserver.Server, pki *apiserver.PKI, dir string) []func(context.Context) error {
 	c.b.Helper()
 	shared := server.Informers()
-	agent, err := newAgent(server.Client(), shared, c.engine, nil, Options{
+	client, err := kubernetes.NewForConfig(server.ConfigFor("system:node:node"))
+	c.must(err)
+	agent, err := newAgent(client, shared, c.engine, nil, Options{
 		Instance: "t-crowd", NodeName: "node", Root: c.podRoot(), MaxPods: crowdMaxPods, HostIP: netip.MustParseAddr("10.244.0.1"),
 		Network:   docker.NetworkSpec{Name: "pods", Bridge: "br0", Subnet: netip.MustParsePrefix("10.244.0.0/16"), Gateway: netip.MustParseAddr("10.244.0.1")},
 		DNSServer: netip.MustParseAddr("10.96.0.10"), Log: slog.New(slog.DiscardHandler),
@@ -111,8 +113,8 @@ func (c *crowd) rooms(server *apiserver.Server, pki *apiserver.PKI, dir string) 
 	c.must(err)
 	c.census, err = newCensus(shared.Core().V1().Pods().Informer())
 	c.must(err)
-	controllers := orchestrator.New(server.LoopbackConfig(), shared, orchestrator.Options{
-		RootCA: pki.CACertificate(), Tokens: server.SecretTokens(), VolumeDir: filepath.Join(dir, "pv"),
+	controllers := orchestrator.New(server.ConfigFor("system:kube-controller-manager"), shared, orchestrator.Options{
+		ConfigFor: server.ConfigFor, RootCA: pki.CACertificate(), Tokens: server.SecretTokens(), VolumeDir: filepath.Join(dir, "pv"),
 	})
 	return []func(context.Context) error{names.Run, controllers.Run, agent.Run}
 }

@@ -220,7 +220,6 @@ func (n *node) object() *v1.Node {
 	out := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: o.NodeName, Labels: map[string]string{
 		v1.LabelHostname: o.NodeName, v1.LabelOSStable: "linux", v1.LabelArchStable: n.facts.arch,
 		kubeletapis.LabelOS: "linux", kubeletapis.LabelArch: n.facts.arch, // beta names, which old manifests select by
-		"node-role.kubernetes.io/control-plane": "",
 	}}}
 	out.Spec.PodCIDR = o.Network.Subnet.String()
 	out.Spec.PodCIDRs = []string{out.Spec.PodCIDR}

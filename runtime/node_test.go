@@ -16,7 +16,7 @@ func TestNodeIsRegisteredAsAKubeletWould(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		node := r.node()
 		for label, want := range map[string]string{
-			v1.LabelHostname: "node", v1.LabelOSStable: "linux", "beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": goruntime.GOARCH, "node-role.kubernetes.io/control-plane": "",
+			v1.LabelHostname: "node", v1.LabelOSStable: "linux", "beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": goruntime.GOARCH,
 		} {
 			if got, ok := node.Labels[label]; !ok || got != want {
 				t.Errorf("label %s is %q", label, got)
