@@ -203,6 +203,16 @@ func TestDefaultPolicyIsReconciledAtEachStart(t *testing.T) {
 	}
 }
 
+func TestAggregatedRolesAreWholeFromTheFirstMoment(t *testing.T) {
+	s := serve(t, t.TempDir())
+	for name, want := range map[string]string{"view": "[get list watch] [metrics.k8s.io] [nodes pods]", "edit": "pods/log", "admin": "localsubjectaccessreviews"} {
+		role := must[*rbacv1.ClusterRole](t)(s.admin(t).RbacV1().ClusterRoles().Get(t.Context(), name, metav1.GetOptions{}))
+		if text := fmt.Sprint(role.Rules); !strings.Contains(text, want) {
+			t.Errorf("ClusterRole %s has no %q: %s", name, want, text)
+		}
+	}
+}
+
 func TestDefaultPolicyHoldsBeforeInformersHaveSeenIt(t *testing.T) {
 	s := serve(t, t.TempDir()) // informers do not run
 	if _, err := s.as(t, "system:kube-scheduler").CoreV1().Pods("").List(t.Context(), metav1.ListOptions{}); err != nil {

@@ -38,8 +38,9 @@ func (s *Server) ensurePolicy(ctx context.Context) error {
 			return nil
 		})
 	}
+	clusterRoles := aggregated{stores.clusterRoles, aggregate(policy.clusterRoles)}
 	for _, o := range policy.clusterRoles {
-		ensure("ClusterRole", "", o.Name, runRole(reconciliation.ClusterRoleRuleOwner{ClusterRole: &o}, stores.clusterRoles))
+		ensure("ClusterRole", "", o.Name, runRole(reconciliation.ClusterRoleRuleOwner{ClusterRole: &o}, clusterRoles))
 	}
 	for _, o := range policy.clusterRoleBindings {
 		ensure("ClusterRoleBinding", "", o.Name, runBinding(reconciliation.ClusterRoleBindingAdapter{ClusterRoleBinding: &o}, stores.clusterRoleBindings))
