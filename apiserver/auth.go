@@ -3,7 +3,6 @@ package apiserver
 import (
 	"crypto/x509"
 
-	"k8s.io/apiserver/pkg/apis/apiserver"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/group"
 	"k8s.io/apiserver/pkg/authentication/request/anonymous"
@@ -13,15 +12,10 @@ import (
 	requestx509 "k8s.io/apiserver/pkg/authentication/request/x509"
 )
 
-// anonymousPaths are what anybody may ask for: whether the server is well, and
-// which version it is. Everything else needs a certificate or a token.
-var anonymousPaths = []apiserver.AnonymousAuthCondition{
-	{Path: "/livez"}, {Path: "/readyz"}, {Path: "/healthz"}, {Path: "/version"},
-}
-
 // newAuthenticator knows a client by its certificate (the common name is the
 // user, the organisations are the groups) or by a token: a ServiceAccount's, or
-// that of a room of this process.
+// that of a room of this process. Who shows neither is system:anonymous, who may
+// ask whether the server is well and which version it is, and what bindings grant.
 // https://kubernetes.io/docs/reference/access-authn-authz/authentication/
 func newAuthenticator(pki *PKI, byToken authenticator.Token) authenticator.Request {
 	roots := x509.NewCertPool()
@@ -30,10 +24,10 @@ func newAuthenticator(pki *PKI, byToken authenticator.Token) authenticator.Reque
 		Roots:     roots,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}, requestx509.CommonNameUserConversion)
-	// A token that is wrong is an error, also where nobody in particular may ask.
+	// A token that is wrong is an error, also where anybody may ask.
 	return union.NewFailOnError(
 		group.NewAuthenticatedGroupAdder(union.New(
 			byCertificate, bearertoken.New(byToken), websocket.NewProtocolAuthenticator(byToken))),
-		anonymous.NewAuthenticator(anonymousPaths),
+		anonymous.NewAuthenticator(nil),
 	)
 }

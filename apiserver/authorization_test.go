@@ -281,6 +281,24 @@ func TestNodeAgentMayReadWhatItsPodsNeed(t *testing.T) {
 	}
 }
 
+func TestWhoShowsNothingIsAnonymous(t *testing.T) {
+	s := serveRights(t, t.TempDir())
+	admin, ctx := s.admin(t), t.Context()
+	nobody := must[*kubernetes.Clientset](t)(kubernetes.NewForConfig(&rest.Config{Host: "https://" + s.addr.String(), TLSClientConfig: rest.TLSClientConfig{CAData: s.pki.CACertificate()}}))
+	keys := func() error {
+		_, err := nobody.Discovery().RESTClient().Get().AbsPath("/openid/v1/jwks").DoRaw(ctx)
+		return err
+	}
+	if err := keys(); !apierrors.IsForbidden(err) {
+		t.Errorf("without a binding: %v", err)
+	}
+	// https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/#service-account-issuer-discovery
+	binding := bindingTo("system:service-account-issuer-discovery", "system:unauthenticated")
+	binding.Subjects[0].Kind = rbacv1.GroupKind
+	must[*rbacv1.ClusterRoleBinding](t)(admin.RbacV1().ClusterRoleBindings().Create(ctx, binding, metav1.CreateOptions{}))
+	eventually(t, "the binding grants", func() bool { return keys() == nil })
+}
+
 func TestUnknownTokensAreNobody(t *testing.T) {
 	s := serve(t, t.TempDir())
 	config := s.ConfigFor("jane")

@@ -165,7 +165,7 @@ func TestWhoMayAskWhat(t *testing.T) {
 	defer anybody.CloseIdleConnections()
 	for path, want := range map[string]int{
 		"/livez": 200, "/readyz": 200, "/version": 200,
-		"/api/v1/namespaces": 401, "/metrics": 401, "/openapi/v2": 401, "/": 401,
+		"/api/v1/namespaces": 403, "/metrics": 403, "/openapi/v2": 403, "/": 403,
 	} {
 		resp, err := anybody.Get("https://" + s.addr.String() + path)
 		if err != nil {
