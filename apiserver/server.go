@@ -14,7 +14,7 @@ import (
 
 	extensions "k8s.io/apiextensions-apiserver/pkg/apiserver"
 	tokenunion "k8s.io/apiserver/pkg/authentication/token/union"
-	"k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
+	discovery "k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericfilters "k8s.io/apiserver/pkg/server/filters"
@@ -146,7 +146,7 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 	c := genericapiserver.NewConfig(legacyscheme.Codecs)
 	c.EffectiveVersion = effectiveVersion()
-	c.AggregatedDiscoveryGroupManager = aggregated.NewResourceManager("apis") // one for all kinds
+	c.AggregatedDiscoveryGroupManager = discovery.NewResourceManager("apis") // one for all kinds
 	c.LoopbackClientConfig = s.loopback
 	c.LegacyAPIGroupPrefixes = sets.NewString(genericapiserver.DefaultLegacyAPIPrefix)
 	c.ExternalAddress = "127.0.0.1:0" // required, and replaced by what follows

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/component-helpers/apimachinery/lease"
 	"k8s.io/utils/clock"
 
@@ -41,7 +42,7 @@ type cluster struct {
 	t      testing.TB
 	dir    string
 	client kubernetes.Interface // without rate limit, as system:masters
-	config *rest.Config         // the client's, for JSON
+	config *rest.Config         // likewise, for other kinds of clients
 	end    func()
 
 	// connect, if set, changes how the orchestrator that is started next reaches the API.
@@ -83,8 +84,9 @@ func (c *cluster) start() {
 	})
 	fatal(t, err)
 	c.client = server.Client()
-	c.config = rest.CopyConfig(server.LoopbackConfig())
-	c.config.ContentType, c.config.AcceptContentTypes = "", ""
+	c.config, err = clientcmd.NewDefaultClientConfig(*pki.Kubeconfig("default", netip.MustParseAddrPort(listener.Addr().String())), nil).ClientConfig()
+	fatal(t, err)
+	c.config.QPS = -1
 	as := func(user string) *rest.Config {
 		config := server.ConfigFor(user)
 		if c.connect != nil {
