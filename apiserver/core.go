@@ -46,6 +46,7 @@ func (s *Server) coreGroup(enabled *serverstorage.ResourceConfig, c *genericapis
 	if err := addTemplatesAndVolumes(resources, c.RESTOptionsGetter); err != nil {
 		return nil, err
 	}
+	resources["componentstatuses"] = componentStatuses(pods.Pod.ReadinessCheck)
 	return &group, nil
 }
 
