@@ -79,6 +79,7 @@ require (
 	k8s.io/cri-api v0.36.3 // indirect
 	k8s.io/dynamic-resource-allocation v0.36.3 // indirect
 	k8s.io/endpointslice v0.36.3 // indirect
+	k8s.io/pod-security-admission v0.36.3 // indirect
 )
 
 require (

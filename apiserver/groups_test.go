@@ -46,15 +46,21 @@ func TestEveryStableResourceOfUpstreamIsServed(t *testing.T) {
 	}
 }
 
-// upstreamsLists are the resources of each group and version as upstream's repository has them. They are made with every
-// feature gate on, but stable versions have stable resources.
-func upstreamsLists(t *testing.T) []metav1.APIResourceList {
+// upstream is the folder of the source of k8s.io/kubernetes.
+func upstream(t *testing.T) string {
 	t.Helper()
 	dir, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), "api/discovery/api*__v*.json"))
+	return strings.TrimSpace(string(dir))
+}
+
+// upstreamsLists are the resources of each group and version as upstream's repository has them. They are made with every
+// feature gate on, but stable versions have stable resources.
+func upstreamsLists(t *testing.T) []metav1.APIResourceList {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(upstream(t), "api/discovery/api*__v*.json"))
 	if err != nil || len(files) < 20 {
 		t.Fatalf("upstream's discovery: %d files, %v", len(files), err)
 	}

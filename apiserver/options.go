@@ -52,11 +52,14 @@ func (o restOptions) GetRESTOptions(r schema.GroupResource, _ runtime.Object) (g
 			EncodeVersioner: versioner,
 		}).ForResource(r),
 		Decorator:               o.store.Decorator(),
-		ResourcePrefix:          "/" + r.Resource + suffix(r.Group),
+		ResourcePrefix:          resourcePrefix(r),
 		EnableGarbageCollection: true,
 		DeleteCollectionWorkers: deleteWorkers,
 	}, nil
 }
+
+// resourcePrefix is where the objects of a resource are in the store.
+func resourcePrefix(r schema.GroupResource) string { return "/" + r.Resource + suffix(r.Group) }
 
 // suffix keeps the keys of equally named resources of two groups apart.
 func suffix(group string) string {

@@ -27,7 +27,6 @@ var unmetNeeds = map[schema.GroupResource]func(*warnings, runtime.Object) string
 		return "nothing here serves an Ingress unless you run an ingress controller: the Service can be reached by a NodePort or by port-forward"
 	},
 	{Group: "networking.k8s.io", Resource: "networkpolicies"}: always("NetworkPolicies are not enforced here: every pod can reach every other one"),
-	{Group: "networking.k8s.io", Resource: "servicecidrs"}:    always("ServiceCIDRs are not heeded here: the range of Services is set when the instance is started"),
 	{Group: "storage.k8s.io", Resource: "csidrivers"}:         always("CSI drivers cannot be used here: pods cannot mount their volumes"),
 	{Resource: "services"}: func(_ *warnings, object runtime.Object) string {
 		s, ok := object.(*core.Service)
@@ -35,19 +34,6 @@ var unmetNeeds = map[schema.GroupResource]func(*warnings, runtime.Object) string
 			return ""
 		}
 		return "nothing here gives a Service of type LoadBalancer an external address, which stays <pending>: it can be reached at its ClusterIP and NodePort"
-	},
-	{Resource: "namespaces"}: func(_ *warnings, object runtime.Object) string {
-		n, ok := object.(*core.Namespace)
-		if !ok {
-			return ""
-		}
-		for _, mode := range []string{"enforce", "audit", "warn"} {
-			label := "pod-security.kubernetes.io/" + mode
-			if level := n.Labels[label]; level != "" && level != "privileged" {
-				return "Pod Security Standards are not enforced here: the label " + label + " changes nothing"
-			}
-		}
-		return ""
 	},
 }
 

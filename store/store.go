@@ -156,6 +156,17 @@ func (s *Store) view(c StorageConfig) *view {
 	return v
 }
 
+// Count is how many objects a resource has, given its prefix. It is 0 for one that no view was made of.
+func (s *Store) Count(resourcePrefix string) int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	r := s.resources["/"+strings.Trim(resourcePrefix, "/")+"/"]
+	if r == nil {
+		return 0
+	}
+	return r.tree.Len()
+}
+
 // Decorator plugs the Store into the API server's registries: put it into generic.RESTOptions.Decorator. Building a
 // registry fails when one of its objects in the file cannot be decoded; the message names the key and the file.
 func (s *Store) Decorator() generic.StorageDecorator {
