@@ -52,7 +52,8 @@ type admissionPlugin struct {
 }
 
 // admissionChain is kube-apiserver's default chain in upstream's order: webhooks and policies see what the steps before
-// them made of an object, warnings of ours what all of them made of it, and quotas are last, since what another step refuses must not be counted.
+// them made of an object, warnings of ours what all of them made of it, and quotas are last, since what another step
+// refuses must not be counted.
 // https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/
 func admissionChain() []admissionPlugin {
 	return []admissionPlugin{

@@ -113,6 +113,11 @@ func openPKI(dir string, now func() time.Time, ips []net.IP, hosts ...string) (*
 // CACertificate is what clients know the server by, as PEM.
 func (p *PKI) CACertificate() []byte { return p.ca.certPEM }
 
+// CAFiles are the certificate and the key of the authority, as PEM.
+func (p *PKI) CAFiles() (cert, key string) {
+	return filepath.Join(p.dir, "ca.crt"), filepath.Join(p.dir, "ca.key")
+}
+
 // Renew signs anew what is missing, about to end, or lacks a name. Servers
 // that run take up the new certificate with the next connection.
 func (p *PKI) Renew() error {

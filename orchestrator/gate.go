@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/informers/apps"
 	"k8s.io/client-go/informers/autoscaling"
 	"k8s.io/client-go/informers/batch"
+	"k8s.io/client-go/informers/certificates"
 	"k8s.io/client-go/informers/coordination"
 	"k8s.io/client-go/informers/core"
 	"k8s.io/client-go/informers/internalinterfaces"
@@ -53,6 +54,9 @@ func (g *gate) Autoscaling() autoscaling.Interface {
 	return autoscaling.New(g, metav1.NamespaceAll, nil)
 }
 func (g *gate) Batch() batch.Interface { return batch.New(g, metav1.NamespaceAll, nil) }
+func (g *gate) Certificates() certificates.Interface {
+	return certificates.New(g, metav1.NamespaceAll, nil)
+}
 func (g *gate) Coordination() coordination.Interface {
 	return coordination.New(g, metav1.NamespaceAll, nil)
 }

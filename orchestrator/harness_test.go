@@ -44,6 +44,8 @@ type cluster struct {
 	client kubernetes.Interface // without rate limit, as system:masters
 	config *rest.Config         // likewise, for other kinds of clients
 	end    func()
+	pki    *apiserver.PKI
+	addr   string // where the API is served over TLS
 
 	// connect, if set, changes how the orchestrator that is started next reaches the API.
 	connect func(*rest.Config)
@@ -95,6 +97,7 @@ func (c *cluster) start() {
 		return config
 	}
 	config, shared := as("system:kube-controller-manager"), server.Informers()
+		SigningCert: signingCert, SigningKey: signingKey,
 	if c.connect != nil {
 		client, err := kubernetes.NewForConfig(config)
 		fatal(t, err)
@@ -102,6 +105,7 @@ func (c *cluster) start() {
 	}
 	o := orchestrator.New(config, shared, orchestrator.Options{
 		RootCA: pki.CACertificate(), Tokens: server.SecretTokens(), VolumeDir: c.volumes(), ConfigFor: as,
+		SigningCert: signingCert, SigningKey: signingKey,
 	})
 	node := newFakeNode(t, server.Client(), server.Informers().Core().V1().Pods().Informer())
 

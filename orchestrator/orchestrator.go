@@ -19,6 +19,10 @@ type Options struct {
 	// Tokens signs the tokens of Secrets of type kubernetes.io/service-account-token. Default none: they stay empty.
 	Tokens serviceaccount.TokenGenerator
 
+	// SigningCert and SigningKey are the files of the certificate authority that signs CertificateSigningRequests, as PEM.
+	// Default none: approved requests stay without a certificate.
+	SigningCert, SigningKey string
+
 	// VolumeDir is the directory below which each claim of our StorageClasses gets one of its own. Default none: such
 	// claims stay Pending.
 	VolumeDir string
