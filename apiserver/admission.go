@@ -2,8 +2,10 @@ package apiserver
 
 import (
 	"fmt"
+	"slices"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/initializer"
@@ -46,9 +48,9 @@ import (
 type admissionPlugin struct {
 	name     string
 	register func(*admission.Plugins)
-	// reads are the kinds of admissionregistration.k8s.io without whose objects the step has nothing to do: it is built
-	// when the first is there (see onFirstUse). None: it is built at once.
-	reads []string
+	// reads are the resources without whose objects the step has nothing to do: it is built when the first is there (see
+	// onFirstUse). None: it is built at once.
+	reads []schema.GroupResource
 }
 
 // admissionChain is kube-apiserver's default chain in upstream's order: webhooks and policies see what the steps before
@@ -61,7 +63,9 @@ func admissionChain() []admissionPlugin {
 		{limitranger.PluginName, limitranger.Register, nil},
 		{serviceaccount.PluginName, serviceaccount.Register, nil},
 		{noderestriction.PluginName, noderestriction.Register, nil},
-		{nodetaint.PluginName, nodetaint.Register, nil},
+		// The first Node has nobody beside it to take the taint off again: the controller that does waits for a second one,
+		// or for trouble with the first, and costs half as much at rest as all others together.
+		{nodetaint.PluginName, nodetaint.Register, []schema.GroupResource{corev1.Resource("nodes")}},
 		{podsecurity.PluginName, podsecurity.Register, nil},
 		{priority.PluginName, priority.Register, nil},
 		{defaulttolerationseconds.PluginName, defaulttolerationseconds.Register, nil},
@@ -80,10 +84,10 @@ func admissionChain() []admissionPlugin {
 		{nodedeclaredfeatures.PluginName, nodedeclaredfeatures.Register, nil},
 		{jobadmission.PluginName, jobadmission.Register, nil},
 		{podresize.PluginName, podresize.Register, nil},
-		{mutatingpolicy.PluginName, mutatingpolicy.Register, []string{"mutatingadmissionpolicies", "mutatingadmissionpolicybindings"}},
-		{mutatingwebhook.PluginName, mutatingwebhook.Register, []string{"mutatingwebhookconfigurations"}},
-		{validatingpolicy.PluginName, validatingpolicy.Register, []string{"validatingadmissionpolicies", "validatingadmissionpolicybindings"}},
-		{validatingwebhook.PluginName, validatingwebhook.Register, []string{"validatingwebhookconfigurations"}},
+		{mutatingpolicy.PluginName, mutatingpolicy.Register, registrations("mutatingadmissionpolicies", "mutatingadmissionpolicybindings")},
+		{mutatingwebhook.PluginName, mutatingwebhook.Register, registrations("mutatingwebhookconfigurations")},
+		{validatingpolicy.PluginName, validatingpolicy.Register, registrations("validatingadmissionpolicies", "validatingadmissionpolicybindings")},
+		{validatingwebhook.PluginName, validatingwebhook.Register, registrations("validatingwebhookconfigurations")},
 		{warningsPlugin, registerWarnings, nil},
 		{resourcequota.PluginName, resourcequota.Register, nil},
 	}
@@ -124,12 +128,15 @@ func (s *Server) admission(c *genericapiserver.Config) (admission.Interface, err
 	return chain, nil
 }
 
-// registered is whether there are objects of one of these kinds of admissionregistration.k8s.io.
-func (s *Server) registered(resources []string) bool {
+// registrations are resources of admissionregistration.k8s.io.
+func registrations(resources ...string) (all []schema.GroupResource) {
 	for _, r := range resources {
-		if s.cfg.Store.Count(resourcePrefix(schema.GroupResource{Group: admissionregistrationv1.GroupName, Resource: r})) > 0 {
-			return true
-		}
+		all = append(all, schema.GroupResource{Group: admissionregistrationv1.GroupName, Resource: r})
 	}
-	return false
+	return all
+}
+
+// holds is whether there are objects of one of these resources.
+func (s *Server) holds(resources []schema.GroupResource) bool {
+	return slices.ContainsFunc(resources, func(r schema.GroupResource) bool { return s.cfg.Store.Count(resourcePrefix(r)) > 0 })
 }

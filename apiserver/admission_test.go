@@ -104,13 +104,15 @@ func TestPodSecurityGoesByTheNamespacesLabels(t *testing.T) {
 	}
 }
 
-func TestANewNodeIsTainted(t *testing.T) {
+func TestEachNodeButTheFirstIsTainted(t *testing.T) {
 	client := serve(t, t.TempDir()).admin(t)
-	node, err := client.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(node.Spec.Taints) != 1 || node.Spec.Taints[0].Key != corev1.TaintNodeNotReady {
-		t.Errorf("taints %v, want %s: Pods would come before the node is ready", node.Spec.Taints, corev1.TaintNodeNotReady)
+	for i, name := range []string{"first", "second"} {
+		node, err := client.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(node.Spec.Taints) != i || i > 0 && node.Spec.Taints[0].Key != corev1.TaintNodeNotReady {
+			t.Errorf("the %s node has the taints %v", name, node.Spec.Taints)
+		}
 	}
 }

@@ -30,12 +30,12 @@ import (
 // cachesLimit is how long the first request that meets a webhook or a policy waits for what these read.
 const cachesLimit = 10 * time.Second
 
-// lateSteps are the steps of the admission chain that users register: webhooks and policies. Most instances have none
-// of them, and built they cost megabytes (CEL), a handful of watches and two looks a second: each is built when the
-// first object that it reads is in the store. Its informers are its own, since the shared ones are started before the
-// orchestrator builds upstream's controllers, which want those that they watch not to run yet.
+// lateSteps builds the steps of the admission chain that most instances have no use for, above all webhooks and
+// policies that users register. They cost megabytes (CEL), a handful of watches and two looks a second: each is built
+// when the first object that it reads is in the store. Its informers are its own, since the shared ones are started
+// before the orchestrator builds upstream's controllers, which want those that they watch not to run yet.
 type lateSteps struct {
-	registered func(resources []string) bool
+	holds      func(resources []schema.GroupResource) bool
 	initialize admission.PluginInitializers
 	informers  informers.SharedInformerFactory
 	stop       <-chan struct{}
@@ -47,9 +47,9 @@ func (s *Server) lateSteps(c *genericapiserver.Config) (*lateSteps, error) {
 		return nil, fmt.Errorf("apiserver: dynamic client: %w", err)
 	}
 	e := &lateSteps{
-		registered: s.registered,
-		informers:  informers.NewSharedInformerFactoryWithOptions(s.client, 0, informers.WithTransform(dropManagedFields)),
-		stop:       c.DrainedNotify(),
+		holds:     s.holds,
+		informers: informers.NewSharedInformerFactoryWithOptions(s.client, 0, informers.WithTransform(dropManagedFields)),
+		stop:      c.DrainedNotify(),
 	}
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(s.client.Discovery()))
 	e.initialize = admission.PluginInitializers{
@@ -66,7 +66,7 @@ func (s *Server) lateSteps(c *genericapiserver.Config) (*lateSteps, error) {
 func (e *lateSteps) register(plugins *admission.Plugins, p admissionPlugin) {
 	plugins.Register(p.name, func(config io.Reader) (admission.Interface, error) {
 		return &onFirstUse{
-			wanted: func() bool { return e.registered(p.reads) },
+			wanted: func() bool { return e.holds(p.reads) },
 			build: func() (admission.Interface, error) {
 				one := admission.NewPlugins()
 				p.register(one)
@@ -82,8 +82,10 @@ func (e *lateSteps) build(plugins *admission.Plugins, name string, config io.Rea
 	if err != nil {
 		return nil, err
 	}
-	e.informers.Core().V1().Services().Informer()
-	e.informers.Discovery().V1().EndpointSlices().Informer()
+	if _, calls := step.(webhookinit.WantsServiceResolver); calls {
+		e.informers.Core().V1().Services().Informer()
+		e.informers.Discovery().V1().EndpointSlices().Informer()
+	}
 	e.informers.Start(e.stop)
 	limit := make(chan struct{})
 	timer := time.AfterFunc(cachesLimit, func() { close(limit) })

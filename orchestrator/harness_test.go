@@ -85,8 +85,9 @@ func (c *cluster) start() {
 		Audit:    c.audit(),
 	})
 	fatal(t, err)
-	c.client = server.Client()
-	c.config, err = clientcmd.NewDefaultClientConfig(*pki.Kubeconfig("default", netip.MustParseAddrPort(listener.Addr().String())), nil).ClientConfig()
+	c.client, c.pki, c.addr = server.Client(), pki, listener.Addr().String()
+	signingCert, signingKey := pki.CAFiles()
+	c.config, err = clientcmd.NewDefaultClientConfig(*pki.Kubeconfig("default", netip.MustParseAddrPort(c.addr)), nil).ClientConfig()
 	fatal(t, err)
 	c.config.QPS = -1
 	as := func(user string) *rest.Config {
@@ -97,7 +98,6 @@ func (c *cluster) start() {
 		return config
 	}
 	config, shared := as("system:kube-controller-manager"), server.Informers()
-		SigningCert: signingCert, SigningKey: signingKey,
 	if c.connect != nil {
 		client, err := kubernetes.NewForConfig(config)
 		fatal(t, err)
