@@ -117,6 +117,7 @@ func (s *Store) expire(past []deadline) bool {
 func (s *Store) trim(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.remember(now)
 	for _, r := range s.resources {
 		if before := r.history.first; len(r.history.events) > 0 {
 			r.history.trim(s.limits(), now)

@@ -26,6 +26,25 @@ func (e *event) weight() int64 {
 	return eventOverhead + int64(e.prev.size)
 }
 
+// A moment is which revision was current at a time.
+type moment struct {
+	at  time.Time
+	rev uint64
+}
+
+// remember notes the current revision, and gives up the lists of those that were current HistoryAge ago and earlier, as
+// etcd does: also where nothing was written since, so that a client meets the end of a continue token wherever it lists.
+// The caller holds mu for writing.
+func (s *Store) remember(now time.Time) {
+	for len(s.moments) > 0 && now.Sub(s.moments[0].at) >= s.opts.HistoryAge {
+		s.expired = s.moments[0].rev
+		s.moments = s.moments[1:]
+	}
+	if n := len(s.moments); n == 0 || now.Sub(s.moments[n-1].at) >= min(trimInterval, s.opts.HistoryAge) {
+		s.moments = append(s.moments, moment{now, s.rev})
+	}
+}
+
 // limits bounds one history; see the fields of the same names in Options.
 type limits struct {
 	size  int

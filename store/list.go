@@ -66,7 +66,7 @@ func (v *view) GetList(ctx context.Context, key string, opts storage.ListOptions
 // current one is older than the resource version minimum.
 func (v *view) at(rev uint64, minimum string) (*index, uint64, error) {
 	v.store.mu.RLock()
-	t, now, compacted := v.resource.tree, v.store.rev, v.resource.history.compacted
+	t, now, compacted := v.resource.tree, v.store.rev, max(v.resource.history.compacted, v.store.expired)
 	var later []event
 	if rev != 0 && rev < now {
 		later = v.resource.history.after(rev)

@@ -3,8 +3,10 @@ package store
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/apis/example"
 	"k8s.io/apiserver/pkg/storage"
 )
@@ -72,6 +74,61 @@ func TestExpiredPageOffersAnInconsistentRest(t *testing.T) {
 	rest, err := listPods(t, pods, page1(2, err.(apierrors.APIStatus).Status().Continue))
 	if err != nil || len(rest.Items) != 2 || rest.Items[0].Name != "pod-2" || rest.Items[1].Labels["value"] != "4" {
 		t.Errorf("got %v, %v", rest.Items, err)
+	}
+}
+
+// TestPagesOfAQuietResourceExpireToo is what clients are used to from etcd, which forgets by time and not by writes. A
+// watch goes on: nothing of it is lost.
+func TestPagesOfAQuietResourceExpireToo(t *testing.T) {
+	s, pods := testStore(t, Options{})
+	for i := range 4 {
+		mustCreate(t, pods, fmt.Sprint("pod-", i))
+	}
+	first, err := listPods(t, pods, page1(2, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	s.trim(start)
+	c := podConfig(nil)
+	c.ResourcePrefix = "/others"
+	if err := s.Storage(c).Create(t.Context(), "/others/a", newPod("a"), nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	for minute := time.Minute; minute < DefaultHistoryAge; minute += time.Minute {
+		s.trim(start.Add(minute))
+	}
+	if _, err := listPods(t, pods, page1(2, first.Continue)); err != nil {
+		t.Fatalf("a page that is younger than %v: %v", DefaultHistoryAge, err)
+	}
+	s.trim(start.Add(DefaultHistoryAge))
+	s.trim(start.Add(DefaultHistoryAge + time.Minute))
+	_, err = listPods(t, pods, page1(2, first.Continue))
+	if !apierrors.IsResourceExpired(err) {
+		t.Fatalf("a page that is older than %v: %v, want 410 Expired", DefaultHistoryAge, err)
+	}
+	rest, err := listPods(t, pods, page1(2, err.(apierrors.APIStatus).Status().Continue))
+	if err != nil || len(rest.Items) != 2 || rest.Items[0].Name != "pod-2" || rest.ResourceVersion == first.ResourceVersion {
+		t.Errorf("the rest: %v of revision %s, %v", rest.Items, rest.ResourceVersion, err)
+	}
+	w := watchPods(t, pods, storage.ListOptions{ResourceVersion: first.ResourceVersion})
+	mustLabel(t, pods, "pod-0", "new")
+	wantEvent(t, w, watch.Modified, "pod-0")
+}
+
+func TestAListOfTheCurrentRevisionDoesNotExpire(t *testing.T) {
+	s, pods := testStore(t, Options{})
+	mustCreate(t, pods, "a")
+	mustCreate(t, pods, "b")
+	first, err := listPods(t, pods, page1(1, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for minute := range 12 {
+		s.trim(time.Now().Add(time.Duration(minute) * time.Minute))
+	}
+	if _, err := listPods(t, pods, page1(1, first.Continue)); err != nil {
+		t.Errorf("nothing was written since: %v", err)
 	}
 }
 

@@ -72,6 +72,8 @@ type Store struct {
 	mu        sync.RWMutex
 	rev       uint64
 	resources map[string]*resource
+	moments   []moment // of the last HistoryAge, one for each trimInterval, the oldest first
+	expired   uint64   // lists of earlier revisions are refused
 
 	// queueMu guards the ops that wait for the committer.
 	queueMu sync.Mutex
