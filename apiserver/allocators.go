@@ -4,16 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/registry/rest"
-	netutils "k8s.io/utils/net"
+	genericapiserver "k8s.io/apiserver/pkg/server"
 
 	api "k8s.io/kubernetes/pkg/apis/core"
 	endpointsstore "k8s.io/kubernetes/pkg/registry/core/endpoint/storage"
@@ -26,18 +24,14 @@ import (
 
 // allocators hand out ClusterIPs and NodePorts.
 type allocators struct {
-	ips   *ipallocator.Range
+	ips   *clusterIPs
 	ports *portallocator.PortAllocator
 }
 
-func newAllocators(cidr netip.Prefix) (*allocators, error) {
-	_, ipnet, err := net.ParseCIDR(cidr.Masked().String())
+func (s *Server) newAllocators(c *genericapiserver.Config) (*allocators, error) {
+	ips, err := newClusterIPs(c.RESTOptionsGetter, s.cfg.ServiceCIDR, s.client.NetworkingV1(), c.DrainedNotify())
 	if err != nil {
-		return nil, fmt.Errorf("apiserver: service CIDR %s: %w", cidr, err)
-	}
-	ips, err := ipallocator.NewInMemory(ipnet)
-	if err != nil {
-		return nil, fmt.Errorf("apiserver: service CIDR %s: %w", cidr, err)
+		return nil, err
 	}
 	ports, err := portallocator.NewInMemory(utilnet.PortRange{Base: nodePortFirst, Size: nodePortCount})
 	if err != nil {
@@ -47,39 +41,29 @@ func newAllocators(cidr netip.Prefix) (*allocators, error) {
 }
 
 func (a *allocators) services(options generic.RESTOptionsGetter, endpoints *endpointsstore.REST, pods *podstore.REST, transport http.RoundTripper) (*servicestore.REST, *servicestore.StatusREST, *svcreg.ProxyREST, error) {
-	return servicestore.NewREST(options, a.ips.IPFamily(),
-		map[api.IPFamily]ipallocator.Interface{a.ips.IPFamily(): a.ips}, a.ports, endpoints, pods, transport)
+	family := a.ips.allocator.IPFamily()
+	return servicestore.NewREST(options, family,
+		map[api.IPFamily]ipallocator.Interface{family: a.ips.allocator}, a.ports, endpoints, pods, transport)
 }
 
-// restore takes every address and port that a stored Service holds. One that
-// lies outside the range (the CIDR was changed) is left alone: the Service
-// keeps it until it is deleted.
+// restore takes every address and port that a stored Service holds. A port that lies outside the range is left alone:
+// the Service keeps it until it is deleted.
 func (a *allocators) restore(ctx context.Context, services rest.Lister) error {
 	ctx = genericapirequest.WithNamespace(ctx, "")
 	list, err := services.List(ctx, &metainternalversion.ListOptions{})
 	if err != nil {
 		return fmt.Errorf("apiserver: list the stored Services: %w", err)
 	}
-	for i := range list.(*api.ServiceList).Items {
-		if err := a.take(&list.(*api.ServiceList).Items[i]); err != nil {
+	stored := list.(*api.ServiceList).Items
+	for i := range stored {
+		if err := a.takePorts(&stored[i]); err != nil {
 			return err
 		}
 	}
-	return nil
+	return a.ips.restore(ctx, stored)
 }
 
-func (a *allocators) take(svc *api.Service) error {
-	for _, text := range svc.Spec.ClusterIPs {
-		ip := netutils.ParseIPSloppy(text)
-		if ip == nil { // "None"
-			continue
-		}
-		err := a.ips.Allocate(ip)
-		var outside *ipallocator.ErrNotInRange
-		if err != nil && !errors.Is(err, ipallocator.ErrAllocated) && !errors.As(err, &outside) {
-			return fmt.Errorf("apiserver: take ClusterIP %s of Service %s/%s: %w", text, svc.Namespace, svc.Name, err)
-		}
-	}
+func (a *allocators) takePorts(svc *api.Service) error {
 	ports := []int32{svc.Spec.HealthCheckNodePort}
 	for _, p := range svc.Spec.Ports {
 		ports = append(ports, p.NodePort)

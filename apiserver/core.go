@@ -84,15 +84,14 @@ func (s *Server) addPodsAndNodes(resources map[string]rest.Storage, c *genericap
 	return pods, nil
 }
 
-// addServices composes Services with allocators that live in memory and are
-// rebuilt from the stored Services: one process writes them, so there is
-// nothing to agree on with anybody.
+// addServices composes Services with allocators that need no etcd: that of NodePorts lives in memory and is rebuilt
+// from the stored Services, since one process writes them and has nothing to agree on with anybody.
 func (s *Server) addServices(resources map[string]rest.Storage, c *genericapiserver.Config, pods podstore.PodStorage) error {
 	endpoints, err := endpointsstore.NewREST(c.RESTOptionsGetter)
 	if err != nil {
 		return fmt.Errorf("apiserver: compose endpoints: %w", err)
 	}
-	alloc, err := newAllocators(s.cfg.ServiceCIDR)
+	alloc, err := s.newAllocators(c)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/informers/coordination"
 	"k8s.io/client-go/informers/core"
 	"k8s.io/client-go/informers/internalinterfaces"
+	"k8s.io/client-go/informers/networking"
 	"k8s.io/client-go/informers/policy"
 	"k8s.io/client-go/informers/rbac"
 	"k8s.io/client-go/informers/resource"
@@ -60,7 +61,10 @@ func (g *gate) Certificates() certificates.Interface {
 func (g *gate) Coordination() coordination.Interface {
 	return coordination.New(g, metav1.NamespaceAll, nil)
 }
-func (g *gate) Core() core.Interface         { return core.New(g, metav1.NamespaceAll, nil) }
+func (g *gate) Core() core.Interface { return core.New(g, metav1.NamespaceAll, nil) }
+func (g *gate) Networking() networking.Interface {
+	return networking.New(g, metav1.NamespaceAll, nil)
+}
 func (g *gate) Policy() policy.Interface     { return policy.New(g, metav1.NamespaceAll, nil) }
 func (g *gate) Rbac() rbac.Interface         { return rbac.New(g, metav1.NamespaceAll, nil) }
 func (g *gate) Resource() resource.Interface { return resource.New(g, metav1.NamespaceAll, nil) }

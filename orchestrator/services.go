@@ -4,9 +4,11 @@ import (
 	"context"
 	"time"
 
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/kubernetes/pkg/controller/endpoint"
 	"k8s.io/kubernetes/pkg/controller/endpointslice"
 	"k8s.io/kubernetes/pkg/controller/endpointslicemirroring"
+	"k8s.io/kubernetes/pkg/controller/servicecidrs"
 )
 
 const (
@@ -38,5 +40,17 @@ func serviceLoops() []loop {
 			return endpointslicemirroring.NewController(ctx, core.Endpoints(), w.informers.Discovery().V1().EndpointSlices(),
 				core.Services(), mirroredEndpoints, w.client, slicesBatch), nil
 		}},
+		{"service-cidr-controller", 5, rangesOfUsers, func(ctx context.Context, w *world) (runner, error) {
+			networking := w.informers.Networking().V1()
+			return servicecidrs.NewController(ctx, networking.ServiceCIDRs(), networking.IPAddresses(), w.client), nil
+		}},
 	}
+}
+
+// rangesOfUsers are the ServiceCIDRs that somebody added, or wants to delete: the API server keeps the first itself.
+func rangesOfUsers(w *world) []trigger {
+	return []trigger{{w.informers.Networking().V1().ServiceCIDRs().Informer(), func(obj any) bool {
+		cidr := obj.(*networkingv1.ServiceCIDR)
+		return cidr.Name != "kubernetes" || cidr.DeletionTimestamp != nil
+	}}}
 }
