@@ -72,10 +72,10 @@ func (s *Server) bootstrapObjects(ctx context.Context, to Endpoints) error {
 			return fmt.Errorf("bootstrap: create PriorityClass %s: %w", class.Name, err)
 		}
 	}
-	if err := s.bootstrapService(ctx, kubernetesService(s.cfg.ServiceCIDR, to.API), to.API); err != nil {
-		return err
-	}
-	return s.bootstrapService(ctx, dnsService(s.cfg.ServiceCIDR, to.DNS), to.DNS)
+	services, ctx := errgroup.WithContext(ctx) // the user waits, and what is written at once shares its fsync
+	services.Go(func() error { return s.bootstrapService(ctx, kubernetesService(s.cfg.ServiceCIDR, to.API), to.API) })
+	services.Go(func() error { return s.bootstrapService(ctx, dnsService(s.cfg.ServiceCIDR, to.DNS), to.DNS) })
+	return services.Wait()
 }
 
 func kubernetesService(cidr netip.Prefix, to netip.AddrPort) *corev1.Service {
