@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/informers"
+	"k8s.io/client-go/informers/admissionregistration"
 	"k8s.io/client-go/informers/apps"
 	"k8s.io/client-go/informers/autoscaling"
 	"k8s.io/client-go/informers/batch"
@@ -50,6 +51,9 @@ func (g *gate) InformerFor(obj runtime.Object, make internalinterfaces.NewInform
 // Each group asks its own factory for informers: the gate has to say that it is that factory. The handlers of a group that
 // is not here are not held back, so a loop that is built late and wants another one needs one more line.
 
+func (g *gate) Admissionregistration() admissionregistration.Interface {
+	return admissionregistration.New(g, metav1.NamespaceAll, nil)
+}
 func (g *gate) Apps() apps.Interface { return apps.New(g, metav1.NamespaceAll, nil) }
 func (g *gate) Autoscaling() autoscaling.Interface {
 	return autoscaling.New(g, metav1.NamespaceAll, nil)

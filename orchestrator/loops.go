@@ -29,7 +29,7 @@ type runner interface {
 // use for as many. A new one is one more line in one of the tables.
 // https://kubernetes.io/docs/reference/command-line-tools-reference/kube-controller-manager/
 func loops() []loop {
-	return slices.Concat(workloadLoops(), serviceLoops(), clusterLoops(), certificateLoops(), storageLoops(), []loop{
+	return slices.Concat(workloadLoops(), serviceLoops(), clusterLoops(), certificateLoops(), policyLoops(), storageLoops(), []loop{
 		{"default-scheduler", 1, nil, newScheduler},
 	})
 }
