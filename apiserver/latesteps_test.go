@@ -20,45 +20,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/util/cert"
 )
-
-// warnings gathers the warnings that a client hears.
-type warnings struct {
-	mu    sync.Mutex // guards heard
-	heard []string
-}
-
-func (w *warnings) HandleWarningHeader(_ int, _ string, text string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.heard = append(w.heard, text)
-}
-
-func (w *warnings) all() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.heard
-}
-
-func (w *warnings) has(part string) bool { return strings.Contains(strings.Join(w.all(), "\n"), part) }
-
-// warned is admin with what it is warned of.
-func (s *testServer) warned(t *testing.T) (*kubernetes.Clientset, *warnings) {
-	t.Helper()
-	config, err := clientcmd.NewDefaultClientConfig(*s.pki.Kubeconfig("default", s.addr), nil).ClientConfig()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &warnings{}
-	config.WarningHandler = w
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client, w
-}
 
 // hook is a webhook server that adds a label to what it is shown, and refuses what is called bad.
 type hook struct {

@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +37,15 @@ func (h *heard) take() []string {
 	h.text = nil
 	return out
 }
+
+// all is what was heard.
+func (h *heard) all() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.text)
+}
+
+func (h *heard) has(part string) bool { return strings.Contains(strings.Join(h.all(), "\n"), part) }
 
 // warned is a client as a user has it, and what it is warned of.
 func (s *testServer) warned(t *testing.T) (*kubernetes.Clientset, *heard) {
