@@ -92,14 +92,8 @@ func TestKindsThatNeedWhatIsNotHereSaySo(t *testing.T) {
 
 	_, err = client.NetworkingV1().NetworkPolicies("default").Create(ctx, &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: "deny"}}, create)
 	wantWarning("a NetworkPolicy", "not enforced", err)
-	_, err = client.NetworkingV1().ServiceCIDRs().Create(ctx, &networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: "more"}, Spec: networkingv1.ServiceCIDRSpec{CIDRs: []string{"10.200.0.0/24"}}}, create)
-	wantWarning("a ServiceCIDR", "not heeded", err)
 	_, err = client.StorageV1().CSIDrivers().Create(ctx, &storagev1.CSIDriver{ObjectMeta: metav1.ObjectMeta{Name: "csi.example.com"}}, create)
 	wantWarning("a CSIDriver", "cannot be used", err)
-	for name, want := range map[string]string{"restricted": "Pod Security Standards are not enforced", "privileged": ""} {
-		_, err = client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"pod-security.kubernetes.io/enforce": name}}}, create)
-		wantWarning("a Namespace that enforces "+name, want, err)
-	}
 }
 
 func TestIngressIsWarnedOfUnlessThereIsAController(t *testing.T) {
