@@ -63,13 +63,6 @@ func newCluster(t testing.TB, connect ...func(*rest.Config)) *cluster {
 	return c
 }
 
-// restart ends all and starts it again over the same store, as a new process of the daemon would.
-func (c *cluster) restart() {
-	c.t.Helper()
-	c.end()
-	c.start()
-}
-
 func (c *cluster) start() {
 	t := c.t
 	t.Helper()
