@@ -24,11 +24,21 @@ func TestResizeOfARunningPod(t *testing.T) {
 	}
 
 	t.Run("beyond the node", func(t *testing.T) {
-		ns.must(t, "patch", "pod", "web", "--subresource", "resize", "--patch",
+		got := ns.run(t, "patch", "pod", "web", "--subresource", "resize", "--patch",
 			`{"spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "900"}, "limits": {"cpu": "1000"}}}]}}`)
+		if got.code != 1 || !strings.Contains(got.stderr, "node didn't have enough allocatable resources: cpu") {
+			t.Errorf("exit code %d, %s", got.code, got.stderr)
+		}
+	})
+	t.Run("beyond what others leave", func(t *testing.T) {
+		ns.apply(t, podOf("other", "terminationGracePeriodSeconds: 1", "args: [sleep], resources: {requests: {cpu: 100m}}"))
+		ns.waitForValue(t, "pod/other", "{.status.phase}", "Running")
+		all := ns.value(t, "node", "{.items[0].status.allocatable.cpu}")
+		ns.must(t, "patch", "pod", "web", "--subresource", "resize", "--patch",
+			fmt.Sprintf(`{"spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "%s"}, "limits": {"cpu": "1000"}}}]}}`, all))
 		ns.waitForValue(t, "pod/web", `{.status.conditions[?(@.type=="PodResizePending")].reason}`, "Deferred")
 		ns.waitForValue(t, "pod/web", status+"allocatedResources.cpu}", "70m")
-		ns.waitForEvent(t, "web", "ResizeDeferred", "Pod resize OutOfcpu: .*Node didn't have enough resource: cpu, requested: 900000")
+		ns.waitForEvent(t, "web", "ResizeDeferred", "Pod resize OutOfcpu: .*Node didn't have enough resource: cpu, requested: ")
 	})
 }
 
