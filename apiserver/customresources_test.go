@@ -244,6 +244,12 @@ func TestDefinitionsInDiscoveryAndOpenAPI(t *testing.T) {
 	if found != 3 {
 		t.Errorf("of three groups and versions, aggregated discovery has %d", found)
 	}
+	for _, path := range []string{"/apis", "/apis/apiextensions.k8s.io", "/apis/sea.example.com"} {
+		text, err := client.Discovery().RESTClient().Get().AbsPath(path).SetHeader("Accept", "application/json").DoRaw(t.Context())
+		if err != nil || path == "/apis" && !(strings.Contains(string(text), `"apiextensions.k8s.io/v1"`) && strings.Contains(string(text), `"preferredVersion":{"groupVersion":"sea.example.com/v2"`)) {
+			t.Errorf("%s, %v, has %s", path, err, text)
+		}
+	}
 	for _, path := range []string{"/openapi/v2", "/openapi/v3/apis/sea.example.com/v1"} {
 		text, err := client.Discovery().RESTClient().Get().AbsPath(path).SetHeader("Accept", "application/json").DoRaw(t.Context())
 		if err != nil || !strings.Contains(string(text), "A Ship sails.") {
@@ -251,10 +257,12 @@ func TestDefinitionsInDiscoveryAndOpenAPI(t *testing.T) {
 		}
 	}
 	c.must(c.definitions.ApiextensionsV1().CustomResourceDefinitions().Delete(t.Context(), "ships.sea.example.com", metav1.DeleteOptions{}))
-	c.await("nothing describes ships", func(ctx context.Context) (bool, error) {
-		text, err := client.Discovery().RESTClient().Get().AbsPath("/openapi/v3").DoRaw(ctx)
-		return err == nil && !strings.Contains(string(text), "sea.example.com"), nil
-	})
+	for _, path := range []string{"/openapi/v3", "/apis"} {
+		c.await("nothing describes ships at "+path, func(ctx context.Context) (bool, error) {
+			text, err := client.Discovery().RESTClient().Get().AbsPath(path).SetHeader("Accept", "application/json").DoRaw(ctx)
+			return err == nil && !strings.Contains(string(text), "sea.example.com"), nil
+		})
+	}
 }
 
 func TestADefinitionGoesWithItsObjects(t *testing.T) {

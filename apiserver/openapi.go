@@ -58,7 +58,9 @@ func (s *Server) describeAPI(c *genericapiserver.Config) error {
 	into.Handle(openAPIV2Path, documentV2)
 	into.Handle(openAPIV3Path, http.HandlerFunc(s.openAPI.list))
 	into.HandlePrefix(openAPIV3Path+"/", http.HandlerFunc(s.openAPI.one))
+	groups := newCustomGroups(custom, s.generic.DiscoveryGroupManager)
 	return s.onChange(func() {
+		groups.update()
 		documentV2.forgetNow()
 		documentsV3.forgetNow()
 	})
