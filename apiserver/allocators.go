@@ -29,7 +29,7 @@ type allocators struct {
 }
 
 func (s *Server) newAllocators(c *genericapiserver.Config) (*allocators, error) {
-	ips, err := newClusterIPs(c.RESTOptionsGetter, s.cfg.ServiceCIDR, s.client.NetworkingV1(), c.DrainedNotify())
+	ips, err := newClusterIPs(s.follow, &s.followers, c.RESTOptionsGetter, s.cfg.ServiceCIDR, s.client.NetworkingV1())
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -39,8 +40,8 @@ type clusterIPs struct {
 	allocator *ipallocator.MetaAllocator
 }
 
-// newClusterIPs makes cidr the ServiceCIDR kubernetes. What it starts runs until stop is closed.
-func newClusterIPs(options generic.RESTOptionsGetter, cidr netip.Prefix, client networkingclient.NetworkingV1Interface, stop <-chan struct{}) (*clusterIPs, error) {
+// newClusterIPs makes cidr the ServiceCIDR kubernetes. What it starts among followers runs until ctx ends.
+func newClusterIPs(ctx context.Context, followers *sync.WaitGroup, options generic.RESTOptionsGetter, cidr netip.Prefix, client networkingclient.NetworkingV1Interface) (*clusterIPs, error) {
 	c := &clusterIPs{}
 	var err error
 	if c.cidrs, c.status, err = servicecidrstore.NewREST(options); err != nil {
@@ -49,14 +50,14 @@ func newClusterIPs(options generic.RESTOptionsGetter, cidr netip.Prefix, client 
 	if c.addresses, err = ipaddressstore.NewREST(options); err != nil {
 		return nil, fmt.Errorf("apiserver: compose ipaddresses: %w", err)
 	}
-	ctx := genericapirequest.WithNamespace(wait.ContextForChannel(stop), "")
+	ctx = genericapirequest.WithNamespace(ctx, "")
 	if err := c.ensureDefault(ctx, cidr.Masked().String()); err != nil {
 		return nil, fmt.Errorf("apiserver: ServiceCIDR %s of %s: %w", defaultservicecidr.DefaultServiceCIDRName, cidr, err)
 	}
 	cidrs := cidrInformer{followStore(c.cidrs, &networkingv1.ServiceCIDR{}, &networkingv1.ServiceCIDRList{})}
 	addresses := addressInformer{followStore(c.addresses, &networkingv1.IPAddress{}, &networkingv1.IPAddressList{})}
-	go cidrs.RunWithContext(ctx)
-	go addresses.RunWithContext(ctx)
+	followers.Go(func() { cidrs.RunWithContext(ctx) })
+	followers.Go(func() { addresses.RunWithContext(ctx) })
 	limited, cancel := context.WithTimeout(ctx, allocatorLimit)
 	defer cancel()
 	if !cache.WaitFor(limited, "", cidrs.HasSyncedChecker(), addresses.HasSyncedChecker()) {

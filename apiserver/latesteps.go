@@ -49,8 +49,9 @@ func (s *Server) lateSteps(c *genericapiserver.Config) (*lateSteps, error) {
 	e := &lateSteps{
 		holds:     s.holds,
 		informers: informers.NewSharedInformerFactoryWithOptions(s.client, 0, informers.WithTransform(dropManagedFields)),
-		stop:      c.DrainedNotify(),
+		stop:      s.follow.Done(),
 	}
+	s.lateFollow = e.informers
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(s.client.Discovery()))
 	e.initialize = admission.PluginInitializers{
 		initializer.New(s.client, objects, e.informers, c.Authorization.Authorizer, utilfeature.DefaultFeatureGate,

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -81,6 +82,12 @@ type Server struct {
 	openAPI    *openAPIV3
 	tokens     *tokens
 	address    atomic.Value // string: the first listener's, known when Run is called
+
+	// followers are the informers of the server's own; they run until follow ends, when Run has served the last request.
+	follow     context.Context
+	unfollow   context.CancelFunc
+	followers  sync.WaitGroup
+	lateFollow informers.SharedInformerFactory // of the late steps
 }
 
 // New composes the server over cfg.Store. It binds nothing and starts nothing,
@@ -94,6 +101,7 @@ func New(cfg Config) (*Server, error) {
 	// in one variable of the process: no two servers in it could differ.
 	capabilities.Setup(true, 0)
 	s := &Server{cfg: cfg, memory: NewMemoryListener()}
+	s.follow, s.unfollow = context.WithCancel(context.Background())
 	s.loopback = s.memory.clientConfig()
 	client, err := kubernetes.NewForConfig(s.loopback)
 	if err != nil {
@@ -210,6 +218,9 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 
 	err := prepared.RunWithContext(ctx)
 	s.extensions.Informers.Shutdown()
+	s.unfollow()
+	s.lateFollow.Shutdown()
+	s.followers.Wait()
 	// Watches never end by themselves, so there is nothing to wait for.
 	_ = memory.Close()
 	if e := <-memoryDone; err == nil && !errors.Is(e, http.ErrServerClosed) {

@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 )
 
 // heard keeps the warnings that a client is given.
@@ -50,11 +49,7 @@ func (h *heard) has(part string) bool { return strings.Contains(strings.Join(h.a
 // warned is a client as a user has it, and what it is warned of.
 func (s *testServer) warned(t *testing.T) (*kubernetes.Clientset, *heard) {
 	t.Helper()
-	config, err := clientcmd.NewDefaultClientConfig(*s.pki.Kubeconfig("default", s.addr), nil).ClientConfig()
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &heard{}
+	config, h := s.adminConfig(t), &heard{}
 	config.WarningHandler = h
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
