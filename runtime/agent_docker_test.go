@@ -24,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/retry"
 )
 
 // patience is how long a test waits for what should happen soon, on a machine that is
@@ -268,11 +269,22 @@ func gone(pod *v1.Pod) bool { return pod == nil }
 // markDeleted does what the API server does to a running Pod on delete.
 func (r *dockerRig) markDeleted(name string) {
 	r.t.Helper()
-	pod := r.get(name).DeepCopy()
-	grace := *pod.Spec.TerminationGracePeriodSeconds
-	at := metav1.NewTime(time.Now().Add(time.Duration(grace) * time.Second))
-	pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = &at, &grace
-	if _, err := r.client.CoreV1().Pods("default").Update(r.t.Context(), pod, metav1.UpdateOptions{}); err != nil {
+	r.update(name, func(pod *v1.Pod) {
+		grace := *pod.Spec.TerminationGracePeriodSeconds
+		at := metav1.NewTime(time.Now().Add(time.Duration(grace) * time.Second))
+		pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = &at, &grace
+	})
+}
+
+// update changes a Pod, beside the agent, which writes its status meanwhile.
+func (r *dockerRig) update(name string, change func(*v1.Pod)) {
+	r.t.Helper()
+	if err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		pod := r.get(name).DeepCopy()
+		change(pod)
+		_, err := r.client.CoreV1().Pods("default").Update(r.t.Context(), pod, metav1.UpdateOptions{})
+		return err
+	}); err != nil {
 		r.t.Fatal(err)
 	}
 }

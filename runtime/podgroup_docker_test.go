@@ -53,12 +53,10 @@ func (r *dockerRig) bounded(pod *v1.Pod, attempt int, memory, cpu int64) {
 // resizePod changes what a Pod declares for itself, as the subresource does.
 func (r *dockerRig) resizePod(name string, limits v1.ResourceList) {
 	r.t.Helper()
-	pod := r.get(name).DeepCopy()
-	pod.Generation++
-	pod.Spec.Resources.Limits = limits
-	if _, err := r.client.CoreV1().Pods("default").Update(r.t.Context(), pod, metav1.UpdateOptions{}); err != nil {
-		r.t.Fatal(err)
-	}
+	r.update(name, func(pod *v1.Pod) {
+		pod.Generation++
+		pod.Spec.Resources.Limits = limits
+	})
 }
 
 func TestPodLevelResourcesOnDocker(t *testing.T) {

@@ -208,10 +208,8 @@ func (r *dockerRig) unmounted(pod *v1.Pod) {
 // resize changes what a Pod's first container declares, as the subresource does.
 func (r *dockerRig) resize(name string, requests, limits v1.ResourceList) {
 	r.t.Helper()
-	pod := r.get(name).DeepCopy()
-	pod.Generation++
-	pod.Spec.Containers[0].Resources.Requests, pod.Spec.Containers[0].Resources.Limits = requests, limits
-	if _, err := r.client.CoreV1().Pods("default").Update(r.t.Context(), pod, metav1.UpdateOptions{}); err != nil {
-		r.t.Fatal(err)
-	}
+	r.update(name, func(pod *v1.Pod) {
+		pod.Generation++
+		pod.Spec.Containers[0].Resources.Requests, pod.Spec.Containers[0].Resources.Limits = requests, limits
+	})
 }

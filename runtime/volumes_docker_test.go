@@ -62,13 +62,9 @@ func TestVolumesFollowTheirSourcesOnDocker(t *testing.T) {
 		c.VolumeMounts = append(c.VolumeMounts, v1.VolumeMount{Name: "whole", MountPath: "/part/color", SubPath: "color"})
 		p.Spec.RestartPolicy, p.Spec.Containers = v1.RestartPolicyNever, []v1.Container{c}
 	})
-	pod := r.await("web", "running", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodRunning })
+	r.await("web", "running", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodRunning })
 	r.configMap("colors", "color", "green")
-	changed := pod.DeepCopy()
-	changed.Labels["tier"], changed.Annotations["note"] = "back", "new"
-	if _, err := r.client.CoreV1().Pods("default").Update(t.Context(), changed, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	r.update("web", func(p *v1.Pod) { p.Labels["tier"], p.Annotations["note"] = "back", "new" })
 	began := time.Now()
 	r.finished("web")
 	t.Logf("followed after %v", time.Since(began))

@@ -33,11 +33,7 @@ func (r *dockerRig) versioned(version int) {
 		}
 	} else if _, err = core.ConfigMaps("default").Update(ctx, config, metav1.UpdateOptions{}); err == nil {
 		_, err = core.Secrets("default").Update(ctx, secret, metav1.UpdateOptions{})
-		pod := r.get("web").DeepCopy()
-		pod.Annotations = map[string]string{"a": text, "b": text}
-		if _, e := core.Pods("default").Update(ctx, pod, metav1.UpdateOptions{}); e != nil {
-			err = e
-		}
+		r.update("web", func(p *v1.Pod) { p.Annotations = both })
 	}
 	if err != nil {
 		r.t.Fatal(err)
