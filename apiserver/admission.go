@@ -89,7 +89,7 @@ func admissionChain() []admissionPlugin {
 		{validatingpolicy.PluginName, validatingpolicy.Register, registrations("validatingadmissionpolicies", "validatingadmissionpolicybindings")},
 		{validatingwebhook.PluginName, validatingwebhook.Register, registrations("validatingwebhookconfigurations")},
 		{warningsPlugin, registerWarnings, nil},
-		{resourcequota.PluginName, resourcequota.Register, nil},
+		{resourcequota.PluginName, resourcequota.Register, []schema.GroupResource{corev1.Resource("resourcequotas")}},
 	}
 }
 
@@ -98,12 +98,13 @@ func (s *Server) admission(c *genericapiserver.Config) (admission.Interface, err
 	if err != nil {
 		return nil, fmt.Errorf("apiserver: quotas: %w", err)
 	}
+	upstreams := controlplaneadmission.NewPluginInitializer(quotas, exclusion.Excluded())
 	always := admission.PluginInitializers{
 		initializer.New(s.client, nil, podsOnDemand{s.shared, s.client}, c.Authorization.Authorizer,
 			utilfeature.DefaultFeatureGate, c.EffectiveVersion, c.DrainedNotify(), nil),
-		controlplaneadmission.NewPluginInitializer(quotas, exclusion.Excluded()),
+		upstreams,
 	}
-	later, err := s.lateSteps(c)
+	later, err := s.lateSteps(c, upstreams)
 	if err != nil {
 		return nil, err
 	}

@@ -23,15 +23,13 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/component-base/tracing"
-	controlplaneadmission "k8s.io/kubernetes/pkg/controlplane/apiserver/admission"
-	"k8s.io/kubernetes/pkg/kubeapiserver/admission/exclusion"
 )
 
 // cachesLimit is how long the first request that meets a webhook or a policy waits for what these read.
 const cachesLimit = 10 * time.Second
 
 // lateSteps builds the steps of the admission chain that most instances have no use for, above all webhooks and
-// policies that users register. They cost megabytes (CEL), a handful of watches and two looks a second: each is built
+// policies that users register, and quotas. They cost megabytes (CEL), a handful of watches and two looks a second: each is built
 // when the first object that it reads is in the store. Its informers are its own, since the shared ones are started
 // before the orchestrator builds upstream's controllers, which want those that they watch not to run yet.
 type lateSteps struct {
@@ -41,7 +39,7 @@ type lateSteps struct {
 	stop       <-chan struct{}
 }
 
-func (s *Server) lateSteps(c *genericapiserver.Config) (*lateSteps, error) {
+func (s *Server) lateSteps(c *genericapiserver.Config, upstreams admission.PluginInitializer) (*lateSteps, error) {
 	objects, err := dynamic.NewForConfig(s.loopback)
 	if err != nil {
 		return nil, fmt.Errorf("apiserver: dynamic client: %w", err)
@@ -56,7 +54,7 @@ func (s *Server) lateSteps(c *genericapiserver.Config) (*lateSteps, error) {
 	e.initialize = admission.PluginInitializers{
 		initializer.New(s.client, objects, e.informers, c.Authorization.Authorizer, utilfeature.DefaultFeatureGate,
 			c.EffectiveVersion, e.stop, freshMapper{mapper}),
-		controlplaneadmission.NewPluginInitializer(nil, exclusion.Excluded()),
+		upstreams,
 		webhookinit.NewPluginInitializer(webhook.NewDefaultAuthenticationInfoResolverWrapper(
 			nil, nil, s.loopback, tracing.NewNoopTracerProvider()), &serviceResolver{informers: e.informers}),
 	}

@@ -22,7 +22,7 @@ import (
 // clusterLoops keep namespaces, nodes, identities and quotas, and collect what nobody owns any more.
 func clusterLoops() []loop {
 	return []loop{
-		{"namespace-controller", 10, nil, func(ctx context.Context, w *world) (runner, error) {
+		{"namespace-controller", 10, namespacesThatEnd, func(ctx context.Context, w *world) (runner, error) {
 			objects, err := w.metadata()
 			if err != nil {
 				return nil, err
@@ -35,7 +35,7 @@ func clusterLoops() []loop {
 			return serviceaccount.NewServiceAccountsController(klog.FromContext(ctx), core.ServiceAccounts(), core.Namespaces(), w.client,
 				serviceaccount.DefaultServiceAccountsControllerOptions())
 		}},
-		{"serviceaccount-token-controller", 5, nil, newTokenSecrets},
+		{"serviceaccount-token-controller", 5, secretsOfTokens, newTokenSecrets},
 		{"root-ca-certificate-publisher-controller", 1, nil, newRootCAPublisher},
 		{"clusterrole-aggregation-controller", 5, func(w *world) []trigger { return anyOf(w.informers.Rbac().V1().ClusterRoles()) }, func(_ context.Context, w *world) (runner, error) {
 			return clusterroleaggregation.NewClusterRoleAggregation(w.informers.Rbac().V1().ClusterRoles(), w.client.RbacV1()), nil
@@ -144,6 +144,20 @@ type collectorRun struct {
 
 func (c collectorRun) Run(ctx context.Context, workers int) {
 	c.GarbageCollector.Run(ctx, workers, kindsSync)
+}
+
+// namespacesThatEnd are Namespaces that somebody deleted.
+func namespacesThatEnd(w *world) []trigger {
+	return []trigger{{w.informers.Core().V1().Namespaces().Informer(), func(obj any) bool {
+		return obj.(*corev1.Namespace).DeletionTimestamp != nil
+	}}}
+}
+
+// secretsOfTokens are Secrets that hold the token of a ServiceAccount, or ask for one.
+func secretsOfTokens(w *world) []trigger {
+	return []trigger{{w.informers.Core().V1().Secrets().Informer(), func(obj any) bool {
+		return obj.(*corev1.Secret).Type == corev1.SecretTypeServiceAccountToken
+	}}}
 }
 
 // podsWithClaims are Pods that ask for devices, and the claims that may have been made for them.

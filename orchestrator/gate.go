@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/informers/certificates"
 	"k8s.io/client-go/informers/coordination"
 	"k8s.io/client-go/informers/core"
+	"k8s.io/client-go/informers/discovery"
 	"k8s.io/client-go/informers/internalinterfaces"
 	"k8s.io/client-go/informers/networking"
 	"k8s.io/client-go/informers/policy"
@@ -66,6 +67,9 @@ func (g *gate) Coordination() coordination.Interface {
 	return coordination.New(g, metav1.NamespaceAll, nil)
 }
 func (g *gate) Core() core.Interface { return core.New(g, metav1.NamespaceAll, nil) }
+func (g *gate) Discovery() discovery.Interface {
+	return discovery.New(g, metav1.NamespaceAll, nil)
+}
 func (g *gate) Networking() networking.Interface {
 	return networking.New(g, metav1.NamespaceAll, nil)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/kubernetes/pkg/controller/endpoint"
 	"k8s.io/kubernetes/pkg/controller/endpointslice"
@@ -26,16 +28,16 @@ const (
 // serviceLoops say which Pods answer for a Service.
 func serviceLoops() []loop {
 	return []loop{
-		{"endpoints-controller", 5, nil, func(ctx context.Context, w *world) (runner, error) {
+		{"endpoints-controller", 5, servicesOfPods, func(ctx context.Context, w *world) (runner, error) {
 			core := w.informers.Core().V1()
 			return endpoint.NewEndpointController(ctx, core.Pods(), core.Services(), core.Endpoints(), w.client, endpointsBatch), nil
 		}},
-		{"endpointslice-controller", 5, nil, func(ctx context.Context, w *world) (runner, error) {
+		{"endpointslice-controller", 5, servicesOfPods, func(ctx context.Context, w *world) (runner, error) {
 			core := w.informers.Core().V1()
 			return endpointslice.NewController(ctx, core.Pods(), core.Services(), core.Nodes(),
 				w.informers.Discovery().V1().EndpointSlices(), endpointsPerSlice, w.client, slicesBatch), nil
 		}},
-		{"endpointslice-mirroring-controller", 5, nil, func(ctx context.Context, w *world) (runner, error) {
+		{"endpointslice-mirroring-controller", 5, endpointsByHand, func(ctx context.Context, w *world) (runner, error) {
 			core := w.informers.Core().V1()
 			return endpointslicemirroring.NewController(ctx, core.Endpoints(), w.informers.Discovery().V1().EndpointSlices(),
 				core.Services(), mirroredEndpoints, w.client, slicesBatch), nil
@@ -44,6 +46,33 @@ func serviceLoops() []loop {
 			networking := w.informers.Networking().V1()
 			return servicecidrs.NewController(ctx, networking.ServiceCIDRs(), networking.IPAddresses(), w.client), nil
 		}},
+	}
+}
+
+// servicesOfPods are Services that select Pods, and what was made of such a one that may be gone.
+func servicesOfPods(w *world) []trigger {
+	selects := func(obj any) bool { return len(obj.(*corev1.Service).Spec.Selector) > 0 }
+	ofPods := func(obj any) bool {
+		return obj.(*discoveryv1.EndpointSlice).Labels[discoveryv1.LabelManagedBy] == endpointslice.ControllerName
+	}
+	return []trigger{
+		{w.informers.Core().V1().Services().Informer(), selects},
+		{w.informers.Discovery().V1().EndpointSlices().Informer(), ofPods},
+	}
+}
+
+// endpointsByHand are Endpoints that no controller made, and their mirrors.
+func endpointsByHand(w *world) []trigger {
+	byHand := func(obj any) bool {
+		labels := obj.(*corev1.Endpoints).Labels
+		return labels[endpoint.LabelManagedBy] == "" && labels[discoveryv1.LabelSkipMirror] != "true"
+	}
+	mirror := func(obj any) bool {
+		return obj.(*discoveryv1.EndpointSlice).Labels[discoveryv1.LabelManagedBy] == endpointslicemirroring.ControllerName
+	}
+	return []trigger{
+		{w.informers.Core().V1().Endpoints().Informer(), byHand},
+		{w.informers.Discovery().V1().EndpointSlices().Informer(), mirror},
 	}
 }
 
