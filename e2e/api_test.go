@@ -48,6 +48,7 @@ func TestTheDaemonListensOnLocalhostAndItsBridgeOnly(t *testing.T) {
 }
 
 func TestAPodReachesTheAPIServer(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "api")
 	for _, name := range []string{"kubernetes.default.svc", "kubernetes.default.svc.cluster.local"} {
 		got := ns.must(t, "run", "ask", "-i", "--rm", "--quiet", "--restart=Never", "--image=gihyodocker/fundamental:0.1.0",
@@ -60,6 +61,7 @@ func TestAPodReachesTheAPIServer(t *testing.T) {
 
 // A program with client-go's in-cluster configuration and nothing else, as soon as its namespace is there.
 func TestAProgramInAPodUsesTheAPI(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "incluster")
 	ns.grant(t, "view")
 	got := ns.must(t, "run", "robot", "-i", "--rm", "--quiet", "--restart=Never", "--image=kube-lite-test/client:latest", "--image-pull-policy=Never")
@@ -78,6 +80,7 @@ func TestAProgramInAPodUsesTheAPI(t *testing.T) {
 
 // The token is the user's whom the Pod declares, and nobody else's.
 func TestAPodThatIsNotRootReadsItsToken(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "tokens")
 	ns.grant(t, "view")
 	ns.apply(t, `apiVersion: v1
@@ -95,6 +98,7 @@ spec:
 }
 
 func TestASecretWithATokenIsFilled(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "tokensecret")
 	ns.apply(t, `apiVersion: v1
 kind: ServiceAccount

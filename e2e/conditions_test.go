@@ -26,6 +26,7 @@ func conditionsOf(pod *corev1.Pod) string {
 
 // Each of these is seen by whoever watches a Pod that is started and does its work, in this order.
 func TestConditionsTellHowFarAPodIs(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "conditions")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

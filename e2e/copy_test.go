@@ -11,6 +11,7 @@ import (
 
 // kubectl cp runs tar in the container.
 func TestCopyGoesBothWays(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "copy")
 	ns.must(t, "run", "shelf", "--image=kube-lite-test/shell:latest", "--image-pull-policy=Never",
 		`--overrides={"spec":{"terminationGracePeriodSeconds":0}}`, "--", "sleep", "1000000")

@@ -22,6 +22,7 @@ func (n namespace) wantEndpoints(t *testing.T, service string, want int) {
 }
 
 func TestADeletedPodLeavesItsServiceAtOnceAndTheAPIWithItsContainers(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "ending")
 	const grace = 6
 	ns.apply(t, podOf("stubborn", fmt.Sprintf("terminationGracePeriodSeconds: %d", grace), "args: [sleep, --ignore-term]"))
@@ -53,6 +54,7 @@ func TestADeletedPodLeavesItsServiceAtOnceAndTheAPIWithItsContainers(t *testing.
 }
 
 func TestForcedDeletionWaitsForNothing(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "forced")
 	stubborn := podOf("stubborn", "terminationGracePeriodSeconds: 600", "args: [sleep, --ignore-term]")
 	ns.apply(t, stubborn)
@@ -76,6 +78,7 @@ func TestForcedDeletionWaitsForNothing(t *testing.T) {
 }
 
 func TestContainersEndByTheSignalThatTheyOrTheirImagesDeclare(t *testing.T) {
+	t.Parallel()
 	const image = "kube-lite-test/quits:e2e"
 	build := exec.Command("docker", "build", "--tag", image, "-")
 	build.Stdin = strings.NewReader("FROM gihyodocker/fundamental:0.1.0\nSTOPSIGNAL SIGQUIT\n")

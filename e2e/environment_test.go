@@ -9,6 +9,7 @@ import (
 // Services reach a Pod's variables unless it wants none; the API server's always do. What envFrom brings may have any
 // name that the API allows, with the prefix before it.
 func TestVariablesOfServicesAndSources(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "variables")
 	ns.must(t, "create", "service", "clusterip", "web-site", "--tcp=80:8080")
 	ns.must(t, "create", "configmap", "settings", "--from-literal=COLOR=red", "--from-literal=odd.name-1=blue", "--from-literal=1st=green")

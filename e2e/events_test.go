@@ -50,6 +50,7 @@ spec:
 
 // What repeats is one event, in a kubelet's words, that says how often, since when and until when.
 func TestWhatRepeatsIsOneEventThatCounts(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "repeats")
 	client := cluster.client(t)
 	writes := ns.countWrites(t)

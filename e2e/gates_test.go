@@ -8,6 +8,7 @@ import (
 
 // A Pod with a readiness gate is Ready, and in its Service, only while somebody says so through the status subresource.
 func TestAReadinessGateHoldsAPodBack(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "gates")
 	ns.apply(t, `
 apiVersion: v1

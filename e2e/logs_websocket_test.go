@@ -13,6 +13,7 @@ import (
 
 // As a browser does it.
 func TestLogsOverAWebSocket(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "browser")
 	ns.must(t, "run", "talks", "--image=gihyodocker/fundamental:0.1.0", "--image-pull-policy=IfNotPresent", "--restart=Never", "--", "sh", "-c", "echo short")
 	ns.waitForValue(t, "pod/talks", "{.status.phase}", "Succeeded")

@@ -52,6 +52,7 @@ func (n namespace) waitForEvent(t *testing.T, object, reason, pattern string) {
 }
 
 func TestContainersRunAsDeclared(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "declared")
 	const env = `env: [{name: FIRST, value: one}, {name: SECOND, value: "$(FIRST) two"}, {name: ESCAPED, value: "$$(FIRST)"}, {name: UNKNOWN, value: "$(NOWHERE)"},
 		{name: POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]`
@@ -74,6 +75,7 @@ func TestContainersRunAsDeclared(t *testing.T) {
 }
 
 func TestRestartPolicies(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "restarts")
 	ns.apply(t, podOf("never-fails", "restartPolicy: Never", `args: [exit, "3"]`)+
 		podOf("never-succeeds", "restartPolicy: Never", `args: [exit, "0"]`)+
@@ -106,6 +108,7 @@ func TestRestartPolicies(t *testing.T) {
 }
 
 func TestImagesThatAreNotThere(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "images")
 	image := func(name, policy string) string {
 		return strings.Replace(podOf(name, "restartPolicy: Always", "args: [sleep]"),
@@ -127,6 +130,7 @@ func TestImagesThatAreNotThere(t *testing.T) {
 }
 
 func TestGracePeriodIsHonoured(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "grace")
 	ns.apply(t, podOf("stubborn", "terminationGracePeriodSeconds: 3", "args: [sleep, --ignore-term]")+
 		podOf("polite", "terminationGracePeriodSeconds: 60", "args: [sleep]"))
@@ -153,6 +157,7 @@ func TestGracePeriodIsHonoured(t *testing.T) {
 }
 
 func TestLogs(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "logs")
 	const script = `for n in 1 2 3 4 5; do echo line $n; done; echo to stderr >&2; [ -e /kept/again ] || { touch /kept/again; exit 1; }; while :; do sleep 1; done`
 	ns.apply(t, fmt.Sprintf(`
@@ -210,6 +215,7 @@ spec:
 }
 
 func TestAttachAndRun(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "attach")
 	t.Run("attach shows what comes and sends what is typed", func(t *testing.T) {
 		ns.apply(t, podOf("reads", "terminationGracePeriodSeconds: 1", `stdin: true, args: [cat]`))
@@ -260,6 +266,7 @@ func TestAttachAndRun(t *testing.T) {
 }
 
 func TestWhatIsNotSupportedIsSaidInAnEvent(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "unsupported")
 	ns.apply(t, podOf("asks", "volumes: [{name: far, nfs: {server: example.org, path: /}}, {name: cloud, csi: {driver: example.org}}]", "args: [sleep]"))
 	ns.waitForPods(t, 1, "asks")
@@ -290,6 +297,7 @@ func TestWhatIsNotSupportedIsSaidInAnEvent(t *testing.T) {
 }
 
 func TestEventsAreThoseOfAKubelet(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "events")
 	ns.apply(t, podOf("told", "terminationGracePeriodSeconds: 1", "args: [sleep]"))
 	ns.waitForPods(t, 1, "told")
@@ -315,6 +323,7 @@ func TestEventsAreThoseOfAKubelet(t *testing.T) {
 }
 
 func TestRuntimeClasses(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "classes")
 	if got := ns.must(t, "get", "runtimeclass", "runc", "-o", "jsonpath={.handler}"); got != "runc" {
 		t.Errorf("the class of Docker's runc has the handler %q", got)
@@ -342,6 +351,7 @@ overhead: {podFixed: {cpu: 50m}}
 }
 
 func TestAllContainersAreRestartedUponTheEndOfOne(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "rounds")
 	const container = `image: "gihyodocker/fundamental:0.1.0", imagePullPolicy: Never`
 	ns.apply(t, `

@@ -40,6 +40,7 @@ func (n namespace) forward(t *testing.T, target, port string) (v4, v6 string) {
 }
 
 func TestPortForwardCarriesFiftyConnectionsAtOnce(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "forward")
 	ns.apply(t, loopbackPod)
 	ns.waitForPods(t, 1, "inside")
@@ -86,6 +87,7 @@ func answer(from *bufio.Reader) (string, error) {
 }
 
 func TestPortForwardReachesAProgramThatListensOnIPv6LoopbackOnly(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "forward6")
 	ns.apply(t, loopbackPod+`---
 apiVersion: v1
@@ -108,6 +110,7 @@ spec: {selector: {app: six}, ports: [{port: 80, targetPort: 8006}]}
 }
 
 func TestPortForwardSaysThatNobodyListens(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "forward-nobody")
 	ns.apply(t, loopbackPod)
 	ns.waitForPods(t, 1, "inside")

@@ -58,6 +58,7 @@ spec:
 `
 
 func TestAPodWithEverythingThatAStartCanHave(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "rich")
 	ns.manifest(t, richPod)
 	endpoints := func(want int) {
@@ -99,6 +100,7 @@ func TestAPodWithEverythingThatAStartCanHave(t *testing.T) {
 }
 
 func TestAContainerThatHangsIsRestarted(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "hangs")
 	ns.manifest(t, `
 apiVersion: v1
@@ -129,6 +131,7 @@ spec:
 
 // What a debugger says is seen, however soon it ends.
 func TestDebugShowsAllThatADebuggerSays(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "debug-said")
 	image := []string{"-i", "--quiet", "--image=kube-lite-test/shell:latest", "--image-pull-policy=Never"}
 	ns.must(t, "run", "web", "--image=kube-lite-test/tool:latest", "--image-pull-policy=Never", "--", "sleep")
@@ -143,6 +146,7 @@ func TestDebugShowsAllThatADebuggerSays(t *testing.T) {
 }
 
 func TestDebugSeesTheProcessesOfItsTarget(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "debug")
 	ns.must(t, "run", "web", "--image=kube-lite-test/tool:latest", "--image-pull-policy=Never", "--", "http-serve", ":8080", "hello")
 	ns.must(t, "wait", "--for=condition=Ready", "pod/web", "--timeout=60s")

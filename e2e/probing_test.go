@@ -23,6 +23,7 @@ spec:
 `
 
 func TestGRPCProbesAskForTheServiceThatTheyName(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "grpc")
 	ns.apply(t, grpcPod)
 	t.Cleanup(func() { ns.run(t, "delete", "pod", "talks-grpc", "--grace-period=1") })
@@ -59,6 +60,7 @@ func httpsPod(name, get string) string {
 }
 
 func TestHTTPSProbesSendWhatTheyDeclareAndTrustAnybody(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "https")
 	const headers = `httpHeaders: [{name: Host, value: web.example}, {name: X-Probe, value: "yes"}]`
 	server := func(pod string) string {

@@ -83,6 +83,7 @@ func (s *stream) waitUntilEnded(t *testing.T) {
 
 // A script that follows a container hears when it ends, though it is restarted.
 func TestFollowedLogEndsWithTheRun(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "follow")
 	ns.must(t, "run", "again", "--image=kube-lite-test/shell:latest", "--image-pull-policy=Never", "--",
 		"sh", "-c", "echo begun; until [ -e /over ]; do sleep 0.1; done; printf unfinished")
