@@ -54,8 +54,9 @@ func newClusterIPs(ctx context.Context, followers *sync.WaitGroup, options gener
 	if err := c.ensureDefault(ctx, cidr.Masked().String()); err != nil {
 		return nil, fmt.Errorf("apiserver: ServiceCIDR %s of %s: %w", defaultservicecidr.DefaultServiceCIDRName, cidr, err)
 	}
-	cidrs := cidrInformer{followStore(c.cidrs, &networkingv1.ServiceCIDR{}, &networkingv1.ServiceCIDRList{})}
-	addresses := addressInformer{followStore(c.addresses, &networkingv1.IPAddress{}, &networkingv1.IPAddressList{})}
+	version := networkingv1.SchemeGroupVersion
+	cidrs := cidrInformer{followStore(c.cidrs, version, &networkingv1.ServiceCIDR{}, &networkingv1.ServiceCIDRList{})}
+	addresses := addressInformer{followStore(c.addresses, version, &networkingv1.IPAddress{}, &networkingv1.IPAddressList{})}
 	followers.Go(func() { cidrs.RunWithContext(ctx) })
 	followers.Go(func() { addresses.RunWithContext(ctx) })
 	limited, cancel := context.WithTimeout(ctx, allocatorLimit)

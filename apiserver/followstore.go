@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 
-	networkingv1 "k8s.io/api/networking/v1"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -24,8 +24,7 @@ type registry interface {
 
 // followStore is an informer that reads a registry without the API: it works before anything is served. object and list
 // are empty ones of the version that it keeps.
-func followStore(from registry, object, list runtime.Object) cache.SharedIndexInformer {
-	version := networkingv1.SchemeGroupVersion
+func followStore(from registry, version schema.GroupVersion, object, list runtime.Object) cache.SharedIndexInformer {
 	return cache.NewSharedIndexInformer(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			internal, err := internalOptions(&options)

@@ -114,6 +114,10 @@ func (s *Server) installGroups(c *genericapiserver.Config) error {
 	if err := s.generic.InstallLegacyAPIGroup(genericapiserver.DefaultLegacyAPIPrefix, core); err != nil {
 		return fmt.Errorf("apiserver: install the core group: %w", err)
 	}
+	flowControl := flowcontrolrest.RESTStorageProvider{InformerFactory: s.flowConfig}
+	if err := s.addFlowControlHook(flowControl); err != nil {
+		return err
+	}
 	var groups []*genericapiserver.APIGroupInfo
 	for _, p := range []groupProvider{
 		authenticationrest.RESTStorageProvider{Authenticator: s.tokens.reviewer(), APIAudiences: c.Authentication.APIAudiences},
@@ -130,7 +134,7 @@ func (s *Server) installGroups(c *genericapiserver.Config) error {
 		resourcerest.RESTStorageProvider{NamespaceClient: s.client.CoreV1().Namespaces(), Authorizer: c.Authorization.Authorizer},
 		schedulingrest.RESTStorageProvider{},
 		storagerest.RESTStorageProvider{},
-		flowcontrolrest.RESTStorageProvider{InformerFactory: s.shared},
+		flowControl,
 		appsrest.StorageProvider{},
 		admissionregistrationrest.RESTStorageProvider{Authorizer: c.Authorization.Authorizer, DiscoveryClient: s.client.Discovery()},
 		eventsrest.RESTStorageProvider{TTL: eventTTL},

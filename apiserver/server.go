@@ -88,6 +88,7 @@ type Server struct {
 	unfollow   context.CancelFunc
 	followers  sync.WaitGroup
 	lateFollow informers.SharedInformerFactory // of the late steps
+	flowConfig informers.SharedInformerFactory // of priority and fairness
 }
 
 // New composes the server over cfg.Store. It binds nothing and starts nothing,
@@ -174,6 +175,9 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 	c.Authentication.APIAudiences = s.tokens.audiences
 	c.Authorization.Authorizer, c.RuleResolver = newAuthorizer(s.shared, s.interim)
 	c.RESTOptionsGetter = builtinOptions(s.cfg.Store)
+	if err := s.applyFlowControl(c); err != nil {
+		return nil, err
+	}
 	if err := s.cfg.Audit.apply(c); err != nil {
 		return nil, err
 	}
@@ -220,6 +224,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	s.extensions.Informers.Shutdown()
 	s.unfollow()
 	s.lateFollow.Shutdown()
+	s.flowConfig.Shutdown()
 	s.followers.Wait()
 	// Watches never end by themselves, so there is nothing to wait for.
 	_ = memory.Close()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/btree"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/storage"
 )
 
 // indexDegree is the B-tree's: wide enough to be shallow, narrow enough that copy-on-write copies little.
@@ -73,6 +74,15 @@ func (r *resource) clone(t *index) *index {
 	r.cloneMu.Lock()
 	defer r.cloneMu.Unlock()
 	return t.Clone()
+}
+
+// stats are the resource's size; the caller holds Store.mu.
+func (r *resource) stats() storage.Stats {
+	stats := storage.Stats{ObjectCount: int64(r.tree.Len())}
+	if stats.ObjectCount > 0 {
+		stats.EstimatedAverageObjectSizeBytes = r.bytes / stats.ObjectCount
+	}
+	return stats
 }
 
 // notify wakes every watch of the resource; the caller holds Store.mu for writing.

@@ -160,13 +160,19 @@ func (s *Store) view(c StorageConfig) *view {
 
 // Count is how many objects a resource has, given its prefix. It is 0 for one that no view was made of.
 func (s *Store) Count(resourcePrefix string) int {
+	stats, _ := s.Stats(resourcePrefix)
+	return int(stats.ObjectCount)
+}
+
+// Stats are those of a resource, given its prefix, and whether a view was made of it.
+func (s *Store) Stats(resourcePrefix string) (storage.Stats, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	r := s.resources["/"+strings.Trim(resourcePrefix, "/")+"/"]
 	if r == nil {
-		return 0
+		return storage.Stats{}, false
 	}
-	return r.tree.Len()
+	return r.stats(), true
 }
 
 // Decorator plugs the Store into the API server's registries: put it into generic.RESTOptions.Decorator. Building a

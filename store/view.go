@@ -203,9 +203,9 @@ func (v *view) CompactRevision() int64 {
 func (v *view) Stats(context.Context) (storage.Stats, error) {
 	v.store.mu.RLock()
 	defer v.store.mu.RUnlock()
-	stats := storage.Stats{ObjectCount: int64(v.resource.tree.Len())}
-	if v.sizes && stats.ObjectCount > 0 {
-		stats.EstimatedAverageObjectSizeBytes = v.resource.bytes / stats.ObjectCount
+	stats := v.resource.stats()
+	if !v.sizes {
+		stats.EstimatedAverageObjectSizeBytes = 0
 	}
 	return stats, nil
 }
