@@ -17,7 +17,6 @@ import (
 	serverstorage "k8s.io/apiserver/pkg/server/storage"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
 	"k8s.io/apiserver/pkg/util/webhook"
-	aggregator "k8s.io/kube-aggregator/pkg/apiserver"
 
 	"github.com/kube-lite/kube-lite/store"
 )
@@ -35,7 +34,7 @@ func (s *Server) newExtensions(c genericapiserver.Config) (*extensions.CustomRes
 		ExtraConfig: extensions.ExtraConfig{
 			CRDRESTOptionsGetter: customOptions{s.cfg.Store},
 			MasterCount:          1,
-			ServiceResolver:      aggregator.NewClusterIPServiceResolver(s.shared.Core().V1().Services().Lister()),
+			ServiceResolver:      s.services,
 			AuthResolverWrapper:  webhook.NewDefaultAuthenticationInfoResolverWrapper(nil, nil, s.loopback, nil),
 		},
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +15,6 @@ import (
 	webhookinit "k8s.io/apiserver/pkg/admission/plugin/webhook/initializer"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
-	"k8s.io/apiserver/pkg/util/proxy"
 	"k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
@@ -29,9 +27,8 @@ import (
 const cachesLimit = 10 * time.Second
 
 // lateSteps builds the steps of the admission chain that most instances have no use for, above all webhooks and
-// policies that users register, and quotas. They cost megabytes (CEL), a handful of watches and two looks a second: each is built
-// when the first object that it reads is in the store. Its informers are its own, since the shared ones are started
-// before the orchestrator builds upstream's controllers, which want those that they watch not to run yet.
+// policies that users register, and quotas. They cost megabytes (CEL), a handful of watches and two looks a second: each is
+// built when the first object that it reads is in the store. Its informers are the late ones.
 type lateSteps struct {
 	holds      func(resources []schema.GroupResource) bool
 	initialize admission.PluginInitializers
@@ -46,17 +43,16 @@ func (s *Server) lateSteps(c *genericapiserver.Config, upstreams admission.Plugi
 	}
 	e := &lateSteps{
 		holds:     s.holds,
-		informers: informers.NewSharedInformerFactoryWithOptions(s.client, 0, informers.WithTransform(dropManagedFields)),
+		informers: s.late,
 		stop:      s.follow.Done(),
 	}
-	s.lateFollow = e.informers
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(s.client.Discovery()))
 	e.initialize = admission.PluginInitializers{
 		initializer.New(s.client, objects, e.informers, c.Authorization.Authorizer, utilfeature.DefaultFeatureGate,
 			c.EffectiveVersion, e.stop, freshMapper{mapper}),
 		upstreams,
 		webhookinit.NewPluginInitializer(webhook.NewDefaultAuthenticationInfoResolverWrapper(
-			nil, nil, s.loopback, tracing.NewNoopTracerProvider()), &serviceResolver{informers: e.informers}),
+			nil, nil, s.loopback, tracing.NewNoopTracerProvider()), s.services),
 	}
 	return e, nil
 }
@@ -80,10 +76,6 @@ func (e *lateSteps) build(plugins *admission.Plugins, name string, config io.Rea
 	step, err := plugins.InitPlugin(name, config, e.initialize)
 	if err != nil {
 		return nil, err
-	}
-	if _, calls := step.(webhookinit.WantsServiceResolver); calls {
-		e.informers.Core().V1().Services().Informer()
-		e.informers.Discovery().V1().EndpointSlices().Informer()
 	}
 	e.informers.Start(e.stop)
 	limit := make(chan struct{})
@@ -149,21 +141,6 @@ func (o *onFirstUse) step(a admission.Attributes) (admission.Interface, error) {
 	}
 	o.built.Store(&step)
 	return step, nil
-}
-
-// serviceResolver finds a ready endpoint of a Service. Upstream's default is the Service's ClusterIP, but the rules of
-// a Service that is new may not be in the kernel yet.
-type serviceResolver struct {
-	informers informers.SharedInformerFactory
-}
-
-// ResolveEndpoint is webhook.ServiceResolver's.
-func (r *serviceResolver) ResolveEndpoint(namespace, name string, port int32) (*url.URL, error) {
-	slices, err := proxy.NewEndpointSliceListerGetter(r.informers.Discovery().V1().EndpointSlices().Lister())
-	if err != nil {
-		return nil, err
-	}
-	return proxy.ResolveEndpoint(r.informers.Core().V1().Services().Lister(), slices, namespace, name, port)
 }
 
 // freshMapper asks for the kinds anew when one is not known: it may have been added.

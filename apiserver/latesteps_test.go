@@ -52,8 +52,15 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(review)
 }
 
-// newHook serves one on the machine's own address, as webhook.default.svc.
+// newHook serves one as webhook.default.svc.
 func newHook(t *testing.T) *hook {
+	h := &hook{}
+	h.serve(t, h, &tls.Config{})
+	return h
+}
+
+// serve has handler answer at an address of the machine's own, as webhook.default.svc.
+func (h *hook) serve(t *testing.T, handler http.Handler, config *tls.Config) {
 	t.Helper()
 	pki, err := OpenPKI(t.TempDir(), nil)
 	if err != nil {
@@ -71,14 +78,14 @@ func newHook(t *testing.T) *hook {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &hook{caBundle: pki.CACertificate(), addr: listener.Addr().(*net.TCPAddr)}
-	server := httptest.NewUnstartedServer(h)
+	h.caBundle, h.addr = pki.CACertificate(), listener.Addr().(*net.TCPAddr)
+	server := httptest.NewUnstartedServer(handler)
 	server.Listener.Close()
 	server.Listener = listener
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{pair.cert.Raw}, PrivateKey: pair.key}}}
+	config.Certificates = []tls.Certificate{{Certificate: [][]byte{pair.cert.Raw}, PrivateKey: pair.key}}
+	server.TLS = config
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	return h
 }
 
 // ownAddress is one of this machine's that is not the loopback's, which no endpoint may have.

@@ -84,10 +84,13 @@ type Server struct {
 	address    atomic.Value // string: the first listener's, known when Run is called
 
 	// followers are the informers of the server's own; they run until follow ends, when Run has served the last request.
-	follow     context.Context
-	unfollow   context.CancelFunc
-	followers  sync.WaitGroup
-	lateFollow informers.SharedInformerFactory // of the late steps
+	follow    context.Context
+	unfollow  context.CancelFunc
+	followers sync.WaitGroup
+	// late has the informers of what is built on its first use. They are not the shared ones: those are started before the
+	// orchestrator builds upstream's controllers, which want the informers that they watch not to run yet.
+	late       informers.SharedInformerFactory
+	services   *serviceResolver
 	flowConfig informers.SharedInformerFactory // of priority and fairness
 }
 
@@ -109,6 +112,8 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("apiserver: in-memory client: %w", err)
 	}
 	s.client = client
+	s.late = informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(dropManagedFields))
+	s.services = &serviceResolver{informers: s.late, stop: s.follow.Done()}
 	if s.rooms, err = newIdentities(s.loopback); err != nil {
 		return nil, fmt.Errorf("apiserver: in-memory connection: %w", err)
 	}
@@ -223,7 +228,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	err := prepared.RunWithContext(ctx)
 	s.extensions.Informers.Shutdown()
 	s.unfollow()
-	s.lateFollow.Shutdown()
+	s.late.Shutdown()
 	s.flowConfig.Shutdown()
 	s.followers.Wait()
 	// Watches never end by themselves, so there is nothing to wait for.
