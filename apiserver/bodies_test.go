@@ -270,6 +270,8 @@ var upstreamsFaults = []fault{
 	{"", "apply-patch", "failed to convert new object", "values that the Go type does not take"},
 	{"", "strategic-merge-patch", "", "strategicpatch checks nothing, and panics when a merge key is no scalar"},
 	{"/apis/sea.example.com", "protobuf", panicked, "the decoder of custom resources takes bytes that are no protobuf for it"},
+	{"", "json-patch", panicked, "evanphx/json-patch dereferences a null of the document"},
+	{"/apis/sea.example.com", "json-patch", "Object 'apiVersion' is missing", "a custom resource without its apiVersion"},
 	{"", "protobuf", panicked, "structured-merge-diff panics when a RawExtension's bytes are no JSON"},
 	{"", "", "resourceVersion should not be set on objects to be created", "the storage finds out, and has no Status for it"},
 	{"", "", "strconv.ParseUint: parsing", "a resourceVersion that is no number"},
