@@ -61,12 +61,12 @@ func ship(version, name string, spec map[string]any) *unstructured.Unstructured 
 
 // custom are the clients of a test of custom resources.
 type custom struct {
-	t           *testing.T
+	t           testing.TB
 	definitions crdclient.Interface
 	objects     dynamic.Interface
 }
 
-func (s *testServer) custom(t *testing.T) *custom {
+func (s *testServer) custom(t testing.TB) *custom {
 	t.Helper()
 	config := s.adminConfig(t)
 	config.QPS = -1

@@ -165,6 +165,7 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 	c.LegacyAPIGroupPrefixes = sets.NewString(genericapiserver.DefaultLegacyAPIPrefix)
 	c.ExternalAddress = "127.0.0.1:0" // required, and replaced by what follows
 	c.DiscoveryAddresses = s
+	c.BuildHandlerChainFunc = handlerChain
 	c.LongRunningFunc = genericfilters.BasicLongRunningRequestCheck(
 		sets.NewString("watch", "proxy"),
 		sets.NewString("attach", "exec", "proxy", "log", "portforward"))

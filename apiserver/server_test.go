@@ -34,7 +34,7 @@ type testServer struct {
 }
 
 // serve starts a server in dir, with the objects of the first moment.
-func serve(t *testing.T, dir string, change ...func(*Config)) *testServer {
+func serve(t testing.TB, dir string, change ...func(*Config)) *testServer {
 	t.Helper()
 	db, err := store.Open(filepath.Join(dir, "kube-lite.db"), store.Options{})
 	if err != nil {
@@ -88,7 +88,7 @@ func serve(t *testing.T, dir string, change ...func(*Config)) *testServer {
 }
 
 // nodeAgent stands for the node agent: whatever it is asked, it has nothing to tell.
-func nodeAgent(t *testing.T) func(context.Context) (net.Conn, error) {
+func nodeAgent(t testing.TB) func(context.Context) (net.Conn, error) {
 	t.Helper()
 	listener := NewMemoryListener()
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })}
@@ -99,7 +99,7 @@ func nodeAgent(t *testing.T) func(context.Context) (net.Conn, error) {
 }
 
 // adminConfig is a connection as a user has it: over TLS, with the kubeconfig.
-func (s *testServer) adminConfig(t *testing.T) *rest.Config {
+func (s *testServer) adminConfig(t testing.TB) *rest.Config {
 	t.Helper()
 	config, err := clientcmd.NewDefaultClientConfig(*s.pki.Kubeconfig("default", s.addr), nil).ClientConfig()
 	if err != nil {

@@ -13,12 +13,7 @@ import (
 
 	"github.com/spf13/pflag"
 	"github.com/urfave/cli/v2"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/resource"
-	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kube-lite/kube-lite/manifest"
 )
@@ -123,11 +118,12 @@ func (k *kubectl) readStdin() ([]byte, error) {
 	return data, nil
 }
 
-// check reports all that is wrong with the manifests on stderr. The error says
-// how much and that nothing was sent.
-func (k *kubectl) check(files []manifest.File, known func(schema.GroupVersionKind) bool) error {
+// check reports all that is wrong with the manifests on stderr, by what the
+// instance serves unless it is nil. The error says how much and that nothing was
+// sent.
+func (k *kubectl) check(files []manifest.File, by *served) error {
 	problems, warnings := 0, make(map[manifest.Problem]bool)
-	for _, p := range manifest.CheckFiles(files, k.rules(known)) {
+	for _, p := range manifest.CheckFiles(files, k.rules(by)) {
 		switch {
 		case !p.Warning:
 			problems++
@@ -165,10 +161,13 @@ func (k *kubectl) done() string {
 // rules says what the manifests are held against. Another cluster may be of
 // another version, so its objects are not held against our types, and neither
 // are those of a user who asks for less with --validate.
-func (k *kubectl) rules(known func(schema.GroupVersionKind) bool) manifest.Rules {
-	rules := manifest.Rules{Known: known, GenerateName: k.call.is("create"), Duplicates: validation(k.call.value("validate"))}
+func (k *kubectl) rules(by *served) manifest.Rules {
+	rules := manifest.Rules{GenerateName: k.call.is("create"), Duplicates: validation(k.call.value("validate"))}
 	if !k.call.otherCluster() && rules.Duplicates == manifest.Strict {
-		rules.Scheme = scheme.Scheme
+		rules.Scheme = manifest.Scheme()
+	}
+	if by != nil {
+		rules.Known, rules.Definition = by.knows, by.definition
 	}
 	return rules
 }
@@ -185,43 +184,4 @@ func validation(flag string) manifest.Severity {
 		return manifest.Ignore
 	}
 	return manifest.Strict
-}
-
-// served asks the running instance whether it serves a kind. Each group and
-// version is asked for once. What cannot be found out counts as served: kubectl
-// asks again and says why.
-func (k *kubectl) served() func(schema.GroupVersionKind) bool {
-	kinds := make(map[schema.GroupVersion]map[string]bool)
-	return func(gvk schema.GroupVersionKind) bool {
-		gv := gvk.GroupVersion()
-		if _, ok := kinds[gv]; !ok {
-			kinds[gv] = kindsOf(k.cfg.KubeconfigPath(), gv)
-		}
-		return kinds[gv] == nil || kinds[gv][gvk.Kind]
-	}
-}
-
-// kindsOf returns the kinds of a group and version; nil if the server does not
-// say.
-func kindsOf(kubeconfig string, gv schema.GroupVersion) map[string]bool {
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-	if err != nil {
-		return nil
-	}
-	client, err := discovery.NewDiscoveryClientForConfig(config)
-	if err != nil {
-		return nil
-	}
-	kinds := make(map[string]bool)
-	list, err := client.ServerResourcesForGroupVersion(gv.String())
-	switch {
-	case apierrors.IsNotFound(err):
-		return kinds
-	case err != nil:
-		return nil
-	}
-	for _, r := range list.APIResources {
-		kinds[r.Kind], kinds[r.Kind+"List"] = true, true
-	}
-	return kinds
 }

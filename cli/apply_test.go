@@ -189,6 +189,8 @@ func TestTheServerSaysWhatItServes(t *testing.T) {
 			w.Header().Set("Content-Type", "application/json")
 			_ = json.NewEncoder(w).Encode(metav1.APIResourceList{GroupVersion: "example.com/v1",
 				APIResources: []metav1.APIResource{{Name: "widgets", Kind: "Widget"}}})
+		case "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com":
+			_, _ = io.WriteString(w, `{"spec":{"group":"example.com"}}`)
 		case "/apis/broken.com/v1":
 			w.WriteHeader(http.StatusInternalServerError)
 		default:
@@ -204,7 +206,7 @@ func TestTheServerSaysWhatItServes(t *testing.T) {
 	if err := clientcmd.WriteToFile(*config, k.cfg.KubeconfigPath()); err != nil {
 		t.Fatal(err)
 	}
-	served := k.served()
+	served := newServed(k.cfg.KubeconfigPath())
 	for gvk, want := range map[string]bool{
 		"example.com/v1 Widget": true, "example.com/v1 WidgetList": true, "example.com/v1 Gadget": false,
 		"example.com/v2 Widget": false, "broken.com/v1 Widget": true,
@@ -214,11 +216,18 @@ func TestTheServerSaysWhatItServes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := served(gv.WithKind(kind)); got != want {
+		if got := served.knows(gv.WithKind(kind)); got != want {
 			t.Errorf("%s: %v, want %v", gvk, got, want)
 		}
 	}
+	for kind, want := range map[string]bool{"Widget": true, "Gadget": false} {
+		crd := served.definition(schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: kind})
+		if got := crd != nil && crd.Spec.Group == "example.com"; got != want {
+			t.Errorf("there is a definition of %s: %v, want %v", kind, got, want)
+		}
+	}
 	slices.Sort(asked)
+	asked = slices.DeleteFunc(asked, func(path string) bool { return strings.HasPrefix(path, definitionsPath) })
 	want := []string{"/apis/broken.com/v1", "/apis/example.com/v1", "/apis/example.com/v2"}
 	if got := slices.Compact(slices.Clone(asked)); !slices.Equal(got, want) || len(asked) > len(want) {
 		t.Errorf("asked %q, want %q", asked, want)

@@ -34,7 +34,8 @@ type kubectl struct {
 	root *cobra.Command
 	call call
 	// warned of already, when the manifests are checked once more with what the server knows.
-	warned map[manifest.Problem]bool
+	warned  map[manifest.Problem]bool
+	effects effects // of the requests to the instance
 	// start brings the daemon up and tells the user on stderr.
 	start func(context.Context) error
 }
@@ -63,7 +64,7 @@ func (k *kubectl) run() error {
 	}
 	renameErrors()
 	_, _ = logs.GlogSetter(kubectlcmd.GetLogVerbosity(os.Args)) // a bad -v is refused with the other flags
-	k.root = k.env.newKubectl(os.Args, func(f *genericclioptions.ConfigFlags) { f.WrapConfigFn = k.unlimited })
+	k.root = k.env.newKubectl(os.Args, func(f *genericclioptions.ConfigFlags) { f.WrapConfigFn = k.ofInstance })
 	k.call = read(k.root, k.args)
 	switch {
 	case k.call.otherCluster():
@@ -112,12 +113,14 @@ func restore(name, value string, set bool) {
 	}
 }
 
-// unlimited lifts the client's own limit, 5 requests a second, where they go to the
-// instance: its API is in reach of one user and answers thousands. kubectl
-// asks for this configuration after the command line was read.
-func (k *kubectl) unlimited(config *rest.Config) *rest.Config {
+// ofInstance lifts the client's own limit, 5 requests a second, where they go to the
+// instance: its API is in reach of one user and answers thousands. All clients of
+// the run share a transport. kubectl asks for this configuration after the command
+// line was read.
+func (k *kubectl) ofInstance(config *rest.Config) *rest.Config {
 	if !k.call.otherCluster() {
 		config.QPS = -1
+		config.Wrap(k.effects.wrap)
 	}
 	return config
 }
@@ -135,11 +138,14 @@ func (e *env) newKubectl(arguments []string, adjust func(*genericclioptions.Conf
 		Arguments: arguments, ConfigFlags: flags, IOStreams: renameMessages(streams, arguments[1:]),
 	})
 	root.Use = programName
-	factory := cmdutil.NewFactory(cmdutil.NewMatchVersionFlags(flags))
+	getter := cmdutil.NewMatchVersionFlags(flags)
+	factory := cmdutil.NewFactory(getter)
 	for _, c := range root.Commands() {
 		switch c.Name() {
 		case "version", "completion": // ours say more
 			root.RemoveCommand(c)
+		case "apply":
+			runApply(c, cmdutil.NewFactory(defining{getter, &e.definitions}), renameMessages(streams, arguments[1:]))
 		case "cp":
 			c.Run = runCopy(factory, streams)
 		case "port-forward":
@@ -172,6 +178,7 @@ func (k *kubectl) prepare() error {
 	renameHelp(k.call.command)
 	files, err := k.files()
 	cmdutil.CheckErr(err) // a path that does not exist, in kubectl's words
+	k.env.definitions = manifest.Definitions(files)
 	if k.call.otherCluster() {
 		return k.check(files, nil)
 	}
@@ -183,7 +190,7 @@ func (k *kubectl) prepare() error {
 	case err != nil:
 		return err
 	case running && info.Ready:
-		return k.check(files, k.served())
+		return k.check(files, newServed(k.cfg.KubeconfigPath()))
 	case !k.call.starts() && !running:
 		return cli.Exit(notRunning(k.cfg), exitFailed)
 	case !k.call.starts(): // it is just starting or stopping
@@ -199,7 +206,7 @@ func (k *kubectl) prepare() error {
 	if err := k.startDaemon(); err != nil {
 		return err
 	}
-	return k.check(files, k.served())
+	return k.check(files, newServed(k.cfg.KubeconfigPath()))
 }
 
 // startDaemon starts it, or gives up on a signal.

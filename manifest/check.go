@@ -8,6 +8,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -22,6 +23,9 @@ type Rules struct {
 	// lacks, that Kubernetes has removed, or that are not on by default (alpha and beta versions). With nil, kinds
 	// of API groups that Scheme does not know at all are let through.
 	Known func(schema.GroupVersionKind) bool
+	// Definition returns the CustomResourceDefinition that the server has of a kind, or nil. It is asked for kinds that
+	// are Known and that no document defines.
+	Definition func(schema.GroupVersionKind) *apiextensionsv1.CustomResourceDefinition
 	// GenerateName says that metadata.generateName may stand in for metadata.name, as it may for create.
 	GenerateName bool
 	// Duplicates says what becomes of keys that stand twice in one mapping. Only the last one is sent.
@@ -68,7 +72,7 @@ func CheckFiles(files []File, rules Rules) []Problem {
 }
 
 // Check returns everything that is wrong with the documents, one after the other. A kind that another of the
-// documents defines (as CustomResourceDefinition) counts as known.
+// documents defines (as CustomResourceDefinition) is known, with its schema.
 func Check(docs []Document, rules Rules) []Problem {
 	kinds := newKinds(rules, docs)
 	var problems []Problem
@@ -138,8 +142,11 @@ func (c *checker) object(n *yaml.Node, path string) {
 	if !c.first(visit{node: node, top: true}) {
 		return
 	}
-	typ, ok := c.typeOf(node, path)
+	typ, custom, ok := c.typeOf(node, path)
 	c.value(node, typ, path)
+	if custom != nil {
+		c.schema(node, custom, path)
+	}
 	switch {
 	case typ == listType:
 		c.objects(node, path)
@@ -179,8 +186,9 @@ type bareObject struct {
 }
 
 // typeOf returns the Go type that the object's apiVersion and kind name, or failing that the one they probably
-// meant, or failing that the little that holds for all objects; ok is false if it is no object that anyone knows.
-func (c *checker) typeOf(node *yaml.Node, path string) (typ reflect.Type, ok bool) {
+// meant, or failing that the little that holds for all objects; custom is nil for kinds that are not; ok is false if it is
+// no object that anyone knows.
+func (c *checker) typeOf(node *yaml.Node, path string) (typ reflect.Type, custom *custom, ok bool) {
 	apiVersion, kind := lookup(node, "apiVersion"), lookup(node, "kind")
 	version, name := "", ""
 	if apiVersion != nil {
@@ -204,7 +212,7 @@ func (c *checker) typeOf(node *yaml.Node, path string) (typ reflect.Type, ok boo
 	case v.message != "" && !v.blamesVersion && name != "":
 		c.report(kind, join(path, "kind"), v.suggestion, "%s", v.message)
 	}
-	return v.typ, v.message == "" || v.suggestion != "" || version == "" || name == ""
+	return v.typ, v.custom, v.message == "" || v.suggestion != "" || version == "" || name == ""
 }
 
 // missing tells whether a required string is absent or empty. One that is not a string is present: the type check
@@ -249,6 +257,9 @@ func hasName(node *yaml.Node, typ reflect.Type) bool {
 	if typ == anyObjectType || typ == bareObjectType {
 		items := lookup(node, "items")
 		return items == nil || kindOf(items) != list
+	}
+	if isCustom(typ) {
+		return true
 	}
 	if _, ok := reflect.Zero(reflect.PointerTo(typ)).Interface().(metav1.Object); !ok {
 		return false

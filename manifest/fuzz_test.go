@@ -26,9 +26,10 @@ func FuzzCheck(f *testing.F) {
 		}
 	}
 	f.Add([]byte("a: &a [*a, {<<: *a}]\n--- x\n\xff\xfe"))
+	rules := Rules{Scheme: Scheme()}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		docs, problems := Parse("f", data)
-		problems = append(problems, Check(docs, Rules{Scheme: scheme.Scheme})...)
+		problems = append(problems, Check(docs, rules)...)
 		lines := bytes.Count(data, []byte("\n")) + bytes.Count(data, []byte("\r")) + bytes.Count(data, []byte("\x85")) +
 			bytes.Count(data, []byte("\u2028")) + bytes.Count(data, []byte("\u2029")) + bytes.Count(data, []byte{0}) + 1
 		for _, p := range problems {

@@ -18,22 +18,25 @@ import (
 // kinds tells which kinds exist.
 type kinds struct {
 	rules    Rules
-	declared map[schema.GroupVersionKind]bool // by CustomResourceDefinitions among the documents
-	asked    map[schema.GroupVersionKind]bool // what Rules.Known answered
+	declared map[schema.GroupVersionKind]*yaml.Node // the CustomResourceDefinitions among the documents
+	asked    map[schema.GroupVersionKind]bool       // what Rules.Known answered
+	customs  map[schema.GroupVersionKind]*custom    // nil where nothing is known
 }
 
 // verdict is what is known of an apiVersion and a kind.
 type verdict struct {
 	typ           reflect.Type // never nil
+	custom        *custom      // nil if the kind has a Go type, or no schema that we know
 	message       string       // empty: all is well
 	blamesVersion bool         // the message is about the apiVersion, not the kind
 	suggestion    string       // for the blamed field
 }
 
 func newKinds(rules Rules, docs []Document) *kinds {
-	k := &kinds{rules: rules, declared: make(map[schema.GroupVersionKind]bool), asked: make(map[schema.GroupVersionKind]bool)}
+	k := &kinds{rules: rules, declared: make(map[schema.GroupVersionKind]*yaml.Node), asked: make(map[schema.GroupVersionKind]bool),
+		customs: make(map[schema.GroupVersionKind]*custom)}
 	for _, d := range docs {
-		if d.Kind == "CustomResourceDefinition" {
+		if d.Kind == definitionKind {
 			k.declare(d.Node)
 		}
 	}
@@ -49,7 +52,7 @@ func (k *kinds) declare(crd *yaml.Node) {
 	for _, v := range target(versions).Content {
 		for _, kind := range []string{"kind", "listKind"} {
 			k.declared[schema.GroupVersionKind{Group: stringAt(crd, "spec", "group"), Version: stringAt(v, "name"),
-				Kind: stringAt(crd, "spec", "names", kind)}] = true
+				Kind: stringAt(crd, "spec", "names", kind)}] = crd
 		}
 	}
 }
@@ -85,7 +88,10 @@ func (k *kinds) judge(apiVersion, kind string) verdict {
 		return verdict{typ: anyObjectType, blamesVersion: true, message: "must be VERSION or GROUP/VERSION"}
 	case k.rules.Scheme.Recognizes(gvk):
 		return k.recognized(gvk)
-	case k.declared[gvk], k.known(gvk):
+	case k.declared[gvk] != nil, k.known(gvk):
+		if c := k.custom(gvk); c != nil {
+			return verdict{typ: c.typ, custom: c}
+		}
 		return verdict{typ: anyObjectType}
 	}
 	return k.unknown(gvk)

@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/tools/txtar"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
 )
 
 var update = flag.Bool("update", false, "write what the tests in testdata get as what they want")
@@ -22,7 +21,7 @@ func served(gvk schema.GroupVersionKind) bool {
 
 // rulesFor reads the words of an archive's last comment line: "rules: generateName, no scheme, no server".
 func rulesFor(comment string) Rules {
-	rules := Rules{Scheme: scheme.Scheme, Known: served}
+	rules := Rules{Scheme: Scheme(), Known: served}
 	_, words, _ := strings.Cut(comment, "rules:")
 	for _, w := range strings.Split(words, ",") {
 		switch strings.TrimSpace(w) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -33,11 +34,20 @@ func special(t reflect.Type) (check, bool) {
 		return timestamp(metav1.RFC3339Micro), true
 	case reflect.TypeFor[[]byte]():
 		return (*checker).base64, true
+	case reflect.TypeFor[apiextensionsv1.JSONSchemaPropsOrArray](), reflect.TypeFor[apiextensionsv1.JSONSchemaPropsOrBool]():
+		return (*checker).subschema, true
 	}
 	if t.Kind() == reflect.Interface || reflect.PointerTo(t).Implements(unmarshaler) {
 		return (*checker).any, true
 	}
 	return nil, false
+}
+
+// subschema is part of the schema in a CustomResourceDefinition. Lists and booleans in its place are the API server's to judge.
+func (c *checker) subschema(n *yaml.Node, path string) {
+	if kindOf(n) == mapping {
+		c.value(n, reflect.TypeFor[apiextensionsv1.JSONSchemaProps](), path)
+	}
 }
 
 func (c *checker) intOrString(n *yaml.Node, path string) {
