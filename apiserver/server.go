@@ -48,8 +48,8 @@ const (
 	shutdownGrace = 2 * time.Second
 )
 
-// Config says what a Server serves. All fields but Audit and Log are
-// required.
+// Config says what a Server serves. All fields but Audit, Encryption and Log
+// are required.
 type Config struct {
 	// Store holds every object. The caller closes it after Run has returned.
 	Store *store.Store
@@ -63,6 +63,8 @@ type Config struct {
 	DialNode func(ctx context.Context) (net.Conn, error)
 	// Audit records requests; the zero value none.
 	Audit Audit
+	// Encryption is what the store was opened with, or nil.
+	Encryption *Encryption
 	// Log receives what the server has to say; nil means slog.Default().
 	Log *slog.Logger
 }
@@ -187,6 +189,7 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 	if err := s.cfg.Audit.apply(c); err != nil {
 		return nil, err
 	}
+	s.cfg.Encryption.apply(c)
 	admit, err := s.admission(c)
 	if err != nil {
 		return nil, err

@@ -36,8 +36,19 @@ type testServer struct {
 // serve starts a server in dir, with the objects of the first moment.
 func serve(t testing.TB, dir string, change ...func(*Config)) *testServer {
 	t.Helper()
-	db, err := store.Open(filepath.Join(dir, "kube-lite.db"), store.Options{})
+	return serveEncrypted(t, dir, "", change...)
+}
+
+// serveEncrypted is serve with --encryption-config.
+func serveEncrypted(t *testing.T, dir, encryptionConfig string, change ...func(*Config)) *testServer {
+	t.Helper()
+	encryption, err := OpenEncryption(filepath.Join(dir, "encryption.yaml"), encryptionConfig)
 	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(filepath.Join(dir, "kube-lite.db"), store.Options{Transformers: encryption})
+	if err != nil {
+		encryption.Close()
 		t.Fatal(err)
 	}
 	pki, err := OpenPKI(filepath.Join(dir, "pki"), nil)
@@ -49,7 +60,7 @@ func serve(t testing.TB, dir string, change ...func(*Config)) *testServer {
 		t.Fatal(err)
 	}
 	addr := netip.MustParseAddrPort(listener.Addr().String())
-	config := Config{Store: db, PKI: pki, ServiceCIDR: testCIDR, DialNode: nodeAgent(t)}
+	config := Config{Store: db, PKI: pki, ServiceCIDR: testCIDR, DialNode: nodeAgent(t), Encryption: encryption}
 	for _, c := range change {
 		c(&config)
 	}
@@ -74,6 +85,7 @@ func serve(t testing.TB, dir string, change ...func(*Config)) *testServer {
 		if err := db.Close(); err != nil {
 			t.Errorf("close the store: %v", err)
 		}
+		encryption.Close()
 	}
 	t.Cleanup(stop)
 	ready, cancelReady := context.WithTimeout(ctx, time.Minute)

@@ -38,6 +38,7 @@ func daemonFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "allowed-unsafe-sysctls", Usage: "let pods set these `SYSCTLS` too, such as net.core.somaxconn or kernel.msg*"},
 		&cli.StringFlag{Name: "audit-policy", Usage: "record requests to the API that this `FILE` selects, an audit.k8s.io/v1 Policy"},
 		&cli.StringFlag{Name: "audit-log", Usage: "`FILE` that the requests are recorded in, one line of JSON for each event"},
+		&cli.StringFlag{Name: "encryption-config", Usage: "encrypt what this `FILE` says, an EncryptionConfiguration (default: Secrets, with a key of the instance)"},
 		&cli.StringFlag{Name: "docker-host", Usage: "`ADDRESS` of the Docker engine, kept with the instance (default: what the docker command uses)"},
 	}
 }
@@ -46,8 +47,9 @@ func daemonConfig(c *cli.Context) (daemon.Config, error) {
 	cfg := daemon.Config{
 		Name: c.String(nameFlag), DataDir: c.String(dataDirFlag), Version: version(),
 		APIPort: c.Int("api-port"), NodeName: c.String("node-name"), DockerHost: c.String("docker-host"),
-		Audit:     apiserver.Audit{Policy: c.String("audit-policy"), Log: c.String("audit-log")},
-		PidsLimit: c.Int64("pids-limit"), AllowedUnsafeSysctls: c.StringSlice("allowed-unsafe-sysctls"),
+		Audit:            apiserver.Audit{Policy: c.String("audit-policy"), Log: c.String("audit-log")},
+		EncryptionConfig: c.String("encryption-config"),
+		PidsLimit:        c.Int64("pids-limit"), AllowedUnsafeSysctls: c.StringSlice("allowed-unsafe-sysctls"),
 	}
 	var err error
 	if text := c.String("pod-cidr"); text != "" {

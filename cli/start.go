@@ -44,7 +44,7 @@ func startCommand(e *env) *cli.Command {
 			if err != nil {
 				return err
 			}
-			return start(e.ctx, cfg, append(flagsSet(c), auditFlags(cfg)...), e.stdout)
+			return start(e.ctx, cfg, append(flagsSet(c), fileFlags(cfg)...), e.stdout)
 		},
 	}
 }
@@ -65,12 +65,15 @@ func flagsSet(c *cli.Context) []string {
 	return args
 }
 
-// auditFlags has absolute paths: the daemon runs in another directory.
-func auditFlags(cfg daemon.Config) []string {
-	if cfg.Audit.Policy == "" {
-		return nil
+// fileFlags has absolute paths: the daemon runs in another directory.
+func fileFlags(cfg daemon.Config) (args []string) {
+	if cfg.Audit.Policy != "" {
+		args = append(args, "--audit-policy="+cfg.Audit.Policy, "--audit-log="+cfg.Audit.Log)
 	}
-	return []string{"--audit-policy=" + cfg.Audit.Policy, "--audit-log=" + cfg.Audit.Log}
+	if cfg.EncryptionConfig != "" {
+		args = append(args, "--encryption-config="+cfg.EncryptionConfig)
+	}
+	return args
 }
 
 // start runs `serve` in the background with the given flags, tells w each step

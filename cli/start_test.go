@@ -4,8 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/kube-lite/kube-lite/daemon"
 )
 
 func TestFailedStartShowsTheLogOnlyIfItSaysMore(t *testing.T) {
@@ -49,4 +52,21 @@ func logFile(t *testing.T, text string) *os.File {
 	}
 	t.Cleanup(func() { log.Close() })
 	return log
+}
+
+// The daemon runs in another directory.
+func TestFilesAreHandedOnWithTheirWholePaths(t *testing.T) {
+	t.Chdir(t.TempDir())
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := daemon.Config{EncryptionConfig: "keys.yaml"}.WithDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"--encryption-config=" + filepath.Join(here, "keys.yaml")}
+	if got := fileFlags(cfg); !slices.Equal(got, want) {
+		t.Errorf("serve gets %q, want %q", got, want)
+	}
 }

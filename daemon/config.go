@@ -58,6 +58,9 @@ type Config struct {
 	AllowedUnsafeSysctls []string
 	// Audit records requests to the API; the zero value none.
 	Audit apiserver.Audit
+	// EncryptionConfig is a file with an EncryptionConfiguration for what the store holds; "" is the instance's own, which
+	// encrypts Secrets.
+	EncryptionConfig string
 	// DockerHost is an address such as unix:///var/run/docker.sock; default
 	// what the docker command would use. Settled at the first start.
 	DockerHost string
@@ -101,6 +104,11 @@ func (c Config) WithDefaults() (Config, error) {
 	if c.Audit, err = c.Audit.WithDefaults(); err != nil {
 		return c, err
 	}
+	if c.EncryptionConfig != "" {
+		if c.EncryptionConfig, err = filepath.Abs(c.EncryptionConfig); err != nil {
+			return c, fmt.Errorf("--encryption-config: %w", err)
+		}
+	}
 	for flag, cidr := range map[string]netip.Prefix{"--pod-cidr": c.PodCIDR, "--service-cidr": c.ServiceCIDR} {
 		if cidr.IsValid() && (!cidr.Addr().Is4() || cidr.Bits() > 28 || cidr.Bits() < 8) {
 			return c, fmt.Errorf("%s %s: use an IPv4 range from /8 to /28, such as %s", flag, cidr, defaultPodCIDR)
@@ -135,6 +143,7 @@ const (
 	lockFile       = "lock"
 	settingsFile   = "instance.json"
 	storeFile      = "kube-lite.db"
+	encryptionFile = "encryption.yaml"
 	pkiDir         = "pki"
 	kubeconfigFile = "kubeconfig"
 	logFile        = "daemon.log"

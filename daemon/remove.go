@@ -15,6 +15,7 @@ import (
 	"github.com/kube-lite/kube-lite/orchestrator"
 	"github.com/kube-lite/kube-lite/runtime"
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/store"
 )
 
 var (
@@ -200,7 +201,8 @@ func StoredClaims(cfg Config) ([]string, error) { return orchestrator.StoredClai
 
 // instanceFiles are all that an instance has in its data directory.
 var instanceFiles = []string{
-	podsDir, volumesDir, pkiDir, kubeconfigFile, storeFile, logFile, logFile + OldSuffix, settingsFile, settingsFile + ".next", lockFile,
+	podsDir, volumesDir, pkiDir, kubeconfigFile, storeFile, storeFile + store.RewriteSuffix,
+	encryptionFile, encryptionFile + ".next", logFile, logFile + OldSuffix, settingsFile, settingsFile + ".next", lockFile,
 }
 
 // removeFiles removes the files of an instance by name, and the directory when

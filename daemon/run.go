@@ -31,20 +31,21 @@ const (
 
 // daemon is a start in progress and then what runs.
 type daemon struct {
-	cfg      Config
-	settings settings
-	nodeName string
-	lock     *lock
-	engine   *docker.Engine
-	docker   docker.Info
-	store    *store.Store
-	pki      *apiserver.PKI
-	server   *apiserver.Server
-	info     Info
-	steps    *steps
-	rooms    *rooms
-	node     *apiserver.MemoryListener // the node agent's HTTP API
-	agent    *runtime.Agent
+	cfg        Config
+	settings   settings
+	nodeName   string
+	lock       *lock
+	engine     *docker.Engine
+	docker     docker.Info
+	store      *store.Store
+	encryption *apiserver.Encryption
+	pki        *apiserver.PKI
+	server     *apiserver.Server
+	info       Info
+	steps      *steps
+	rooms      *rooms
+	node       *apiserver.MemoryListener // the node agent's HTTP API
+	agent      *runtime.Agent
 }
 
 // Run is the daemon: it returns when ctx has ended and everything has stopped,
@@ -211,6 +212,9 @@ func (d *daemon) end(cause error) error {
 	errs := []error{cause, d.describeEnd(), d.stopRooms(ctx)}
 	if d.store != nil {
 		errs = append(errs, d.store.Close())
+	}
+	if d.encryption != nil {
+		d.encryption.Close()
 	}
 	if cause != nil && d.settings.fresh && !d.info.Ready {
 		errs = append(errs, d.takeBack())

@@ -20,10 +20,23 @@ import (
 // apiPortTries is how many ports after the default one are tried.
 const apiPortTries = 100
 
+// openStore opens the store with the keys for what is encrypted in it.
+func (d *daemon) openStore() error {
+	var err error
+	if d.encryption, err = apiserver.OpenEncryption(d.cfg.path(encryptionFile), d.cfg.EncryptionConfig); err != nil {
+		return err
+	}
+	d.store, err = store.Open(d.cfg.path(storeFile), store.Options{Transformers: d.encryption, Log: d.cfg.Log})
+	if errors.Is(err, store.ErrKey) {
+		return d.encryption.Explain(err)
+	}
+	return err
+}
+
 // openServer opens the store and composes the API server over it.
 func (d *daemon) openServer() error {
-	var err error
-	if d.store, err = store.Open(d.cfg.path(storeFile), store.Options{Log: d.cfg.Log}); err != nil {
+	err := d.openStore()
+	if err != nil {
 		return err
 	}
 	ips := []net.IP{net.IP(d.gateway().AsSlice()), net.IP(apiserver.KubernetesIP(d.settings.ServiceCIDR).AsSlice())}
@@ -36,6 +49,7 @@ func (d *daemon) openServer() error {
 		ServiceCIDR: d.settings.ServiceCIDR,
 		DialNode:    d.node.Dial,
 		Audit:       d.cfg.Audit,
+		Encryption:  d.encryption,
 		Log:         d.cfg.Log,
 	})
 	return err

@@ -38,6 +38,10 @@ func TestMain(m *testing.M) {
 		crashChild(path)
 		return
 	}
+	if path := os.Getenv(rewriteChildEnv); path != "" {
+		rewriteChild(path)
+		return
+	}
 	os.Exit(m.Run())
 }
 

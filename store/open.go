@@ -35,7 +35,7 @@ const (
 )
 
 // openFile opens the file at path and returns the revision it is at. A missing file is made.
-func openFile(path string, log *slog.Logger) (*file, uint64, error) {
+func openFile(path string, opts Options) (*file, uint64, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := createFile(path); err != nil {
@@ -46,18 +46,20 @@ func openFile(path string, log *slog.Logger) (*file, uint64, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("open store file: %w", err)
 	}
-	rev, err := checkFile(f, log)
+	rev, err := checkFile(f, opts.Log)
 	if err != nil {
 		f.Close()
 		return nil, 0, err
 	}
 	db, err := openBolt(path, f)
 	if err != nil {
-		_ = unix.Flock(int(f.Fd()), unix.LOCK_UN) // a mapping that bbolt left would keep the lock
-		f.Close()                                 // again, or still: bbolt closes it on some errors only
 		return nil, 0, err
 	}
-	return &file{path: path, db: db}, rev, nil
+	opened, err := (&file{path: path, db: db}).encrypt(opts.Transformers, opts.Log)
+	if err != nil {
+		return nil, 0, errors.Join(err, opened.db.Close())
+	}
+	return opened, rev, nil
 }
 
 // createFile makes an empty store under another name and links it to path when it is whole, so that a crash in between
@@ -168,11 +170,15 @@ func lock(f *os.File) error {
 	}
 }
 
-// openBolt hands the checked and locked f to bbolt. What bbolt objects to by a panic becomes an error.
+// openBolt hands the checked and locked f to bbolt. What bbolt objects to by a panic becomes an error. f is closed then.
 func openBolt(path string, f *os.File) (db *bolt.DB, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = corrupt(path, fmt.Errorf("%v", p))
+		}
+		if err != nil {
+			_ = unix.Flock(int(f.Fd()), unix.LOCK_UN) // a mapping that bbolt left would keep the lock
+			f.Close()                                 // again, or still: bbolt closes it on some errors only
 		}
 	}()
 	db, err = bolt.Open(path, fileMode, &bolt.Options{

@@ -43,6 +43,10 @@ type Options struct {
 	HistoryAge time.Duration
 	// BookmarkInterval is how often a watch that allows bookmarks gets one. 0 means DefaultBookmarkInterval.
 	BookmarkInterval time.Duration
+	// Transformers encrypt what goes to the file, by resource; nil, or nil for a resource, stores what the codec made. The
+	// resource is that of the key's prefix, such as "deployments.apps" of /deployments.apps/default/web. Open fails with
+	// ErrKey when they cannot decrypt everything, and encrypts anew what they call stale.
+	Transformers value.ResourceTransformers
 	// Log gets what no caller can be told. nil means slog.Default().
 	Log *slog.Logger
 }
@@ -58,7 +62,7 @@ type StorageConfig struct {
 	NewFunc, NewListFunc func() runtime.Object
 	// GroupResource names the resource in messages.
 	GroupResource schema.GroupResource
-	// Transformer encrypts what goes to the file. nil stores objects as the codec encodes them.
+	// Transformer encrypts what goes to the file. nil is that of Options.Transformers.
 	Transformer value.Transformer
 }
 
@@ -93,14 +97,15 @@ type Store struct {
 }
 
 // Open opens the store file at path, or makes a new one if there is none. It fails with ErrInUse when another process
-// has the file open and with ErrCorrupt when the file is not whole; both messages name the file and say what to do.
+// has the file open, with ErrCorrupt when the file is not whole, and with ErrKey when it cannot be decrypted. The messages
+// name the file; those of the first two say what to do.
 func Open(path string, opts Options) (*Store, error) {
 	opts.HistorySize = cmp.Or(opts.HistorySize, DefaultHistorySize)
 	opts.HistoryBytes = cmp.Or(opts.HistoryBytes, DefaultHistoryBytes)
 	opts.HistoryAge = cmp.Or(opts.HistoryAge, DefaultHistoryAge)
 	opts.BookmarkInterval = cmp.Or(opts.BookmarkInterval, DefaultBookmarkInterval)
 	opts.Log = cmp.Or(opts.Log, slog.Default())
-	f, rev, err := openFile(path, opts.Log)
+	f, rev, err := openFile(path, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +147,9 @@ func (s *Store) Storage(c StorageConfig) storage.Interface {
 }
 
 func (s *Store) view(c StorageConfig) *view {
+	if c.Transformer == nil {
+		c.Transformer = s.opts.transformer(c.ResourcePrefix)
+	}
 	v := &view{store: s, config: c, prefix: "/" + strings.Trim(c.ResourcePrefix, "/") + "/", custom: isCustom(c.NewFunc)}
 	if v.custom {
 		v.gone = make(chan struct{})
