@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/apis/example"
 	"k8s.io/apiserver/pkg/storage"
+	"k8s.io/apiserver/pkg/storage/value"
 )
 
 // benchPod is about as large as a Pod with managed fields: 4 kB encoded.
@@ -23,10 +24,15 @@ func benchPod(name string) *example.Pod {
 }
 
 // BenchmarkCreate is bound by fsync; parallel writers share it.
-func BenchmarkCreate(b *testing.B) {
+func BenchmarkCreate(b *testing.B) { benchCreate(b, nil) }
+
+// BenchmarkCreateEncrypted is BenchmarkCreate of what is encrypted.
+func BenchmarkCreateEncrypted(b *testing.B) { benchCreate(b, podKeys{"one", ""}) }
+
+func benchCreate(b *testing.B, keys value.ResourceTransformers) {
 	for _, parallel := range []int{1, 8, 64} {
 		b.Run(fmt.Sprintf("writers=%d", parallel), func(b *testing.B) {
-			_, pods := testStore(b, Options{})
+			_, pods := testStore(b, Options{Transformers: keys})
 			var n atomic.Int64
 			b.SetParallelism(parallel)
 			b.RunParallel(func(pb *testing.PB) {
