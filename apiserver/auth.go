@@ -1,15 +1,12 @@
 package apiserver
 
 import (
-	"crypto/x509"
-
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/group"
 	"k8s.io/apiserver/pkg/authentication/request/anonymous"
 	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
 	"k8s.io/apiserver/pkg/authentication/request/union"
 	"k8s.io/apiserver/pkg/authentication/request/websocket"
-	requestx509 "k8s.io/apiserver/pkg/authentication/request/x509"
 )
 
 // newAuthenticator knows a client by its certificate (the common name is the
@@ -18,16 +15,10 @@ import (
 // ask whether the server is well and which version it is, and what bindings grant.
 // https://kubernetes.io/docs/reference/access-authn-authz/authentication/
 func newAuthenticator(pki *PKI, byToken authenticator.Token) authenticator.Request {
-	roots := x509.NewCertPool()
-	roots.AddCert(pki.ca.cert)
-	byCertificate := requestx509.New(x509.VerifyOptions{
-		Roots:     roots,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}, requestx509.CommonNameUserConversion)
 	// A token that is wrong is an error, also where anybody may ask.
 	return union.NewFailOnError(
 		group.NewAuthenticatedGroupAdder(union.New(
-			byCertificate, bearertoken.New(byToken), websocket.NewProtocolAuthenticator(byToken))),
+			newClientCertificates(pki.ca.cert, pki.now), bearertoken.New(byToken), websocket.NewProtocolAuthenticator(byToken))),
 		anonymous.NewAuthenticator(nil),
 	)
 }

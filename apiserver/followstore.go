@@ -48,6 +48,9 @@ func followStore(from registry, version schema.GroupVersion, object, list runtim
 				return nil, err
 			}
 			return watch.Filter(stored, func(e watch.Event) (watch.Event, bool) {
+				if sent, ok := e.Object.(runtime.CacheableObject); ok { // the store's, made for encoders
+					e.Object = sent.GetObject()
+				}
 				if e.Type != watch.Error {
 					if converted, err := legacyscheme.Scheme.ConvertToVersion(e.Object, version); err == nil {
 						e.Object = converted

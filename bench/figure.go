@@ -21,7 +21,7 @@ type figure struct {
 
 // figures are all of them, in the order of the design's budgets.
 func figures() []figure {
-	return []figure{
+	return append([]figure{
 		{Name: "start", What: "start to API ready and node Ready, from nothing", Unit: "s", Budget: 0.7, measure: measureStart},
 		{Name: "pods", What: "apply to all Ready, 10 pods × 2 containers, to Docker alone", Unit: "×", Budget: 1.15, measure: measurePods},
 		{Name: "rich", What: "the same with init containers, ConfigMap volumes and probes in the pods", Unit: "×", Budget: 1.15, measure: measureRichPods},
@@ -36,7 +36,9 @@ func figures() []figure {
 		{Name: "crowds", What: "5 Deployments of 200 pods, likewise", Unit: "s", Budget: 10, measure: measureCrowds},
 		{Name: "crowdchange", What: "processor time of a changed pod with 5,000 pods present, to 100 pods", Unit: "×", Budget: 1.5, measure: measureCrowdChange},
 		{Name: "crowdmemory", What: "daemon's memory for each pod, beyond the objects", Unit: "KB", Budget: 40, measure: measureCrowdMemory},
-	}
+		{Name: "kind", What: "a CustomResourceDefinition to the first object of its kind", Unit: "ms", Budget: 300, measure: measureKindReady},
+		{Name: "kinds", What: "daemon's private memory for a thousand kinds", Unit: "MB", Budget: 700, measure: measureKinds},
+	}, apiFigures()...)
 }
 
 // result is a figure with what was measured. Without samples it was skipped or failed, and the note says why.

@@ -55,6 +55,9 @@ func TestFiguresAreChosenByName(t *testing.T) {
 	if chosen, err := choose(all, ""); err != nil || len(chosen) != len(all) {
 		t.Errorf("nothing chooses %v, %v", names(chosen), err)
 	}
+	if chosen, err := choose(all, "api"); err != nil || len(chosen) != len(apiRows) || chosen[0].Name != "api.start" {
+		t.Errorf("api chooses %v, %v", names(chosen), err)
+	}
 	if _, err := choose(all, "dsn"); err == nil || !strings.Contains(err.Error(), "start,pods") {
 		t.Errorf("a wrong name: %v", err)
 	}

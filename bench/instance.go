@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
@@ -178,7 +179,7 @@ func (i *instance) start(ctx context.Context) (time.Duration, error) {
 	if err := json.Unmarshal(text, &i.status); err != nil {
 		return 0, fmt.Errorf("kube-lite status: %w", err)
 	}
-	config, err := clientcmd.BuildConfigFromFlags("", i.kubeconfig())
+	config, err := i.config()
 	if err != nil {
 		return 0, err
 	}
@@ -186,6 +187,23 @@ func (i *instance) start(ctx context.Context) (time.Duration, error) {
 	i.client, err = kubernetes.NewForConfig(config)
 	return took, err
 }
+
+// config is the administrator's.
+func (i *instance) config() (*rest.Config, error) {
+	return clientcmd.BuildConfigFromFlags("", i.kubeconfig())
+}
+
+// load connects a client as the API's comparison does.
+func (i *instance) load(ctx context.Context) (*apiLoad, error) {
+	config, err := i.config()
+	if err != nil {
+		return nil, err
+	}
+	return newAPILoad(ctx, config)
+}
+
+// pids is apiServer's.
+func (i *instance) pids() []int { return []int{i.status.PID} }
 
 func (i *instance) kubeconfig() string { return filepath.Join(i.status.DataDir, "kubeconfig") }
 

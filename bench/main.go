@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 )
@@ -20,6 +19,8 @@ type bench struct {
 	rounds int
 	// coreDNS is the binary of the DNS yardstick; empty: there is none.
 	coreDNS string
+	// kubeAPIServer and etcd are the binaries of the API's yardstick; empty: there is none.
+	kubeAPIServer, etcd string
 	// benchmarks is the test program of package runtime, once it is built.
 	benchmarks string
 	log        io.Writer // progress
@@ -41,6 +42,8 @@ func run(ctx context.Context, args []string) error {
 	jsonPath := flags.String("json", "", "write the samples as JSON to `FILE`; - prints them in place of the table")
 	binary := flags.String("kube-lite", "bin/kube-lite", "`PATH` of the binary to measure")
 	coreDNS := flags.String("coredns", "", "`PATH` of the CoreDNS to compare DNS with; without one DNS is skipped")
+	kubeAPIServer := flags.String("kube-apiserver", "", "`PATH` of the kube-apiserver to compare the API with; without one that is skipped")
+	etcd := flags.String("etcd", "", "`PATH` of the etcd that it uses")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
@@ -55,6 +58,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	b.kubeAPIServer, b.etcd = *kubeAPIServer, *etcd
 	machine, err := describe(ctx, b)
 	if err != nil {
 		return err
@@ -104,18 +108,22 @@ func names(list []figure) (out []string) {
 	return out
 }
 
-// choose picks the figures that are named; none means all.
+// choose picks the figures that are named, or whose group is: "api" names "api.gets" and its like. None means all.
 func choose(all []figure, only string) ([]figure, error) {
 	if only == "" {
 		return all, nil
 	}
 	var chosen []figure
 	for name := range strings.SplitSeq(only, ",") {
-		at := slices.IndexFunc(all, func(f figure) bool { return f.Name == name })
-		if at < 0 {
+		known := len(chosen)
+		for _, f := range all {
+			if f.Name == name || strings.HasPrefix(f.Name, name+".") {
+				chosen = append(chosen, f)
+			}
+		}
+		if len(chosen) == known {
 			return nil, fmt.Errorf("-only=%s: there is no such figure: use %s", name, strings.Join(names(all), ","))
 		}
-		chosen = append(chosen, all[at])
 	}
 	return chosen, nil
 }

@@ -64,6 +64,7 @@ func (d *daemon) startRooms(ctx context.Context) error {
 	d.rooms.start("DNS", resolver.Run)
 	d.rooms.start("node API", func(ctx context.Context) error { return serveNode(ctx, d.node, agent.Handler()) })
 	d.rooms.start("node agent", agent.Run)
+	d.rooms.start("memory", newMemoryReturner().run)
 	d.agent = agent
 	select {
 	case <-proxy.Ready():

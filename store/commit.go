@@ -151,7 +151,7 @@ func (s *Store) check(ops []*op) *group {
 			c.tree.Delete(prev)
 		}
 		g.accepted = append(g.accepted, o)
-		c.events = append(c.events, event{rev: o.rev, at: now, key: o.key, prev: prev, cur: o.put})
+		c.events = append(c.events, event{rev: o.rev, at: now, key: o.key, prev: prev, cur: o.put, sent: &share{}})
 		c.grown += sizeOf(o.put) - sizeOf(prev)
 	}
 	return g

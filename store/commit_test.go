@@ -199,9 +199,13 @@ func TestReadersGetCopies(t *testing.T) {
 	}
 	spoil(got)
 	list, _ := listPods(t, pods, storage.ListOptions{})
-	spoil(&list.Items[0])
+	list.Items[0].Labels = map[string]string{"value": "spoilt"} // what an item refers to is not the reader's
 	w := watchPods(t, pods, storage.ListOptions{})
-	spoil((<-w.ResultChan()).Object.(*example.Pod))
+	spoil(sent(nextEvent(t, w)).(*example.Pod))
+	mustLabel(t, pods, "a", "other")
+	want = mustLabel(t, pods, "a", "kept")
+	spoil(sent(nextEvent(t, w)).(*example.Pod))
+	spoil(sent(nextEvent(t, w)).(*example.Pod))
 	failed := errors.New("changed my mind")
 	err := pods.GuaranteedUpdate(t.Context(), podKey("a"), &example.Pod{}, false, nil, storage.SimpleUpdate(func(obj runtime.Object) (runtime.Object, error) {
 		spoil(obj.(*example.Pod))

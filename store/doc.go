@@ -12,7 +12,8 @@
 // # Memory and disk
 //
 // All objects live decoded and immutable in memory, one ordered index (a copy-on-write B-tree) per resource prefix.
-// Readers take the current index, which never changes under them, and copy what they hand out. The file holds each
+// Readers take the current index, which never changes under them, and copy what they hand out; the items of a list and the
+// objects of events still point into the store. The file holds each
 // object as its registry's codec encoded it, behind a header with its revision, its expiry and a checksum (record.go).
 // The encoded bytes are not kept in memory.
 //

@@ -12,6 +12,7 @@ type event struct {
 	key  string
 	prev *entry
 	cur  *entry
+	sent *share // the object before a delete, else the one after
 }
 
 // eventOverhead is about what an event itself weighs, so that a history of tiny objects is bounded in bytes too.

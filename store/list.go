@@ -147,7 +147,9 @@ func (p *page) grow(n int) {
 	p.items.Set(reflect.MakeSlice(p.items.Type(), 0, n))
 }
 
-// add appends a copy of e's object if the predicate selects it.
+// add appends e's object if the predicate selects it. What the item points to is the store's: as with the items that the API
+// server's watch cache lists, its fields may be set, and what they refer to may not be changed. Custom resources refer to
+// everything that is in them, and are copied.
 func (p *page) add(e *entry) {
 	obj, err := p.view.object(e)
 	if err != nil {
@@ -158,7 +160,10 @@ func (p *page) add(e *entry) {
 		return
 	}
 	if itemType := p.items.Type().Elem(); reflect.TypeOf(obj) == reflect.PointerTo(itemType) {
-		p.items.Set(reflect.Append(p.items, reflect.ValueOf(obj.DeepCopyObject()).Elem()))
+		if p.view.custom {
+			obj = obj.DeepCopyObject()
+		}
+		p.items.Set(reflect.Append(p.items, reflect.ValueOf(obj).Elem()))
 	} else {
 		item := reflect.New(itemType)
 		if p.err = p.view.copyInto(item.Interface().(runtime.Object), obj); p.err == nil {

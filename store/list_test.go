@@ -144,3 +144,18 @@ func TestPrefixOfAnotherNameIsNotListed(t *testing.T) {
 		t.Errorf("got %v, want only a", got)
 	}
 }
+
+func TestFieldsOfListedItemsMayBeSet(t *testing.T) {
+	_, pods := testStore(t, Options{})
+	mustCreate(t, pods, "a")
+	mustLabel(t, pods, "a", "kept")
+	list, err := listPods(t, pods, storage.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list.Items[0].Name, list.Items[0].Labels = "changed", nil
+	again, err := listPods(t, pods, storage.ListOptions{})
+	if err != nil || again.Items[0].Name != "a" || again.Items[0].Labels["value"] != "kept" {
+		t.Errorf("after somebody set fields of a listed item: %v, %v", again.Items, err)
+	}
+}

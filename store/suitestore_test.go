@@ -142,7 +142,7 @@ func (s *promptStore) Watch(ctx context.Context, key string, opts storage.ListOp
 		defer w.reached.Store(math.MaxUint64)
 		for e := range inner.ResultChan() {
 			w.result <- e
-			if rev, err := versioner.ObjectResourceVersion(e.Object); err == nil {
+			if rev, err := versioner.ObjectResourceVersion(sent(e)); err == nil {
 				w.reached.Store(rev)
 			}
 		}

@@ -219,18 +219,47 @@ func (w *watcher) sendEvent(e *event) error {
 	was, is := prev != nil && w.selects(prev), cur != nil && w.selects(cur)
 	switch {
 	case was && is:
-		return w.send(watch.Event{Type: watch.Modified, Object: cur.DeepCopyObject()})
+		return w.sendShared(watch.Modified, e, cur)
 	case is:
-		return w.send(watch.Event{Type: watch.Added, Object: cur.DeepCopyObject()})
-	case was:
-		obj := prev.DeepCopyObject()
-		if err := versioner.UpdateObject(obj, e.rev); err != nil {
+		return w.sendShared(watch.Added, e, cur)
+	case was && e.cur == nil:
+		return w.sendShared(watch.Deleted, e, prev)
+	case was: // for this watch only
+		obj, err := deletedAt(prev, e.rev)
+		if err != nil {
 			return err
 		}
 		return w.send(watch.Event{Type: watch.Deleted, Object: obj})
 	default:
 		return nil
 	}
+}
+
+// sendShared sends the object that all watches send of e. Custom resources are another object in each version, and each
+// watch sends its own.
+func (w *watcher) sendShared(t watch.EventType, e *event, obj runtime.Object) error {
+	var sent share
+	from := e.sent
+	if w.view.custom {
+		from = &sent
+	}
+	object, err := from.get(func() (*shared, error) {
+		if t != watch.Deleted {
+			return &shared{object: obj}, nil
+		}
+		gone, err := deletedAt(obj, e.rev)
+		return &shared{object: gone}, err
+	})
+	if err != nil {
+		return err
+	}
+	return w.send(watch.Event{Type: t, Object: object})
+}
+
+// deletedAt is a copy of obj as it went at rev.
+func deletedAt(obj runtime.Object, rev uint64) (runtime.Object, error) {
+	obj = obj.DeepCopyObject()
+	return obj, versioner.UpdateObject(obj, rev)
 }
 
 // side returns the object before or after an event, nil if there was none or it cannot be decoded.
@@ -274,6 +303,11 @@ func (w *watcher) sendBookmark(rev uint64, endsInitial bool) error {
 func (w *watcher) send(e watch.Event) error {
 	if w.ctx.Err() != nil {
 		return errStopped
+	}
+	select { // mostly there is room, and fewer channels are faster
+	case w.result <- e:
+		return nil
+	default:
 	}
 	select {
 	case w.result <- e:

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/apis/example"
 	"k8s.io/apiserver/pkg/storage"
@@ -44,10 +46,18 @@ func nextEvent(t *testing.T, w watch.Interface) watch.Event {
 	panic("unreachable")
 }
 
+// sent is the object of an event, which may be shared with other watches.
+func sent(e watch.Event) runtime.Object {
+	if o, ok := e.Object.(runtime.CacheableObject); ok {
+		return o.GetObject()
+	}
+	return e.Object
+}
+
 func wantEvent(t *testing.T, w watch.Interface, kind watch.EventType, name string) *example.Pod {
 	t.Helper()
 	e := nextEvent(t, w)
-	pod, ok := e.Object.(*example.Pod)
+	pod, ok := sent(e).(*example.Pod)
 	if !ok || e.Type != kind || pod.Name != name {
 		t.Fatalf("got %s %+v, want %s %s", e.Type, e.Object, kind, name)
 	}
@@ -222,4 +232,42 @@ func number(t *testing.T, p *example.Pod) int {
 		t.Fatal(err)
 	}
 	return n
+}
+
+func TestWatchesShareWhatTheySendAndItsEncoding(t *testing.T) {
+	_, pods := testStore(t, Options{})
+	watches := []watch.Interface{watchPods(t, pods, storage.ListOptions{}), watchPods(t, pods, storage.ListOptions{})}
+	created := mustCreate(t, pods, "a")
+	mustLabel(t, pods, "a", "new")
+	if err := pods.Delete(t.Context(), podKey("a"), &example.Pod{}, nil, storage.ValidateAllObjectFunc, nil, storage.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	encodings := 0
+	encode := func(obj runtime.Object, w io.Writer) error {
+		encodings++
+		pod := obj.(*example.Pod)
+		_, err := fmt.Fprintf(w, "%s %v %s", pod.Name, pod.Labels, pod.ResourceVersion)
+		pod.Name = "changed" // the copy is the encoder's
+		return err
+	}
+	rev, err := strconv.Atoi(created.ResourceVersion)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range []string{"a map[]", "a map[value:new]", "a map[value:new]"} {
+		first, second := nextEvent(t, watches[0]), nextEvent(t, watches[1])
+		if first.Object != second.Object || first.Type != second.Type {
+			t.Fatalf("two watches send different objects: %v, %v", first, second)
+		}
+		want = fmt.Sprint(want, " ", rev+n)
+		for _, e := range []watch.Event{first, second} {
+			var got strings.Builder
+			if err := e.Object.(runtime.CacheableObject).CacheEncode("form", encode, &got); err != nil || got.String() != want {
+				t.Errorf("%s: %q, %v, want %q", e.Type, got.String(), err, want)
+			}
+		}
+	}
+	if encodings != 3 {
+		t.Errorf("three events to two watches were encoded %d times, want 3", encodings)
+	}
 }
