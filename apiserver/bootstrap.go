@@ -55,6 +55,7 @@ func (s *Server) Bootstrap(ctx context.Context, to Endpoints) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.ensurePolicy(ctx) })
 	group.Go(func() error { return s.bootstrapObjects(ctx, to) })
+	group.Go(func() error { return s.aggregation.services.register(ctx, s.ownGroups()) })
 	return group.Wait()
 }
 
@@ -72,10 +73,16 @@ func (s *Server) bootstrapObjects(ctx context.Context, to Endpoints) error {
 			return fmt.Errorf("bootstrap: create PriorityClass %s: %w", class.Name, err)
 		}
 	}
-	services, ctx := errgroup.WithContext(ctx) // the user waits, and what is written at once shares its fsync
-	services.Go(func() error { return s.bootstrapService(ctx, kubernetesService(s.cfg.ServiceCIDR, to.API), to.API) })
-	services.Go(func() error { return s.bootstrapService(ctx, dnsService(s.cfg.ServiceCIDR, to.DNS), to.DNS) })
-	return services.Wait()
+	objects, ctx := errgroup.WithContext(ctx) // the user waits, and what is written at once shares its fsync
+	objects.Go(func() error { return s.bootstrapService(ctx, kubernetesService(s.cfg.ServiceCIDR, to.API), to.API) })
+	objects.Go(func() error { return s.bootstrapService(ctx, dnsService(s.cfg.ServiceCIDR, to.DNS), to.DNS) })
+	objects.Go(func() error {
+		if err := s.bootstrapAuthentication(ctx); err != nil {
+			return fmt.Errorf("bootstrap: ConfigMap of the authentication: %w", err)
+		}
+		return nil
+	})
+	return objects.Wait()
 }
 
 func kubernetesService(cidr netip.Prefix, to netip.AddrPort) *corev1.Service {

@@ -148,7 +148,7 @@ func (s *Server) installGroups(c *genericapiserver.Config) error {
 		})
 		groups = append(groups, &group)
 	}
-	groups = append(groups, s.metricsGroup())
+	groups = append(groups, s.metricsGroup(), s.registrationGroup())
 	if err := s.generic.InstallAPIGroups(groups...); err != nil {
 		return fmt.Errorf("apiserver: install the API groups: %w", err)
 	}

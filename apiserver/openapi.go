@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/uuid"
@@ -37,13 +38,18 @@ const (
 // version is made when somebody asks, and forgotten when nobody does any more.
 func (s *Server) describeAPI(c *genericapiserver.Config) error {
 	services, into := s.allServices(), s.generic.Handler.NonGoRestfulMux
-	custom := customAPI{s.definitions().Lister()}
+	custom, remote := customAPI{s.definitions().Lister()}, remoteAPI{s.aggregation}
 	v2, v3 := c.OpenAPIConfig, c.OpenAPIV3Config
 	clear(v3.Definitions) // they were needed to install the groups, and the server of custom resources keeps the map: 7 MB
 	v3.Definitions = nil
-	documentV2 := &onDemand{idle: openAPIIdle, build: func() http.Handler {
+	documentV2 := &openAPIV2{remote: remote}
+	documentV2.document = &onDemand{idle: openAPIIdle, build: func() http.Handler {
 		m := mux.NewPathRecorderMux("OpenAPI v2")
-		custom.addV2(routes.OpenAPI{Config: v2}.InstallV2(services, m))
+		service, static := routes.OpenAPI{Config: v2}.InstallV2(services, m)
+		whole := custom.mergeV2(static)
+		tag := remote.mergeV2(whole)
+		documentV2.tag.Store(&tag)
+		_ = service.UpdateSpec(whole) // never fails
 		return m
 	}}
 	documentsV3 := &onDemand{idle: openAPIIdle, build: func() http.Handler {
@@ -51,7 +57,7 @@ func (s *Server) describeAPI(c *genericapiserver.Config) error {
 		custom.addV3(routes.OpenAPI{V3Config: withDefinitions(*v3)}.InstallV3(services, m))
 		return m
 	}}
-	s.openAPI = &openAPIV3{tag: documentsTag(), custom: custom, documents: documentsV3}
+	s.openAPI = &openAPIV3{tag: documentsTag(), custom: custom, remote: remote, documents: documentsV3}
 	for _, service := range services.RegisteredWebServices() {
 		s.openAPI.paths = append(s.openAPI.paths, service.RootPath())
 	}
@@ -61,9 +67,25 @@ func (s *Server) describeAPI(c *genericapiserver.Config) error {
 	groups := newCustomGroups(custom, s.generic.DiscoveryGroupManager)
 	return s.onChange(func() {
 		groups.update()
-		documentV2.forgetNow()
+		documentV2.document.forgetNow()
 		documentsV3.forgetNow()
+		s.aggregation.notify()
 	})
+}
+
+// openAPIV2 serves the one document of all kinds.
+type openAPIV2 struct {
+	remote   remoteAPI
+	document *onDemand
+	tag      atomic.Pointer[string] // of the kinds of other servers that are in the document
+}
+
+// ServeHTTP is http.Handler's.
+func (o *openAPIV2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if tag := o.tag.Load(); tag != nil && *tag != o.remote.tagV2(*tag) {
+		o.document.forgetNow()
+	}
+	o.document.ServeHTTP(w, r)
 }
 
 // withDefinitions makes the definitions once, for all documents to share.
@@ -85,6 +107,7 @@ type openAPIV3 struct {
 	tag       string
 	paths     []string // of the built-in groups and versions, such as /apis/apps/v1
 	custom    customAPI
+	remote    remoteAPI
 	documents http.Handler
 }
 
@@ -96,6 +119,7 @@ func (o *openAPIV3) list(w http.ResponseWriter, r *http.Request) {
 	for path, tag := range o.custom.tags(o.tag) {
 		list.Paths[path[1:]] = handler3.OpenAPIV3DiscoveryGroupVersion{ServerRelativeURL: tagged(openAPIV3Path+path, tag)}
 	}
+	o.remote.addV3(list.Paths, r)
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(list) // the client may be gone
 }
@@ -106,7 +130,12 @@ func tagged(path, tag string) string {
 
 // one serves a document. Asked for by its tag it may be kept for good.
 func (o *openAPIV3) one(w http.ResponseWriter, r *http.Request) {
-	current := cmp.Or(o.custom.tags(o.tag)[strings.TrimPrefix(r.URL.Path, openAPIV3Path)], o.tag)
+	path := strings.TrimPrefix(r.URL.Path, openAPIV3Path)
+	if o.remote.serves(path) {
+		o.remote.handler().ServeHTTP(w, r)
+		return
+	}
+	current := cmp.Or(o.custom.tags(o.tag)[path], o.tag)
 	switch r.URL.Query().Get("hash") {
 	case "":
 	case current:

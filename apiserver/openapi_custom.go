@@ -11,7 +11,6 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/controller/openapi/builder"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/kube-openapi/pkg/handler"
 	"k8s.io/kube-openapi/pkg/handler3"
 	"k8s.io/kube-openapi/pkg/spec3"
 	"k8s.io/kube-openapi/pkg/validation/spec"
@@ -63,20 +62,19 @@ func (c customAPI) addV3(to *handler3.OpenAPIService) {
 	}
 }
 
-// addV2 adds the kinds to the one document.
-func (c customAPI) addV2(to *handler.OpenAPIService, static *spec.Swagger) {
+// mergeV2 returns the one document with the kinds in it.
+func (c customAPI) mergeV2(static *spec.Swagger) *spec.Swagger {
 	var parts []*spec.Swagger
 	c.each(func(_ string, crd *apiextensionsv1.CustomResourceDefinition, version string) {
 		if part, err := builder.BuildOpenAPIV2(crd, version, builder.Options{V2: true}); err == nil {
 			parts = append(parts, part)
 		}
 	})
-	if len(parts) == 0 {
-		return
+	whole, err := builder.MergeSpecs(static, parts...)
+	if err != nil {
+		return static
 	}
-	if whole, err := builder.MergeSpecs(static, parts...); err == nil {
-		to.UpdateSpec(whole)
-	}
+	return whole
 }
 
 // onChange has forget called whenever what is described changes.

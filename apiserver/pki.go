@@ -37,6 +37,9 @@ const (
 	adminGroup = "system:masters"
 )
 
+// frontProxyName is the user as whom requests are passed on to servers of other API groups. kubeadm has the same.
+const frontProxyName = "front-proxy-client"
+
 // PKI is the instance's certificate authority and what it signed: the
 // server's certificate and the admin's. It lives in a folder:
 //
@@ -44,16 +47,21 @@ const (
 //	server.crt server.key  signed anew before it ends or when a name is missing
 //	admin.crt admin.key    signed anew before it ends
 //	service-account.key    made once, signs the tokens of ServiceAccounts
+//	front-proxy-ca.crt front-proxy-ca.key          made once
+//	front-proxy-client.crt front-proxy-client.key  signed by that anew before it ends
+//
+// By the last of these, servers of other API groups know that a request's headers about its user are true.
 //
 // Keys have mode 0600.
 type PKI struct {
-	dir    string
-	names  cert.AltNames
-	now    func() time.Time
-	ca     *pair
-	server *pair
-	admin  *pair
-	tokens crypto.Signer // signs the tokens of ServiceAccounts
+	dir          string
+	names        cert.AltNames
+	now          func() time.Time
+	ca           *pair
+	server       *pair
+	admin        *pair
+	frontProxyCA *pair
+	tokens       crypto.Signer // signs the tokens of ServiceAccounts
 	// serving follows server.crt and server.key as they change.
 	serving  *dynamiccertificates.DynamicCertKeyPairContent
 	clientCA dynamiccertificates.CAContentProvider
@@ -84,14 +92,13 @@ func openPKI(dir string, now func() time.Time, ips []net.IP, hosts ...string) (*
 			"kubernetes.default.svc.cluster.local",
 		}, hosts...),
 	}}
-	ca, err := p.load("ca")
-	if errors.Is(err, fs.ErrNotExist) {
-		ca, err = p.create("ca", nil, cert.Config{CommonName: "kube-lite-ca"})
-	}
-	if err != nil {
+	var err error
+	if p.ca, err = p.authority("ca", "kube-lite-ca"); err != nil {
 		return nil, fmt.Errorf("certificates: CA: %w", err)
 	}
-	p.ca = ca
+	if p.frontProxyCA, err = p.authority("front-proxy-ca", "front-proxy-ca"); err != nil {
+		return nil, fmt.Errorf("certificates: CA of the front proxy: %w", err)
+	}
 	if p.tokens, err = loadTokenKey(dir); err != nil {
 		return nil, fmt.Errorf("certificates: key of ServiceAccount tokens: %w", err)
 	}
@@ -103,11 +110,20 @@ func openPKI(dir string, now func() time.Time, ips []net.IP, hosts ...string) (*
 	if err != nil {
 		return nil, fmt.Errorf("certificates: server: %w", err)
 	}
-	p.clientCA, err = dynamiccertificates.NewStaticCAContent("client-ca", ca.certPEM)
+	p.clientCA, err = dynamiccertificates.NewStaticCAContent("client-ca", p.ca.certPEM)
 	if err != nil {
 		return nil, fmt.Errorf("certificates: CA: %w", err)
 	}
 	return p, nil
+}
+
+// authority returns the stored CA, or a new one.
+func (p *PKI) authority(name, commonName string) (*pair, error) {
+	ca, err := p.load(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p.create(name, nil, cert.Config{CommonName: commonName})
+	}
+	return ca, err
 }
 
 // CACertificate is what clients know the server by, as PEM.
@@ -118,10 +134,15 @@ func (p *PKI) CAFiles() (cert, key string) {
 	return filepath.Join(p.dir, "ca.crt"), filepath.Join(p.dir, "ca.key")
 }
 
+// frontProxyFiles are the certificate and the key by which servers of other API groups know this one.
+func (p *PKI) frontProxyFiles() (cert, key string) {
+	return filepath.Join(p.dir, frontProxyName+".crt"), filepath.Join(p.dir, frontProxyName+".key")
+}
+
 // Renew signs anew what is missing, about to end, or lacks a name. Servers
 // that run take up the new certificate with the next connection.
 func (p *PKI) Renew() error {
-	server, err := p.ensure("server", cert.Config{
+	server, err := p.ensure("server", p.ca, cert.Config{
 		CommonName: "kube-apiserver",
 		AltNames:   p.names,
 		Usages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
@@ -130,7 +151,7 @@ func (p *PKI) Renew() error {
 		return fmt.Errorf("certificates: server: %w", err)
 	}
 	p.server = server
-	admin, err := p.ensure("admin", cert.Config{
+	admin, err := p.ensure("admin", p.ca, cert.Config{
 		CommonName:   adminUser,
 		Organization: []string{adminGroup},
 		Usages:       []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
@@ -139,6 +160,13 @@ func (p *PKI) Renew() error {
 		return fmt.Errorf("certificates: admin: %w", err)
 	}
 	p.admin = admin
+	_, err = p.ensure(frontProxyName, p.frontProxyCA, cert.Config{
+		CommonName: frontProxyName,
+		Usages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	if err != nil {
+		return fmt.Errorf("certificates: front proxy: %w", err)
+	}
 	return nil
 }
 
@@ -165,20 +193,20 @@ func (p *PKI) Run(ctx context.Context, renewed func() error) error {
 	}
 }
 
-// ensure returns the stored pair while it is good, or a new one.
-func (p *PKI) ensure(name string, config cert.Config) (*pair, error) {
+// ensure returns the stored pair while it is good, or a new one that ca signs.
+func (p *PKI) ensure(name string, ca *pair, config cert.Config) (*pair, error) {
 	stored, err := p.load(name)
-	if err == nil && p.good(stored, config) {
+	if err == nil && p.good(stored, ca, config) {
 		return stored, nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	return p.create(name, p.ca, config)
+	return p.create(name, ca, config)
 }
 
-func (p *PKI) good(have *pair, want cert.Config) bool {
-	if p.now().Add(renewBefore).After(have.cert.NotAfter) || have.cert.CheckSignatureFrom(p.ca.cert) != nil {
+func (p *PKI) good(have, ca *pair, want cert.Config) bool {
+	if p.now().Add(renewBefore).After(have.cert.NotAfter) || have.cert.CheckSignatureFrom(ca.cert) != nil {
 		return false
 	}
 	for _, ip := range want.AltNames.IPs {

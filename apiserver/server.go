@@ -25,6 +25,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
+	aggregatorscheme "k8s.io/kube-aggregator/pkg/apiserver/scheme"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	"k8s.io/kubernetes/pkg/capabilities"
 	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
@@ -75,15 +76,17 @@ type Server struct {
 	generic *genericapiserver.GenericAPIServer
 	// extensions serves custom resources. What generic does not know is passed on to it.
 	extensions *extensions.CustomResourceDefinitions
-	memory     *MemoryListener
-	loopback   *rest.Config
-	rooms      *identities
-	interim    *interim
-	client     kubernetes.Interface
-	shared     informers.SharedInformerFactory
-	openAPI    *openAPIV3
-	tokens     *tokens
-	address    atomic.Value // string: the first listener's, known when Run is called
+	// aggregation has other servers answer for their groups.
+	aggregation *aggregation
+	memory      *MemoryListener
+	loopback    *rest.Config
+	rooms       *identities
+	interim     *interim
+	client      kubernetes.Interface
+	shared      informers.SharedInformerFactory
+	openAPI     *openAPIV3
+	tokens      *tokens
+	address     atomic.Value // string: the first listener's, known when Run is called
 
 	// followers are the informers of the server's own; they run until follow ends, when Run has served the last request.
 	follow    context.Context
@@ -138,9 +141,13 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.aggregation, err = s.newAggregation(*config); err != nil {
+		return nil, err
+	}
 	if s.extensions, err = s.newExtensions(*config); err != nil {
 		return nil, err
 	}
+	config.BuildHandlerChainFunc = s.aggregation.chain
 	s.generic, err = config.Complete(s.shared).New("kube-lite", s.extensions.GenericAPIServer)
 	if err != nil {
 		return nil, fmt.Errorf("apiserver: compose: %w", err)
@@ -151,8 +158,12 @@ func New(cfg Config) (*Server, error) {
 	if err := s.describeAPI(config); err != nil {
 		return nil, err
 	}
+	s.rankGroups()
 	if err := s.describeTokens(); err != nil {
 		return nil, err
+	}
+	if err := s.generic.AddPostStartHook("apiservices", s.aggregation.waitReady); err != nil {
+		return nil, fmt.Errorf("apiserver: compose: %w", err)
 	}
 	return s, nil
 }
@@ -172,7 +183,7 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 		sets.NewString("watch", "proxy"),
 		sets.NewString("attach", "exec", "proxy", "log", "portforward"))
 
-	namer := openapinamer.NewDefinitionNamer(legacyscheme.Scheme, extensions.Scheme)
+	namer := openapinamer.NewDefinitionNamer(legacyscheme.Scheme, extensions.Scheme, aggregatorscheme.Scheme)
 	c.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(generatedopenapi.GetOpenAPIDefinitions, namer)
 	c.OpenAPIConfig.Info.Title = "Kubernetes"
 	c.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(generatedopenapi.GetOpenAPIDefinitions, namer)
@@ -228,6 +239,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	memory := &http.Server{Handler: prepared.Handler}
 	memoryDone := make(chan error, 1)
 	go func() { memoryDone <- memory.Serve(s.memory) }()
+	s.followers.Go(func() { s.aggregation.run(s.follow) })
 
 	err := prepared.RunWithContext(ctx)
 	s.extensions.Informers.Shutdown()

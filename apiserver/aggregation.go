@@ -1,0 +1,195 @@
+package apiserver
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/tools/cache"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	aggregator "k8s.io/kube-aggregator/pkg/apiserver"
+	aggregatorscheme "k8s.io/kube-aggregator/pkg/apiserver/scheme"
+	"k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
+	aggregatorinformers "k8s.io/kube-aggregator/pkg/client/informers/externalversions"
+	aggregatoropenapi "k8s.io/kube-aggregator/pkg/generated/openapi"
+)
+
+// aggregationRetry is how long after a failure the APIServices are looked at again.
+const aggregationRetry = time.Second
+
+// aggregation has other servers answer for the API groups that an APIService leads to them. Upstream's aggregator stands
+// in front of the server then. It is built when the first such APIService appears, since each of its six work queues is
+// looked at twice a second; until then APIServices are objects that say which groups this server has.
+// https://kubernetes.io/docs/concepts/extend-kubernetes/api-extension/apiserver-aggregation/
+type aggregation struct {
+	server    *Server
+	config    genericapiserver.Config // of the server of built-in kinds, before it was completed
+	services  *apiServices
+	informers aggregatorinformers.SharedInformerFactory
+	changed   chan struct{} // of capacity 1: APIServices or kinds have changed
+	ready     chan struct{} // closed when those of other servers are answered for
+	built     atomic.Pointer[aggregator.APIAggregator]
+}
+
+func (s *Server) newAggregation(c genericapiserver.Config) (*aggregation, error) {
+	client, err := clientset.NewForConfig(s.loopback)
+	if err != nil {
+		return nil, fmt.Errorf("apiserver: client of APIServices: %w", err)
+	}
+	a := &aggregation{
+		server: s, config: c, services: newAPIServices(s.cfg.Store),
+		informers: aggregatorinformers.NewSharedInformerFactory(client, 0),
+		changed:   make(chan struct{}, 1), ready: make(chan struct{}),
+	}
+	_, err = a.registered().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { a.notify() }, UpdateFunc: func(_, _ any) { a.notify() }, DeleteFunc: func(any) { a.notify() },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("apiserver: follow APIServices: %w", err)
+	}
+	return a, nil
+}
+
+func (a *aggregation) registered() cache.SharedIndexInformer {
+	return a.informers.Apiregistration().V1().APIServices().Informer()
+}
+
+// notify has the APIServices looked at.
+func (a *aggregation) notify() {
+	select {
+	case a.changed <- struct{}{}:
+	default:
+	}
+}
+
+// chain is the chain of filters, with the aggregator behind it as soon as there is one.
+func (a *aggregation) chain(local http.Handler, c *genericapiserver.Config) http.Handler {
+	return handlerChain(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if built := a.built.Load(); built != nil && (r.URL.Path == "/apis" || strings.HasPrefix(r.URL.Path, "/apis/")) {
+			built.GenericAPIServer.UnprotectedHandler().ServeHTTP(w, r)
+			return
+		}
+		local.ServeHTTP(w, r)
+	}), c)
+}
+
+// waitReady is a hook of the start: nobody shall miss the groups of other servers, least of all the collector of garbage.
+func (a *aggregation) waitReady(hook genericapiserver.PostStartHookContext) error {
+	select {
+	case <-a.ready:
+	case <-hook.Done():
+	}
+	return nil
+}
+
+// run keeps the APIServices of this server's own groups, and builds the aggregator when it is wanted.
+func (a *aggregation) run(ctx context.Context) {
+	a.informers.Start(ctx.Done())
+	defer a.shutdown()
+	definitions := a.server.definitions().Informer()
+	if !cache.WaitForCacheSync(ctx.Done(), a.registered().HasSynced, definitions.HasSynced) {
+		return
+	}
+	for first := true; ; {
+		err := a.ensureBuilt(ctx)
+		if err == nil && first {
+			first = false
+			close(a.ready)
+		}
+		if err == nil {
+			err = a.services.register(ctx, a.server.ownGroups())
+		}
+		var retry <-chan time.Time
+		if err != nil && ctx.Err() == nil {
+			a.server.cfg.Log.Warn("APIServices are not up to date", "error", err)
+			retry = time.After(aggregationRetry)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.changed:
+		case <-retry:
+		}
+	}
+}
+
+// shutdown waits for the informers, whose context has ended.
+func (a *aggregation) shutdown() {
+	a.informers.Shutdown()
+	if built := a.built.Load(); built != nil {
+		built.APIRegistrationInformers.Shutdown()
+	}
+}
+
+// remote are the APIServices that lead to other servers.
+func (a *aggregation) remote() (remote []*apiregistrationv1.APIService) {
+	all, _ := a.informers.Apiregistration().V1().APIServices().Lister().List(labels.Everything()) // the lister of an informer does not fail
+	for _, s := range all {
+		if s.Spec.Service != nil {
+			remote = append(remote, s)
+		}
+	}
+	return remote
+}
+
+func (a *aggregation) ensureBuilt(ctx context.Context) error {
+	if a.built.Load() != nil || len(a.remote()) == 0 {
+		return nil
+	}
+	built, err := a.build()
+	if err != nil {
+		return fmt.Errorf("build the aggregator: %w", err)
+	}
+	if _, err := built.PrepareRun(); err != nil {
+		return fmt.Errorf("prepare the aggregator: %w", err)
+	}
+	built.GenericAPIServer.RunPostStartHooks(ctx)
+	for _, complete := range built.GenericAPIServer.MuxAndDiscoveryCompleteSignals() {
+		select {
+		case <-complete:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	a.built.Store(built)
+	return nil
+}
+
+// build composes the aggregator. What is not another server's it passes on to this one, behind all filters: its own are
+// empty. Its OpenAPI documents are those of other servers only (see remoteAPI).
+func (a *aggregation) build() (*aggregator.APIAggregator, error) {
+	c := a.config
+	c.PostStartHooks = map[string]genericapiserver.PostStartHookConfigEntry{}
+	c.FlowControl = nil
+	c.BuildHandlerChainFunc = func(h http.Handler, _ *genericapiserver.Config) http.Handler { return h }
+	namer := openapinamer.NewDefinitionNamer(aggregatorscheme.Scheme)
+	c.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(aggregatoropenapi.GetOpenAPIDefinitions, namer)
+	c.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(aggregatoropenapi.GetOpenAPIDefinitions, namer)
+	c.RESTOptionsGetter = aggregatorOptions(a.server.cfg.Store)
+	c.MergedResourceConfig = aggregator.DefaultAPIResourceConfigSource()
+	cert, key := a.server.cfg.PKI.frontProxyFiles()
+	config := aggregator.Config{
+		GenericConfig: &genericapiserver.RecommendedConfig{Config: c, SharedInformerFactory: a.server.late},
+		ExtraConfig: aggregator.ExtraConfig{
+			ProxyClientCertFile:       cert,
+			ProxyClientKeyFile:        key,
+			ServiceResolver:           a.server.services,
+			RejectForwardingRedirects: true,
+		},
+	}
+	local := a.server.generic.UnprotectedHandler()
+	return config.Complete().NewWithDelegate(genericapiserver.NewEmptyDelegateWithCustomHandler(
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/openapi/") {
+				http.NotFound(w, r) // it would keep these documents
+				return
+			}
+			local.ServeHTTP(w, r)
+		})))
+}
