@@ -93,7 +93,7 @@ func (a *aggregation) run(ctx context.Context) {
 	a.informers.Start(ctx.Done())
 	defer a.shutdown()
 	definitions := a.server.definitions().Informer()
-	if !cache.WaitForCacheSync(ctx.Done(), a.registered().HasSynced, definitions.HasSynced) {
+	if !cache.WaitFor(ctx, "", a.registered().HasSyncedChecker(), definitions.HasSyncedChecker()) {
 		return
 	}
 	for first := true; ; {
