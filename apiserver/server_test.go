@@ -40,7 +40,7 @@ func serve(t testing.TB, dir string, change ...func(*Config)) *testServer {
 }
 
 // serveEncrypted is serve with --encryption-config.
-func serveEncrypted(t *testing.T, dir, encryptionConfig string, change ...func(*Config)) *testServer {
+func serveEncrypted(t testing.TB, dir, encryptionConfig string, change ...func(*Config)) *testServer {
 	t.Helper()
 	encryption, err := OpenEncryption(filepath.Join(dir, "encryption.yaml"), encryptionConfig)
 	if err != nil {
