@@ -44,8 +44,8 @@ func withPanicsAnswered(handler http.Handler) http.Handler {
 	})
 }
 
-// panicked is what the client learns, in upstream's words.
-const panicked = "This request caused apiserver to panic. Look in the logs for details."
+// panicked is what the client learns.
+const panicked = "this request made the API server panic: its log has the details"
 
 // stackSize is how much of a panic's stack is logged, as much as net/http does.
 const stackSize = 64 << 10

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/kubernetes/pkg/controller/endpoint"
 	"k8s.io/kubernetes/pkg/controller/endpointslice"
 	"k8s.io/kubernetes/pkg/controller/endpointslicemirroring"
@@ -64,7 +65,7 @@ func servicesOfPods(w *world) []trigger {
 // endpointsByHand are Endpoints that no controller made, and their mirrors.
 func endpointsByHand(w *world) []trigger {
 	byHand := func(obj any) bool {
-		labels := obj.(*corev1.Endpoints).Labels
+		labels := obj.(metav1.Object).GetLabels()
 		return labels[endpoint.LabelManagedBy] == "" && labels[discoveryv1.LabelSkipMirror] != "true"
 	}
 	mirror := func(obj any) bool {

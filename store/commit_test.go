@@ -190,7 +190,7 @@ func TestReadersSeeOneStateWhileWritersWrite(t *testing.T) {
 func TestReadersGetCopies(t *testing.T) {
 	_, pods := testStore(t, Options{})
 	mustCreate(t, pods, "a")
-	want := mustLabel(t, pods, "a", "kept")
+	mustLabel(t, pods, "a", "kept")
 	spoil := func(p *example.Pod) { p.Labels["value"] = "spoilt" }
 	spoil(mustLabel(t, pods, "a", "kept")) // no change: what is there is returned
 	got := &example.Pod{}
@@ -203,7 +203,7 @@ func TestReadersGetCopies(t *testing.T) {
 	w := watchPods(t, pods, storage.ListOptions{})
 	spoil(sent(nextEvent(t, w)).(*example.Pod))
 	mustLabel(t, pods, "a", "other")
-	want = mustLabel(t, pods, "a", "kept")
+	want := mustLabel(t, pods, "a", "kept")
 	spoil(sent(nextEvent(t, w)).(*example.Pod))
 	spoil(sent(nextEvent(t, w)).(*example.Pod))
 	failed := errors.New("changed my mind")
