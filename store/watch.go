@@ -70,6 +70,12 @@ func (v *view) Watch(ctx context.Context, key string, opts storage.ListOptions) 
 }
 
 func (s *Store) startWatch(ctx context.Context, w *watcher, rev uint64, opts storage.ListOptions) error {
+	initial := rev == 0
+	if opts.SendInitialEvents != nil {
+		initial = *opts.SendInitialEvents
+	}
+	// Not in the goroutine: whoever has the watch may rely on hearing of what it does next.
+	t, now, err := w.begin(rev, initial)
 	s.queueMu.Lock() // Close waits for no watch that begins after it
 	defer s.queueMu.Unlock()
 	if s.closed {
@@ -79,7 +85,14 @@ func (s *Store) startWatch(ctx context.Context, w *watcher, rev uint64, opts sto
 	s.watches.Go(func() {
 		defer close(w.result)
 		defer w.cancel()
-		if err := w.run(rev, opts); err != nil && !errors.Is(err, errStopped) {
+		if err == nil && initial {
+			err = w.sendInitial(t, now, opts)
+		}
+		t = nil // lets go of what is deleted later
+		if err == nil {
+			err = w.follow()
+		}
+		if !errors.Is(err, errStopped) {
 			status := statusOf(err)
 			_ = w.send(watch.Event{Type: watch.Error, Object: &status}) // nobody is there to be told
 		}
@@ -93,26 +106,15 @@ func (w *watcher) Stop() { w.cancel() }
 // ResultChan implements watch.Interface.
 func (w *watcher) ResultChan() <-chan watch.Event { return w.result }
 
-func (w *watcher) run(rev uint64, opts storage.ListOptions) error {
-	initial := rev == 0
-	if opts.SendInitialEvents != nil {
-		initial = *opts.SendInitialEvents
-	}
-	t, now, err := w.begin(rev, initial)
-	if err != nil {
+// sendInitial sends what there was at the revision now, and a bookmark when it is asked for.
+func (w *watcher) sendInitial(t *index, now uint64, opts storage.ListOptions) error {
+	if err := w.sendAll(t); err != nil {
 		return err
 	}
-	if initial {
-		if err := w.sendAll(t); err != nil {
-			return err
-		}
-		if opts.SendInitialEvents != nil && opts.Predicate.AllowWatchBookmarks {
-			if err := w.sendBookmark(now, true); err != nil {
-				return err
-			}
-		}
+	if opts.SendInitialEvents != nil && opts.Predicate.AllowWatchBookmarks {
+		return w.sendBookmark(now, true)
 	}
-	return w.follow()
+	return nil
 }
 
 // begin sets the cursor to the first event after rev, or after the current revision; it returns the latter and the index
