@@ -117,7 +117,10 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	if a.refs, err = newReferences(informers, a.sourceChanged); err != nil {
 		return nil, fmt.Errorf("runtime: follow ConfigMaps and Secrets: %w", err)
 	}
-	if a.claims, err = newClaims(informers, opts.NodeName, a.claimChanged); err != nil {
+	if a.claims, err = newClaims(informers, opts.NodeName); err != nil {
+		return nil, fmt.Errorf("runtime: read PersistentVolumeClaims: %w", err)
+	}
+	if err := followClaims(informers, a.claimChanged); err != nil {
 		return nil, fmt.Errorf("runtime: follow PersistentVolumeClaims: %w", err)
 	}
 	a.mirror.changed = func(ref podRef) {

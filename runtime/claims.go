@@ -30,23 +30,26 @@ type claims struct {
 	users map[string]map[types.UID]struct{} // the Pods that have a PersistentVolume mounted, by its name
 }
 
-// newClaims follows claims and their volumes; changed is called with the namespace and name of a
-// claim that Pods may have waited for.
-func newClaims(factory informers.SharedInformerFactory, node string, changed func(namespace, name string)) (*claims, error) {
+// newClaims reads claims and their volumes.
+func newClaims(factory informers.SharedInformerFactory, node string) (*claims, error) {
 	core := factory.Core().V1()
 	pods, pvcs, pvs := core.Pods().Informer(), core.PersistentVolumeClaims(), core.PersistentVolumes()
 	c := &claims{
 		claims: pvcs.Lister(), volumes: pvs.Lister(), pods: pods.GetIndexer(),
 		index: "claims of " + node, users: map[string]map[types.UID]struct{}{},
 	}
-	if err := pods.AddIndexers(cache.Indexers{c.index: claimsOn(node)}); err != nil {
-		return nil, err
+	return c, pods.AddIndexers(cache.Indexers{c.index: claimsOn(node)})
+}
+
+// followClaims calls changed with the namespace and name of a claim that Pods may have waited for. The informers may run
+// already, since admission has some of them too: whatever changed uses has to be there.
+func followClaims(factory informers.SharedInformerFactory, changed func(namespace, name string)) error {
+	core := factory.Core().V1()
+	if _, err := core.PersistentVolumeClaims().Informer().AddEventHandler(claimHandler(changed)); err != nil {
+		return err
 	}
-	if _, err := pvcs.Informer().AddEventHandler(claimHandler(changed)); err != nil {
-		return nil, err
-	}
-	_, err := pvs.Informer().AddEventHandler(persistentHandler(changed))
-	return c, err
+	_, err := core.PersistentVolumes().Informer().AddEventHandler(persistentHandler(changed))
+	return err
 }
 
 // claimsOn indexes the Pods of a node by the claims that they declare.
