@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -17,7 +18,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/informers"
@@ -191,6 +194,7 @@ func startInformers(t *testing.T, config *rest.Config) map[string]churnCache {
 	all := map[string]cache.SharedInformer{
 		"typed":           informers.NewSharedInformerFactory(typed, 0).Core().V1().ConfigMaps().Informer(),
 		"metadata-only":   metadatainformer.NewSharedInformerFactory(metadataOnly, 0).ForResource(churnMaps).Informer(),
+		"table":           cache.NewSharedInformer(notStreamed{tableListWatch(t, config)}, &metav1.PartialObjectMetadata{}, 0),
 		"custom resource": dynamicinformer.NewDynamicSharedInformerFactory(custom, 0).ForResource(churnWidgets).Informer(),
 	}
 	caches := map[string]churnCache{}
@@ -203,6 +207,74 @@ func startInformers(t *testing.T, config *rest.Config) map[string]churnCache {
 	}
 	caches["custom resource"] = churnCache{all["custom resource"].GetStore(), churnWidgets}
 	return caches
+}
+
+// notStreamed says that its lists are not streamed: bookmarks of tables have no row to tell the object by.
+type notStreamed struct{ *cache.ListWatch }
+
+// IsWatchListSemanticsUnSupported is what client-go asks.
+func (notStreamed) IsWatchListSemanticsUnSupported() bool { return true }
+
+// tableListWatch lists and watches ConfigMaps as kubectl get --watch does: rows of a table, each with its object's metadata.
+func tableListWatch(t *testing.T, config *rest.Config) *cache.ListWatch {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := metav1.AddMetaToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
+	config = rest.CopyConfig(config)
+	config.APIPath, config.GroupVersion = "/api", &schema.GroupVersion{Version: "v1"}
+	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	client, err := rest.RESTClientFor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := func(options metav1.ListOptions) *rest.Request {
+		return client.Get().Resource("configmaps").SpecificallyVersionedParams(&options, metav1.ParameterCodec, *config.GroupVersion).
+			SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
+	}
+	return &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			table := &metav1.Table{}
+			if err := request(options).Do(ctx).Into(table); err != nil {
+				return nil, err
+			}
+			return rowsOf(table)
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			options.Watch, options.AllowWatchBookmarks = true, false
+			events, err := request(options).Watch(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return watch.Filter(events, func(event watch.Event) (watch.Event, bool) {
+				table, ok := event.Object.(*metav1.Table)
+				if !ok {
+					return event, true // an error's Status
+				}
+				rows, err := rowsOf(table)
+				if err != nil || len(rows.Items) != 1 {
+					status := metav1.Status{Status: metav1.StatusFailure, Message: fmt.Sprintf("a table of %d rows: %v", len(table.Rows), err)}
+					return watch.Event{Type: watch.Error, Object: &status}, true
+				}
+				event.Object = &rows.Items[0]
+				return event, true
+			}), nil
+		},
+	}
+}
+
+func rowsOf(table *metav1.Table) (*metav1.PartialObjectMetadataList, error) {
+	list := &metav1.PartialObjectMetadataList{ListMeta: table.ListMeta}
+	for _, row := range table.Rows {
+		var object metav1.PartialObjectMetadata
+		if err := json.Unmarshal(row.Object.Raw, &object); err != nil {
+			return nil, err
+		}
+		list.Items = append(list.Items, object)
+	}
+	return list, nil
 }
 
 // sameVersions compares what an informer believes with what the server has, object by object.

@@ -157,3 +157,65 @@ metadata: {name: public, namespace: NAME}
 spec: {type: LoadBalancer, externalTrafficPolicy: Local, selector: {app: controller}, ports: [{name: http, port: 80, targetPort: 10250}]}
 `, []string{"deployment/controller"}}
 }
+
+// monitoring has the shape of Prometheus operator's bundle: the largest definitions there are.
+func monitoring() install {
+	const group = "metrics.example.com"
+	definitions := []definition{{group, "Server", []string{"v1"}, 700_000}, {group, "Agent", []string{"v1alpha1"}, 600_000}}
+	for _, kind := range []string{"ServiceMonitor", "PodMonitor", "Probe", "Rule", "ScrapeConfig"} {
+		definitions = append(definitions, definition{group, kind, []string{"v1"}, 100_000})
+	}
+	return install{"monitoring", definitions, rights("operator", group) + workload("Deployment", "operator"), []string{"deployment/operator"}}
+}
+
+// delivery has the shape of Argo CD's file.
+func delivery() install {
+	const group = "delivery.example.com"
+	manifest := `---
+apiVersion: v1
+kind: Secret
+metadata: {name: admin, namespace: NAME}
+type: Opaque
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: repository, namespace: NAME}
+spec: {podSelector: {matchLabels: {app: repository}}, policyTypes: [Ingress], ingress: [{from: [{podSelector: {matchLabels: {app: server}}}]}]}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: server, namespace: NAME}
+spec: {maxUnavailable: 1, selector: {matchLabels: {app: server}}}
+`
+	return install{"delivery", []definition{
+		{group, "Application", []string{"v1alpha1"}, 250_000}, {group, "ApplicationSet", []string{"v1alpha1"}, 1_200_000},
+		{group, "Project", []string{"v1alpha1"}, 100_000},
+	}, rights("server", group) + workload("Deployment", "server") + rights("repository", group) + workload("StatefulSet", "repository") + manifest,
+		[]string{"deployment/server", "statefulset/repository"}}
+}
+
+// gateways has the shape of Gateway API's file: definitions in several versions, and a policy that guards them.
+func gateways() install {
+	const group = "gateways.example.com"
+	definitions := []definition{}
+	for _, kind := range []string{"GatewayClass", "Gateway", "HTTPRoute", "GRPCRoute", "ReferenceGrant"} {
+		definitions = append(definitions, definition{group, kind, []string{"v1", "v1beta1"}, 200_000})
+	}
+	return install{"gateways", definitions, `---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: safe-upgrades.gateways.example.com}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    resourceRules: [{apiGroups: [apiextensions.k8s.io], apiVersions: [v1], resources: [customresourcedefinitions], operations: [CREATE, UPDATE]}]
+  validations:
+  - expression: "object.spec.group != 'gateways.example.com' || !has(object.metadata.annotations) || !('channel' in object.metadata.annotations)"
+    message: another channel is installed
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: safe-upgrades.gateways.example.com}
+spec: {policyName: safe-upgrades.gateways.example.com, validationActions: [Deny]}
+`, nil}
+}

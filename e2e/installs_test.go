@@ -19,7 +19,7 @@ import (
 
 // What people apply to a cluster installs, works, and is gone without a trace after delete.
 func TestInstallFiles(t *testing.T) {
-	for _, i := range []install{certificates(), ingress()} {
+	for _, i := range []install{certificates(), ingress(), monitoring(), delivery(), gateways()} {
 		t.Run(i.name, func(t *testing.T) { i.test(t) })
 	}
 }
@@ -46,7 +46,7 @@ func (i install) test(t *testing.T) {
 	for _, d := range i.definitions {
 		must("wait", "--for=condition=Established", "crd/"+d.name(), "--timeout=60s")
 	}
-	i.use(t, ns)
+	i.use(t, ns, path)
 	must("apply", "--server-side", "-f", path)
 	must("delete", "-f", path)
 	eventually(t, func() error {
@@ -61,7 +61,7 @@ func (i install) test(t *testing.T) {
 }
 
 // use does what proves that the parts work.
-func (i install) use(t *testing.T, ns namespace) {
+func (i install) use(t *testing.T, ns namespace, path string) {
 	t.Helper()
 	if len(i.definitions) > 0 {
 		first := i.definitions[0]
@@ -78,6 +78,14 @@ func (i install) use(t *testing.T, ns namespace) {
 		ns.must(t, "wait", "--for=condition=Complete", "job/admission-create", "job/admission-patch", "--timeout=120s")
 		refused(t, ns, "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: web}\nspec: {ingressClassName: ingress, defaultBackend: {service: {name: controller, port: {number: 443}}}}\n",
 			`failed calling webhook "webhook.ingress.example.com"`)
+	case "monitoring":
+		got := cluster.run(t, "", "apply", "-f", path)
+		if got.code == 0 || !strings.Contains(got.stderr, "metadata.annotations: Too long") {
+			t.Errorf("apply by annotation of a definition of 700 kB: exit code %d, %s", got.code, got.stderr)
+		}
+	case "gateways":
+		guarded := definition{"gateways.example.com", "Listener", []string{"v1"}, 0}.yaml()
+		refused(t, ns, strings.Replace(guarded, "metadata:\n", "metadata:\n  annotations: {channel: experimental}\n", 1), "another channel is installed")
 	}
 }
 
