@@ -25,6 +25,14 @@ const (
 	interval = 100 * time.Millisecond
 )
 
+func TestMain(m *testing.M) {
+	if os.Getenv("KUBE_LITE_E2E") != "1" || os.Getenv("KUBE_LITE_BIN") == "" {
+		fmt.Println("skipped: these tests use this machine's Docker and need root: KUBE_LITE_E2E=1 KUBE_LITE_BIN=…/kube-lite")
+		return
+	}
+	os.Exit(m.Run())
+}
+
 // instance is one kube-lite. Its name begins with "e2e-", which scripts/test cleans up after.
 type instance struct {
 	binary, name, scratch, kubeconfig string
@@ -34,9 +42,6 @@ type instance struct {
 // startInstance starts an instance that is removed when the test ends.
 func startInstance(t *testing.T) *instance {
 	t.Helper()
-	if os.Getenv("KUBE_LITE_E2E") != "1" || os.Getenv("KUBE_LITE_BIN") == "" {
-		t.Skip("uses this machine's Docker and needs root: KUBE_LITE_E2E=1 KUBE_LITE_BIN=…/kube-lite")
-	}
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

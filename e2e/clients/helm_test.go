@@ -36,6 +36,7 @@ func TestHelm(t *testing.T) {
 			t.Logf("Helm's log:\n%s", log.String())
 		}
 	})
+	t.Setenv("HOME", i.scratch) // where what it knows of the API is kept
 	settings := cli.New()
 	settings.KubeConfig = i.kubeconfig
 	settings.SetNamespace(helmNamespace)

@@ -25,8 +25,8 @@ const operatorImage = "kube-lite-test/operator:latest"
 // An operator in Pods copies, refuses and converts its objects, also after the daemon was killed, which neither restarts it
 // nor costs it the lead; when the leader goes, the other replica leads.
 func TestOperator(t *testing.T) {
+	importOperator(t) // first, since it is removed after the instance that uses it
 	i := startInstance(t)
-	importOperator(t)
 	i.run(t, operatorManifest(t), "apply", "--server-side", "-f", "-")
 	i.run(t, "", "rollout", "status", "deployment/operator", "--timeout=100s")
 
@@ -136,6 +136,11 @@ func importOperator(t *testing.T) {
 	if out, err := load.CombinedOutput(); err != nil {
 		t.Fatalf("docker import: %v: %s", err, out)
 	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("docker", "rmi", operatorImage).CombinedOutput(); err != nil {
+			t.Errorf("docker rmi: %v: %s", err, out)
+		}
+	})
 }
 
 // operatorManifest is testdata/operator.yaml with a certificate that names the webhooks' Service and signs itself.
