@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -47,19 +48,27 @@ func followStore(from registry, version schema.GroupVersion, object, list runtim
 			if err != nil {
 				return nil, err
 			}
-			return watch.Filter(stored, func(e watch.Event) (watch.Event, bool) {
-				if sent, ok := e.Object.(runtime.CacheableObject); ok { // the store's, made for encoders
-					e.Object = sent.GetObject()
-				}
-				if e.Type != watch.Error {
-					if converted, err := legacyscheme.Scheme.ConvertToVersion(e.Object, version); err == nil {
-						e.Object = converted
-					}
-				}
-				return e, true
-			}), nil
+			return watch.Filter(stored, func(e watch.Event) (watch.Event, bool) { return inVersion(e, version), true }), nil
 		},
 	}, object, 0, cache.Indexers{})
+}
+
+// inVersion is an event of a registry with its object in the version. One that cannot be converted ends the watch, so that
+// the list that follows says why.
+func inVersion(e watch.Event, version schema.GroupVersion) watch.Event {
+	if e.Type == watch.Error {
+		return e
+	}
+	if sent, ok := e.Object.(runtime.CacheableObject); ok { // the store's, made for encoders
+		e.Object = sent.GetObject()
+	}
+	converted, err := legacyscheme.Scheme.ConvertToVersion(e.Object, version)
+	if err != nil {
+		status := apierrors.NewInternalError(fmt.Errorf("watch of %s: %w", version, err)).ErrStatus
+		return watch.Event{Type: watch.Error, Object: &status}
+	}
+	e.Object = converted
+	return e
 }
 
 func internalOptions(options *metav1.ListOptions) (*metainternalversion.ListOptions, error) {
