@@ -78,7 +78,7 @@ func (s *Server) bootstrapObjects(ctx context.Context, to Endpoints) error {
 	objects.Go(func() error { return s.bootstrapService(ctx, dnsService(s.cfg.ServiceCIDR, to.DNS), to.DNS) })
 	objects.Go(func() error {
 		if err := s.bootstrapAuthentication(ctx); err != nil {
-			return fmt.Errorf("bootstrap: ConfigMap of the authentication: %w", err)
+			return fmt.Errorf("bootstrap: ConfigMap %s: %w", authenticationMap, err)
 		}
 		return nil
 	})

@@ -10,6 +10,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+// authenticationMap is the name of the ConfigMap that servers of other API groups read, in kube-system.
+const authenticationMap = "extension-apiserver-authentication"
+
 // bootstrapAuthentication tells servers of other API groups how they know a user: by the certificate of a client, or by
 // headers, when the certificate is this server's. They read it from a ConfigMap, without which they don't start.
 // https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/#original-request-username-and-group
@@ -19,7 +22,7 @@ func (s *Server) bootstrapAuthentication(ctx context.Context) error {
 		return string(data)
 	}
 	want := &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: "extension-apiserver-authentication"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: authenticationMap},
 		Data: map[string]string{
 			"client-ca-file":                     string(s.cfg.PKI.ca.certPEM),
 			"requestheader-client-ca-file":       string(s.cfg.PKI.frontProxyCA.certPEM),
