@@ -15,14 +15,14 @@ import (
 // is asked for once. What cannot be found out counts as served: kubectl asks again
 // and says why.
 type served struct {
-	kubeconfig string
+	client discovery.DiscoveryInterface // nil if there is none to be had
 	// resources by kind, for each group and version that was asked for; nil if the
 	// server did not say.
 	resources map[schema.GroupVersion]map[string]string
 }
 
 func newServed(kubeconfig string) *served {
-	return &served{kubeconfig: kubeconfig, resources: make(map[schema.GroupVersion]map[string]string)}
+	return &served{client: discoveryClient(kubeconfig), resources: make(map[schema.GroupVersion]map[string]string)}
 }
 
 // knows is manifest.Rules.Known.
@@ -33,12 +33,11 @@ func (s *served) knows(gvk schema.GroupVersionKind) bool {
 
 // definition is manifest.Rules.Definition.
 func (s *served) definition(gvk schema.GroupVersionKind) *apiextensionsv1.CustomResourceDefinition {
-	client := s.client()
 	resource := s.kinds(gvk.GroupVersion())[gvk.Kind]
-	if client == nil || resource == "" {
+	if resource == "" {
 		return nil
 	}
-	text, err := client.RESTClient().Get().SetHeader("Accept", "application/json").
+	text, err := s.client.RESTClient().Get().SetHeader("Accept", "application/json").
 		AbsPath("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", resource+"."+gvk.Group).DoRaw(context.Background())
 	if err != nil {
 		return nil // of an extension server
@@ -58,12 +57,11 @@ func (s *served) kinds(gv schema.GroupVersion) map[string]string {
 }
 
 func (s *served) ask(gv schema.GroupVersion) map[string]string {
-	client := s.client()
-	if client == nil {
+	if s.client == nil {
 		return nil
 	}
 	kinds := make(map[string]string)
-	list, err := client.ServerResourcesForGroupVersion(gv.String())
+	list, err := s.client.ServerResourcesForGroupVersion(gv.String())
 	switch {
 	case apierrors.IsNotFound(err):
 		return kinds
@@ -78,9 +76,9 @@ func (s *served) ask(gv schema.GroupVersion) map[string]string {
 	return kinds
 }
 
-// client is nil if there is no kubeconfig to make one of.
-func (s *served) client() discovery.DiscoveryInterface {
-	config, err := clientcmd.BuildConfigFromFlags("", s.kubeconfig)
+// discoveryClient is nil if there is no kubeconfig to make one of.
+func discoveryClient(kubeconfig string) discovery.DiscoveryInterface {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return nil
 	}
