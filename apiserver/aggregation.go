@@ -20,9 +20,6 @@ import (
 	aggregatoropenapi "k8s.io/kube-aggregator/pkg/generated/openapi"
 )
 
-// aggregationRetry is how long after a failure the APIServices are looked at again.
-const aggregationRetry = time.Second
-
 // aggregation has other servers answer for the API groups that an APIService leads to them. Upstream's aggregator stands
 // in front of the server then. It is built when the first such APIService appears, since each of its six work queues is
 // looked at twice a second; until then APIServices are objects that say which groups this server has.
@@ -48,7 +45,7 @@ func (s *Server) newAggregation(c genericapiserver.Config) (*aggregation, error)
 		changed:   make(chan struct{}, 1), ready: make(chan struct{}),
 	}
 	_, err = a.registered().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(any) { a.notify() }, UpdateFunc: func(_, _ any) { a.notify() }, DeleteFunc: func(any) { a.notify() },
+		AddFunc: func(any) { notify(a.changed) }, UpdateFunc: func(_, _ any) { notify(a.changed) }, DeleteFunc: func(any) { notify(a.changed) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("apiserver: follow APIServices: %w", err)
@@ -58,14 +55,6 @@ func (s *Server) newAggregation(c genericapiserver.Config) (*aggregation, error)
 
 func (a *aggregation) registered() cache.SharedIndexInformer {
 	return a.informers.Apiregistration().V1().APIServices().Informer()
-}
-
-// notify has the APIServices looked at.
-func (a *aggregation) notify() {
-	select {
-	case a.changed <- struct{}{}:
-	default:
-	}
 }
 
 // chain is the chain of filters, with the aggregator behind it as soon as there is one.
@@ -79,21 +68,16 @@ func (a *aggregation) chain(local http.Handler, c *genericapiserver.Config) http
 	}), c)
 }
 
-// waitReady is a hook of the start: nobody shall miss the groups of other servers, least of all the collector of garbage.
-func (a *aggregation) waitReady(hook genericapiserver.PostStartHookContext) error {
-	select {
-	case <-a.ready:
-	case <-hook.Done():
-	}
-	return nil
-}
-
 // run keeps the APIServices of this server's own groups, and builds the aggregator when it is wanted.
 func (a *aggregation) run(ctx context.Context) {
 	a.informers.Start(ctx.Done())
 	defer a.shutdown()
-	definitions := a.server.definitions().Informer()
-	if !cache.WaitFor(ctx, "", a.registered().HasSyncedChecker(), definitions.HasSyncedChecker()) {
+	if !cache.WaitFor(ctx, "", a.registered().HasSyncedChecker()) {
+		return
+	}
+	select {
+	case <-a.server.custom.ready:
+	case <-ctx.Done():
 		return
 	}
 	for first := true; ; {
@@ -108,7 +92,7 @@ func (a *aggregation) run(ctx context.Context) {
 		var retry <-chan time.Time
 		if err != nil && ctx.Err() == nil {
 			a.server.cfg.Log.Warn("APIServices are not up to date", "error", err)
-			retry = time.After(aggregationRetry)
+			retry = time.After(lateRetry)
 		}
 		select {
 		case <-ctx.Done():
@@ -149,13 +133,8 @@ func (a *aggregation) ensureBuilt(ctx context.Context) error {
 	if _, err := built.PrepareRun(); err != nil {
 		return fmt.Errorf("prepare the aggregator: %w", err)
 	}
-	built.GenericAPIServer.RunPostStartHooks(ctx)
-	for _, complete := range built.GenericAPIServer.MuxAndDiscoveryCompleteSignals() {
-		select {
-		case <-complete:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err := runBehind(ctx, built.GenericAPIServer); err != nil {
+		return err
 	}
 	a.built.Store(built)
 	return nil
@@ -164,10 +143,10 @@ func (a *aggregation) ensureBuilt(ctx context.Context) error {
 // build composes the aggregator. What is not another server's it passes on to this one, behind all filters: its own are
 // empty. Its OpenAPI documents are those of other servers only (see remoteAPI).
 func (a *aggregation) build() (*aggregator.APIAggregator, error) {
-	c := a.config
-	c.PostStartHooks = map[string]genericapiserver.PostStartHookConfigEntry{}
-	c.FlowControl = nil
-	c.BuildHandlerChainFunc = func(h http.Handler, _ *genericapiserver.Config) http.Handler { return h }
+	c, err := behind(a.config)
+	if err != nil {
+		return nil, err
+	}
 	namer := openapinamer.NewDefinitionNamer(aggregatorscheme.Scheme)
 	c.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(aggregatoropenapi.GetOpenAPIDefinitions, namer)
 	c.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(aggregatoropenapi.GetOpenAPIDefinitions, namer)

@@ -19,12 +19,6 @@ type customGroups struct {
 	listed []string
 }
 
-// newCustomGroups lists the group of the definitions themselves, which are always there.
-func newCustomGroups(custom customAPI, to discovery.GroupManager) *customGroups {
-	to.AddGroup(apiGroup(apiextensionsv1.GroupName, []string{apiextensionsv1.SchemeGroupVersion.Version}))
-	return &customGroups{custom: custom, to: to}
-}
-
 // update lists the groups that are served now.
 func (g *customGroups) update() {
 	versions := map[string][]string{}

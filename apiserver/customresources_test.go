@@ -288,3 +288,33 @@ func TestADefinitionGoesWithItsObjects(t *testing.T) {
 		t.Error("a new ship is the old one")
 	}
 }
+
+// The server of custom resources is there when a definition is, and a server that is ready after a restart knows all kinds.
+func TestTheServerOfCustomResourcesComesWithADefinition(t *testing.T) {
+	dir := t.TempDir()
+	s := serve(t, dir)
+	c := s.custom(t)
+	if _, err := c.v1().List(t.Context(), metav1.ListOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("ships without a definition: %v", err)
+	}
+	crd := &apiextensionsv1.CustomResourceDefinition{}
+	c.must(yaml.UnmarshalStrict([]byte(ships), crd))
+	_, err := c.definitions.ApiextensionsV1().CustomResourceDefinitions().Create(t.Context(), crd, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	c.must(err)
+	if s.Server.custom.built.Load() != nil {
+		t.Error("the server of custom resources is there without a definition")
+	}
+	c.define()
+	c.create(c.v1(), ship("v1", "gull", nil))
+	s.stop()
+
+	s = serve(t, dir)
+	c = s.custom(t)
+	_, err = c.v1().Get(t.Context(), "gull", metav1.GetOptions{})
+	c.must(err)
+	list, err := s.admin(t).Discovery().ServerResourcesForGroupVersion("sea.example.com/v1")
+	c.must(err)
+	if len(list.APIResources) != 3 {
+		t.Errorf("discovery has %v", list.APIResources)
+	}
+}

@@ -148,7 +148,11 @@ func (s *Server) installGroups(c *genericapiserver.Config) error {
 		})
 		groups = append(groups, &group)
 	}
-	groups = append(groups, s.metricsGroup(), s.registrationGroup())
+	definitions, err := s.custom.group()
+	if err != nil {
+		return err
+	}
+	groups = append(groups, definitions, s.metricsGroup(), s.registrationGroup())
 	if err := s.generic.InstallAPIGroups(groups...); err != nil {
 		return fmt.Errorf("apiserver: install the API groups: %w", err)
 	}

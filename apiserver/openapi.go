@@ -36,11 +36,11 @@ const (
 // describeAPI serves the OpenAPI documents. The generic server would make all
 // of them when it starts, in a third of a second, and keep them; here each
 // version is made when somebody asks, and forgotten when nobody does any more.
-func (s *Server) describeAPI(c *genericapiserver.Config) error {
-	services, into := s.allServices(), s.generic.Handler.NonGoRestfulMux
-	custom, remote := customAPI{s.definitions().Lister()}, remoteAPI{s.aggregation}
+func (s *Server) describeAPI(c *genericapiserver.Config) {
+	services, into := s.generic.Handler.GoRestfulContainer, s.generic.Handler.NonGoRestfulMux
+	custom, remote := customAPI{s.custom}, remoteAPI{s.aggregation}
 	v2, v3 := c.OpenAPIConfig, c.OpenAPIV3Config
-	clear(v3.Definitions) // they were needed to install the groups, and the server of custom resources keeps the map: 7 MB
+	clear(v3.Definitions) // they were needed to install the groups, and the map is 7 MB
 	v3.Definitions = nil
 	documentV2 := &openAPIV2{remote: remote}
 	documentV2.document = &onDemand{idle: openAPIIdle, build: func() http.Handler {
@@ -64,13 +64,13 @@ func (s *Server) describeAPI(c *genericapiserver.Config) error {
 	into.Handle(openAPIV2Path, documentV2)
 	into.Handle(openAPIV3Path, http.HandlerFunc(s.openAPI.list))
 	into.HandlePrefix(openAPIV3Path+"/", http.HandlerFunc(s.openAPI.one))
-	groups := newCustomGroups(custom, s.generic.DiscoveryGroupManager)
-	return s.onChange(func() {
+	groups := &customGroups{custom: custom, to: s.generic.DiscoveryGroupManager}
+	s.custom.changed = func() {
 		groups.update()
 		documentV2.document.forgetNow()
 		documentsV3.forgetNow()
-		s.aggregation.notify()
-	})
+		notify(s.aggregation.changed)
+	}
 }
 
 // openAPIV2 serves the one document of all kinds.

@@ -3,31 +3,20 @@ package apiserver
 import (
 	"crypto/sha256"
 	"fmt"
-	"slices"
 
-	"github.com/emicklei/go-restful/v3"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	crdlisters "k8s.io/apiextensions-apiserver/pkg/client/listers/apiextensions/v1"
 	"k8s.io/apiextensions-apiserver/pkg/controller/openapi/builder"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/kube-openapi/pkg/handler3"
 	"k8s.io/kube-openapi/pkg/spec3"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 )
 
 // customAPI describes the kinds that users define.
-type customAPI struct {
-	definitions crdlisters.CustomResourceDefinitionLister
-}
+type customAPI struct{ served *customResources }
 
 // each visits the versions that are served, with the path at which their description is found, in the order of their names.
 func (c customAPI) each(visit func(path string, crd *apiextensionsv1.CustomResourceDefinition, version string)) {
-	crds, _ := c.definitions.List(labels.Everything()) // the lister of an informer does not fail
-	slices.SortFunc(crds, func(a, b *apiextensionsv1.CustomResourceDefinition) int {
-		return slices.Compare([]string{a.Name}, []string{b.Name})
-	})
-	for _, crd := range crds {
+	for _, crd := range c.served.definitions() {
 		for _, version := range servedVersions(crd) {
 			visit("/apis/"+crd.Spec.Group+"/"+version, crd, version)
 		}
@@ -75,36 +64,4 @@ func (c customAPI) mergeV2(static *spec.Swagger) *spec.Swagger {
 		return static
 	}
 	return whole
-}
-
-// onChange has forget called whenever what is described changes.
-func (s *Server) onChange(forget func()) error {
-	_, err := s.definitions().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(any) { forget() },
-		UpdateFunc: func(before, after any) {
-			was, is := before.(*apiextensionsv1.CustomResourceDefinition), after.(*apiextensionsv1.CustomResourceDefinition)
-			if was.UID != is.UID || was.Generation != is.Generation || !slices.Equal(servedVersions(was), servedVersions(is)) {
-				forget()
-			}
-		},
-		DeleteFunc: func(any) { forget() },
-	})
-	if err != nil {
-		return fmt.Errorf("apiserver: follow CustomResourceDefinitions: %w", err)
-	}
-	return nil
-}
-
-// allServices are the web services of the built-in kinds and of the kind of their definitions.
-func (s *Server) allServices() *restful.Container {
-	all, seen := restful.NewContainer(), map[string]bool{} // each server has some of its own, such as /version
-	for _, c := range []*restful.Container{s.generic.Handler.GoRestfulContainer, s.extensions.GenericAPIServer.Handler.GoRestfulContainer} {
-		for _, service := range c.RegisteredWebServices() {
-			if !seen[service.RootPath()] {
-				seen[service.RootPath()] = true
-				all.Add(service)
-			}
-		}
-	}
-	return all
 }

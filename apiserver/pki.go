@@ -61,10 +61,9 @@ type PKI struct {
 	server       *pair
 	admin        *pair
 	frontProxyCA *pair
-	tokens       crypto.Signer // signs the tokens of ServiceAccounts
-	// serving follows server.crt and server.key as they change.
-	serving  *dynamiccertificates.DynamicCertKeyPairContent
-	clientCA dynamiccertificates.CAContentProvider
+	tokens       crypto.Signer      // signs the tokens of ServiceAccounts
+	serving      servingCertificate // has server
+	clientCA     dynamiccertificates.CAContentProvider
 }
 
 // pair is a certificate with its key, parsed and as PEM.
@@ -104,11 +103,6 @@ func openPKI(dir string, now func() time.Time, ips []net.IP, hosts ...string) (*
 	}
 	if err := p.Renew(); err != nil {
 		return nil, err
-	}
-	p.serving, err = dynamiccertificates.NewDynamicServingContentFromFiles("server",
-		filepath.Join(dir, "server.crt"), filepath.Join(dir, "server.key"))
-	if err != nil {
-		return nil, fmt.Errorf("certificates: server: %w", err)
 	}
 	p.clientCA, err = dynamiccertificates.NewStaticCAContent("client-ca", p.ca.certPEM)
 	if err != nil {
@@ -151,6 +145,7 @@ func (p *PKI) Renew() error {
 		return fmt.Errorf("certificates: server: %w", err)
 	}
 	p.server = server
+	p.serving.set(server)
 	admin, err := p.ensure("admin", p.ca, cert.Config{
 		CommonName:   adminUser,
 		Organization: []string{adminGroup},

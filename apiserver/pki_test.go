@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"bytes"
+	"crypto/tls"
 	"crypto/x509"
 	"net"
 	"net/netip"
@@ -122,4 +123,26 @@ func TestTheKubeconfigKeepsWhatTheUserSet(t *testing.T) {
 	if got := config.Clusters["kube-lite"].Server; got != "https://127.0.0.1:6444" {
 		t.Errorf("the server is %s, want the new port", got)
 	}
+}
+
+func TestNewConnectionsGetTheRenewedCertificate(t *testing.T) {
+	s := serve(t, t.TempDir())
+	roots := x509.NewCertPool()
+	roots.AddCert(s.pki.ca.cert)
+	const name = "laptop.example.com"
+	dial := func() error {
+		c, err := tls.Dial("tcp", s.addr.String(), &tls.Config{RootCAs: roots, ServerName: name})
+		if err == nil {
+			c.Close()
+		}
+		return err
+	}
+	if err := dial(); err == nil {
+		t.Fatalf("the certificate is valid for %s before it was renewed", name)
+	}
+	s.pki.names.DNSNames = append(s.pki.names.DNSNames, name)
+	if err := s.pki.Renew(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the renewed certificate is served", func() bool { return dial() == nil })
 }

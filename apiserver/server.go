@@ -74,8 +74,8 @@ type Config struct {
 type Server struct {
 	cfg     Config
 	generic *genericapiserver.GenericAPIServer
-	// extensions serves custom resources. What generic does not know is passed on to it.
-	extensions *extensions.CustomResourceDefinitions
+	// custom serves custom resources. What generic does not know is passed on to it.
+	custom *customResources
 	// aggregation has other servers answer for their groups.
 	aggregation *aggregation
 	memory      *MemoryListener
@@ -144,28 +144,35 @@ func New(cfg Config) (*Server, error) {
 	if s.aggregation, err = s.newAggregation(*config); err != nil {
 		return nil, err
 	}
-	if s.extensions, err = s.newExtensions(*config); err != nil {
-		return nil, err
-	}
+	s.custom = s.newCustomResources(*config)
 	config.BuildHandlerChainFunc = s.aggregation.chain
-	s.generic, err = config.Complete(s.shared).New("kube-lite", s.extensions.GenericAPIServer)
+	s.generic, err = config.Complete(s.shared).New("kube-lite", s.custom.delegate())
 	if err != nil {
 		return nil, fmt.Errorf("apiserver: compose: %w", err)
 	}
 	if err := s.installGroups(config); err != nil {
 		return nil, err
 	}
-	if err := s.describeAPI(config); err != nil {
-		return nil, err
-	}
+	s.describeAPI(config)
 	s.rankGroups()
 	if err := s.describeTokens(); err != nil {
 		return nil, err
 	}
-	if err := s.generic.AddPostStartHook("apiservices", s.aggregation.waitReady); err != nil {
-		return nil, fmt.Errorf("apiserver: compose: %w", err)
+	return s, s.awaitLate()
+}
+
+// awaitLate has nobody miss, when the server is ready, the kinds of the store and the groups of other servers, least of
+// all the collector of garbage.
+func (s *Server) awaitLate() error {
+	err := errors.Join(
+		s.generic.RegisterMuxAndDiscoveryCompleteSignal("custom-resources", s.custom.ready),
+		s.generic.AddPostStartHook("custom-resources", waitFor(s.custom.ready)),
+		s.generic.AddPostStartHook("apiservices", waitFor(s.aggregation.ready)),
+	)
+	if err != nil {
+		return fmt.Errorf("apiserver: compose: %w", err)
 	}
-	return s, nil
+	return nil
 }
 
 // genericConfig is the generic server's configuration: everything that is not
@@ -233,16 +240,16 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	prepared.ShutdownTimeout = shutdownGrace
 	prepared.SecureServingInfo = &genericapiserver.SecureServingInfo{
 		Listener: joined,
-		Cert:     s.cfg.PKI.serving,
+		Cert:     &s.cfg.PKI.serving,
 		ClientCA: s.cfg.PKI.clientCA,
 	}
 	memory := &http.Server{Handler: prepared.Handler}
 	memoryDone := make(chan error, 1)
 	go func() { memoryDone <- memory.Serve(s.memory) }()
+	s.followers.Go(func() { s.custom.run(s.follow) })
 	s.followers.Go(func() { s.aggregation.run(s.follow) })
 
 	err := prepared.RunWithContext(ctx)
-	s.extensions.Informers.Shutdown()
 	s.unfollow()
 	s.late.Shutdown()
 	s.flowConfig.Shutdown()
