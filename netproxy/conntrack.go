@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -14,7 +15,7 @@ import (
 // that it had, also when that is gone, and past a Service that had no endpoint when the client began.
 type udpFlows struct {
 	serviceCIDR netip.Prefix
-	services    map[netip.AddrPort]endpointSet // by ClusterIP or externalIP
+	services    map[netip.AddrPort]endpointSet // by ClusterIP, externalIP or load balancer's
 	nodePorts   map[uint16]endpointSet
 	hostPorts   map[netip.AddrPort]endpointSet // the zero Addr: every address of this machine
 }
@@ -35,7 +36,7 @@ func udpFlowsOf(serviceCIDR netip.Prefix, ports []servicePort, hosts []hostPort)
 			continue
 		}
 		f.services[netip.AddrPortFrom(sp.ClusterIP, sp.Port)] = setOf(sp.Internal)
-		for _, ip := range sp.ExternalIPs {
+		for _, ip := range slices.Concat(sp.ExternalIPs, sp.LoadBalancerIPs) {
 			f.services[netip.AddrPortFrom(ip, sp.Port)] = setOf(sp.External)
 		}
 		if sp.NodePort != 0 {

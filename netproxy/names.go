@@ -10,7 +10,7 @@ import (
 // The kernel allows 28 characters: 10 for "KUBE-LITE-", 6 for the instance, 12 for the rest.
 const (
 	chainServices  = "SERVICES"  // nat: by ClusterIP, then what is in EXTERNAL
-	chainExternal  = "EXTERNAL"  // nat: by externalIP, then, for this machine's addresses, by NodePort
+	chainExternal  = "EXTERNAL"  // nat: by externalIP or load balancer's, then, for this machine's addresses, by NodePort
 	chainNodePorts = "NODEPORTS" // nat
 	chainHostPorts = "HOSTPORTS" // nat: to the Pods that have ports of this machine
 	chainReject    = "REJECT"    // filter: what nobody answers for
@@ -23,7 +23,8 @@ func ChainPrefix(instance string) string {
 }
 
 // servicePortChain names a chain that belongs to one port of a Service: kind is SVC (balances over the endpoints),
-// LCL (the same over the node's own endpoints) or EXT (traffic from outside, on its way to one of these).
+// LCL (the same over the node's own endpoints), EXT (traffic from outside, on its way to one of these) or FW (to a load
+// balancer that not everybody may reach, on its way to EXT).
 func servicePortChain(prefix, kind string, sp *servicePort) string {
 	return prefix + kind + "-" + hash(sp.String())[:8]
 }

@@ -1,10 +1,12 @@
 package netproxy
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -34,7 +36,7 @@ func (n nodePort) at() *unix.SockaddrInet4 {
 	return to
 }
 
-// reservations holds every NodePort and hostPort with a socket, so that a process that has the port already is found out
+// reservations holds every NodePort, hostPort and load balancer's port with a socket, so that a process that has the port already is found out
 // instead of being cut off from its clients, and one that wants it later is told that it is in use.
 type reservations struct {
 	open func(nodePort) (io.Closer, error)
@@ -113,6 +115,9 @@ func portsToHold(ports []servicePort, hosts []hostPort) map[nodePort]bool {
 		if ports[i].NodePort != 0 {
 			want[nodePort{protocol: ports[i].Protocol, port: ports[i].NodePort}] = true
 		}
+		for _, ip := range ports[i].LoadBalancerIPs {
+			want[ports[i].balancedAt(ip)] = true
+		}
 	}
 	for _, h := range hosts {
 		want[h.socket()] = true
@@ -120,11 +125,28 @@ func portsToHold(ports []servicePort, hosts []hostPort) map[nodePort]bool {
 	return want
 }
 
-// withoutNodePorts takes the NodePorts that could not be held out of ports.
-func withoutNodePorts(ports []servicePort, taken map[nodePort]error) {
+// balancedAt is the port at an address of its load balancer.
+func (sp *servicePort) balancedAt(ip netip.Addr) nodePort { return nodePort{sp.Protocol, sp.Port, ip} }
+
+// withoutTaken takes what could not be held out of ports.
+func withoutTaken(ports []servicePort, taken map[nodePort]error) {
 	for i := range ports {
-		if taken[nodePort{protocol: ports[i].Protocol, port: ports[i].NodePort}] != nil {
-			ports[i].NodePort = 0
+		sp := &ports[i]
+		if taken[nodePort{protocol: sp.Protocol, port: sp.NodePort}] != nil {
+			sp.NodePort = 0
+		}
+		sp.LoadBalancerIPs = slices.DeleteFunc(sp.LoadBalancerIPs, func(ip netip.Addr) bool { return taken[sp.balancedAt(ip)] != nil })
+	}
+}
+
+// elsewhere forgets the ports of load balancers at addresses that this machine does not have: no program here can have them
+// either.
+func elsewhere(ports []servicePort, taken map[nodePort]error) {
+	for i := range ports {
+		for _, ip := range ports[i].LoadBalancerIPs {
+			if n := ports[i].balancedAt(ip); errors.Is(taken[n], unix.EADDRNOTAVAIL) {
+				delete(taken, n)
+			}
 		}
 	}
 }

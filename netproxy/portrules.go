@@ -13,14 +13,14 @@ import (
 type portRules struct {
 	of          servicePort
 	clusterIP   []leaf // none or one
-	externalIPs []leaf
+	externalIPs []leaf // and those of load balancers
 	nodePort    []leaf // none or one
 	chains      chains
 }
 
 // portRules renders one port. A ClusterIP without endpoints has no rule: the filter table refuses what is still
-// addressed to the service CIDR. NodePorts and externalIPs without endpoints are marked for it to refuse, because
-// they may be anybody's addresses.
+// addressed to the service CIDR. NodePorts, externalIPs and those of load balancers without endpoints are marked for it
+// to refuse, because they may be anybody's addresses.
 func (s settings) portRules(sp *servicePort) portRules {
 	r := portRules{of: *sp, chains: chains{}}
 	if !s.knows(sp.Protocol) {
@@ -32,17 +32,24 @@ func (s settings) portRules(sp *servicePort) portRules {
 		r.clusterIP = []leaf{{addressKey(sp.ClusterIP), rule}}
 		s.addBalancing(r.chains, svc, sp, sp.Internal)
 	}
-	if sp.NodePort == 0 && len(sp.ExternalIPs) == 0 {
+	if sp.NodePort == 0 && len(sp.ExternalIPs) == 0 && len(sp.LoadBalancerIPs) == 0 {
 		return r
 	}
 	target := comment(sp) + " -j MARK --set-xmark " + rejectMark
+	balanced := target
 	if len(sp.External) > 0 {
-		target = comment(sp) + " -j " + s.addExternal(r.chains, sp)
+		ext := s.addExternal(r.chains, sp)
+		target = comment(sp) + " -j " + ext
+		balanced = comment(sp) + " -j " + s.addSourceRanges(r.chains, sp, ext)
 	}
-	for _, ip := range sp.ExternalIPs {
-		rule := "-d " + ip.String() + "/32 " + portMatch(sp.Protocol, sp.Port) + target
-		r.externalIPs = append(r.externalIPs, leaf{addressKey(ip), rule})
+	addresses := func(ips []netip.Addr, target string) {
+		for _, ip := range ips {
+			rule := "-d " + ip.String() + "/32 " + portMatch(sp.Protocol, sp.Port) + target
+			r.externalIPs = append(r.externalIPs, leaf{addressKey(ip), rule})
+		}
 	}
+	addresses(sp.ExternalIPs, target)
+	addresses(sp.LoadBalancerIPs, balanced)
 	if sp.NodePort != 0 {
 		r.nodePort = []leaf{{uint32(sp.NodePort), portMatch(sp.Protocol, sp.NodePort) + target}}
 	}
@@ -64,6 +71,21 @@ func (s settings) addExternal(c chains, sp *servicePort) string {
 	}
 	c.add(ext, "-j", balance)
 	return ext
+}
+
+// addSourceRanges returns the chain that leads to ext only from where a load balancer may be reached. This machine may
+// always: its loopback address is in nobody's ranges.
+func (s settings) addSourceRanges(c chains, sp *servicePort, ext string) string {
+	if len(sp.SourceRanges) == 0 || len(sp.LoadBalancerIPs) == 0 {
+		return ext
+	}
+	fw := servicePortChain(s.prefix, "FW", sp)
+	c.add(fw, "-m addrtype --src-type LOCAL -j", ext)
+	for _, r := range sp.SourceRanges {
+		c.add(fw, "-s", r.String(), "-j", ext)
+	}
+	c.add(fw, "-j MARK --set-xmark", rejectMark)
+	return fw
 }
 
 // addBalancing spreads connections evenly: the first of n endpoints takes one in n, the next one in n-1 of the

@@ -166,8 +166,9 @@ func (p *Proxy) sync(ctx context.Context) error {
 	}
 	ports, hosts := snapshot(services, slices, p.nodeName), hostSnapshot(pods, p.nodeName)
 	taken := p.ports.reserve(portsToHold(ports, hosts))
+	elsewhere(ports, taken)
 	p.troubles.tell(p.recorder, p.object, troublesOf(ports, hosts, taken, p.settings.features))
-	withoutNodePorts(ports, taken)
+	withoutTaken(ports, taken)
 	hosts = withoutHostPorts(hosts, taken)
 
 	if err := p.applyRules(ctx, p.renderer.render(p.settings, ports, hosts)); err != nil {

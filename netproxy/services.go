@@ -24,11 +24,14 @@ type servicePort struct {
 	ExternalIPs []netip.Addr
 	NodePort    uint16 // 0: none
 
+	LoadBalancerIPs []netip.Addr   // those of the status that are this machine's to answer for
+	SourceRanges    []netip.Prefix // from where they may be reached beside this machine; empty: from everywhere
+
 	AffinitySeconds int32 // how long a client keeps its endpoint; 0: no affinity
 	PreserveSource  bool  // externalTrafficPolicy Local: outside clients keep their address
 
 	Internal []netip.AddrPort // who answers at the ClusterIP, sorted
-	External []netip.AddrPort // who answers at NodePort and externalIPs, sorted
+	External []netip.AddrPort // who answers at NodePort, externalIPs and load balancer's, sorted
 }
 
 // String is the port's name in comments and events, and its identity: namespace/name:port/protocol.
@@ -74,6 +77,8 @@ func portsOf(svc *corev1.Service, eps []*discoveryv1.EndpointSlice, node string)
 			Port:            uint16(p.Port),
 			ExternalIPs:     ipv4s(svc.Spec.ExternalIPs),
 			NodePort:        uint16(p.NodePort),
+			LoadBalancerIPs: loadBalancerIPs(svc),
+			SourceRanges:    sourceRanges(svc),
 			AffinitySeconds: affinitySeconds(svc),
 			PreserveSource:  svc.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
 		}
@@ -150,6 +155,34 @@ func ipv4s(texts []string) []netip.Addr {
 		}
 	}
 	return addrs
+}
+
+// loadBalancerIPs are the addresses in the status of a Service, but for those whose load balancer is a proxy of its own:
+// it wants to see the packets.
+// https://kubernetes.io/docs/concepts/services-networking/service/#load-balancer-ip-mode
+func loadBalancerIPs(svc *corev1.Service) (ips []netip.Addr) {
+	if svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
+		return nil
+	}
+	for _, at := range svc.Status.LoadBalancer.Ingress {
+		if ptr.Deref(at.IPMode, corev1.LoadBalancerIPModeVIP) == corev1.LoadBalancerIPModeVIP {
+			ips = append(ips, ipv4s([]string{at.IP})...)
+		}
+	}
+	return ips
+}
+
+// sourceRanges are the IPv4 ones. A Service that names only others may be reached from nowhere.
+func sourceRanges(svc *corev1.Service) (ranges []netip.Prefix) {
+	for _, text := range svc.Spec.LoadBalancerSourceRanges {
+		if r, err := netip.ParsePrefix(strings.TrimSpace(text)); err == nil && r.Addr().Is4() {
+			ranges = append(ranges, r.Masked())
+		}
+	}
+	if len(ranges) == 0 && len(svc.Spec.LoadBalancerSourceRanges) > 0 {
+		ranges = []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 32)}
+	}
+	return ranges
 }
 
 func affinitySeconds(svc *corev1.Service) int32 {

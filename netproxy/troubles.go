@@ -13,6 +13,8 @@ import (
 const (
 	reasonNodePortUnavailable = "NodePortUnavailable"
 	reasonNodePortServed      = "NodePortServed"
+	reasonBalancerUnavailable = "LoadBalancerUnavailable"
+	reasonBalancerServed      = "LoadBalancerServed"
 	reasonHostPortUnavailable = "HostPortUnavailable"
 	reasonHostPortServed      = "HostPortServed"
 	reasonAffinityUnavailable = "SessionAffinityUnavailable"
@@ -39,6 +41,14 @@ func troublesOf(ports []servicePort, hosts []hostPort, taken map[nodePort]error,
 		n := nodePort{protocol: sp.Protocol, port: sp.NodePort}
 		if err := taken[n]; err != nil {
 			found[trouble{"Service", sp.Service, reasonNodePortUnavailable, n.String()}] = func() string { return takenMessage("NodePort", n, err, "the ClusterIP") }
+		}
+		for _, ip := range sp.LoadBalancerIPs {
+			n := sp.balancedAt(ip)
+			if err := taken[n]; err != nil {
+				found[trouble{"Service", sp.Service, reasonBalancerUnavailable, n.String()}] = func() string {
+					return takenMessage("load balancer port", n, err, "the ClusterIP")
+				}
+			}
 		}
 		if sp.AffinitySeconds > 0 && !f.recent {
 			found[trouble{"Service", sp.Service, reasonAffinityUnavailable, ""}] = func() string {
@@ -69,6 +79,7 @@ func troublesOf(ports []servicePort, hosts []hostPort, taken map[nodePort]error,
 // served are the reasons of the events that end others.
 var served = map[string]struct{ reason, port string }{
 	reasonNodePortUnavailable: {reasonNodePortServed, "NodePort"},
+	reasonBalancerUnavailable: {reasonBalancerServed, "load balancer port"},
 	reasonHostPortUnavailable: {reasonHostPortServed, "hostPort"},
 }
 

@@ -50,6 +50,15 @@ func svc(name, ip string, ports ...string) *corev1.Service {
 	return s
 }
 
+// balancer has the Service a load balancer's addresses.
+func balancer(s *corev1.Service, addresses ...string) *corev1.Service {
+	s.Spec.Type = corev1.ServiceTypeLoadBalancer
+	for _, a := range addresses {
+		s.Status.LoadBalancer.Ingress = append(s.Status.LoadBalancer.Ingress, corev1.LoadBalancerIngress{IP: a})
+	}
+	return s
+}
+
 func atoi(s string) int32 {
 	n := int32(0)
 	for _, c := range s {
@@ -93,13 +102,19 @@ func worldObjects() ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
 
 	external := svc("external", "10.96.0.7", "80/TCP")
 	external.Spec.ExternalIPs = []string{"203.0.113.7"}
+	balanced := balancer(svc("balanced", "10.96.0.11", "8000/TCP"), "127.0.0.1", hostOnLAN)
+	ranged := balancer(svc("ranged", "10.96.0.12", "8001/TCP"), "127.0.0.2", hostOnLAN, "203.0.113.8")
+	ranged.Spec.LoadBalancerSourceRanges = []string{"192.0.2.0/24"}
+	nearby := balancer(svc("nearby", "10.96.0.13", "8002/TCP"), hostOnLAN)
+	nearby.Spec.LoadBalancerSourceRanges = []string{"192.0.2.0/24", "198.51.100.0/24"}
+	unanswered := balancer(svc("unanswered", "10.96.0.14", "8003/TCP"), "127.0.0.1")
 	none := svc("none", "10.96.0.4", "tcp=80/TCP:30082", "udp=80/UDP:30082")
 	none.Spec.ExternalIPs = []string{"203.0.113.9"}
 
 	return []*corev1.Service{
 			svc("web", "10.96.0.2", "http=80/TCP:30080", "admin=81/TCP"),
 			svc("self", "10.96.0.3", "80/TCP:30081"),
-			none, sticky, local, external,
+			none, sticky, local, external, balanced, ranged, nearby, unanswered,
 			svc("dns", "10.96.0.10", "dns=53/UDP:30053", "dns-tcp=53/TCP"),
 			svc("machine", "10.96.0.1", "443/TCP"),
 			svc("outside", "10.96.0.8", "80/TCP"),
@@ -109,6 +124,9 @@ func worldObjects() ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
 			slice("sticky", ports("8080/TCP"), podA, podB),
 			slice("local", ports("8080/TCP"), podA), elsewhere,
 			slice("external", ports("8080/TCP"), podA),
+			slice("balanced", ports("8080/TCP"), podA),
+			slice("ranged", ports("8080/TCP"), podA),
+			slice("nearby", ports("8080/TCP"), podA),
 			slice("dns", ports("dns=8080/UDP", "dns-tcp=8080/TCP"), podA, podB),
 			slice("machine", ports("6443/TCP"), gateway),
 			slice("outside", ports("8080/TCP"), strangerLAN),
@@ -218,6 +236,22 @@ var paths = []path{
 	{says: "host to NodePort without endpoints, UDP", from: "host", to: "udp://127.0.0.1:30082", want: refused},
 	{says: "host to externalIP", from: "host", to: "tcp://203.0.113.7:80", want: "10.244.0.2:8080<-10.244.0.1"},
 	{says: "host to a port that is no NodePort", from: "host", to: "tcp://127.0.0.1:30099", want: untouched},
+
+	{says: "host to load balancer on localhost", from: "host", to: "tcp://127.0.0.1:8000", want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "host to load balancer at its LAN address", from: "host", to: "tcp://198.51.100.1:8000", want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "host to load balancer at another loopback address", from: "host", to: "tcp://127.0.0.2:8001",
+		want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "host to another loopback address's load balancer", from: "host", to: "tcp://127.0.0.2:8000", want: untouched},
+	{says: "host to load balancer without endpoints", from: "host", to: "tcp://127.0.0.1:8003", want: refused},
+	{says: "pod to load balancer", from: podB, to: "tcp://198.51.100.1:8000", want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "pod to itself through its own load balancer", from: podA, to: "tcp://198.51.100.1:8000", want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "pod to load balancer of others", from: podB, to: "tcp://203.0.113.8:8001", want: refused},
+	{says: "LAN to load balancer", from: strangerLAN, to: "tcp://198.51.100.1:8000", want: untouched},
+	{says: "LAN to load balancer that is open", from: strangerLAN, to: "tcp://198.51.100.1:8000", opens: "198.51.100.0/24",
+		want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "LAN to open load balancer of others", from: strangerLAN, to: "tcp://198.51.100.1:8001", opens: "198.51.100.0/24", want: refused},
+	{says: "LAN to open load balancer of its own", from: strangerLAN, to: "tcp://198.51.100.1:8002", opens: "198.51.100.0/24",
+		want: "10.244.0.2:8080<-10.244.0.1"},
 
 	{says: "LAN to NodePort", from: strangerLAN, to: "tcp://198.51.100.1:30080", want: untouched},
 	{says: "LAN to ClusterIP", from: strangerLAN, to: "tcp://10.96.0.2:80", want: refused},
