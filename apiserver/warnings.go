@@ -12,7 +12,6 @@ import (
 	"k8s.io/apiserver/pkg/warning"
 	"k8s.io/client-go/informers"
 	networkinglisters "k8s.io/client-go/listers/networking/v1"
-	"k8s.io/kubernetes/pkg/apis/core"
 )
 
 // unmetNeeds are the kinds that are stored but need something which is not here: who declares one
@@ -28,13 +27,6 @@ var unmetNeeds = map[schema.GroupResource]func(*warnings, runtime.Object) string
 	},
 	{Group: "networking.k8s.io", Resource: "networkpolicies"}: always("NetworkPolicies are not enforced here: every pod can reach every other one"),
 	{Group: "storage.k8s.io", Resource: "csidrivers"}:         always("CSI drivers cannot be used here: pods cannot mount their volumes"),
-	{Resource: "services"}: func(_ *warnings, object runtime.Object) string {
-		s, ok := object.(*core.Service)
-		if !ok || s.Spec.Type != core.ServiceTypeLoadBalancer || s.Spec.LoadBalancerClass != nil {
-			return ""
-		}
-		return "nothing here gives a Service of type LoadBalancer an external address, which stays <pending>: it can be reached at its ClusterIP and NodePort"
-	},
 }
 
 // always is a need of all objects of a kind.

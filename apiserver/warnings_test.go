@@ -70,23 +70,16 @@ func TestKindsThatNeedWhatIsNotHereSaySo(t *testing.T) {
 			t.Errorf("%s: warnings %q, want %q", what, got, want)
 		}
 	}
-	service := func(name string, kind corev1.ServiceType) *corev1.Service {
-		return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.ServiceSpec{Type: kind, Ports: []corev1.ServicePort{{Port: 80}}}}
-	}
-	services := client.CoreV1().Services("default")
-	_, err := services.Create(ctx, service("lb", corev1.ServiceTypeLoadBalancer), create)
-	wantWarning("a LoadBalancer", "external address", err)
-	plain, err := services.Create(ctx, service("plain", corev1.ServiceTypeClusterIP), create)
-	wantWarning("a plain Service", "", err)
-	plain.Spec.Type = corev1.ServiceTypeLoadBalancer
-	plain, err = services.Update(ctx, plain, metav1.UpdateOptions{})
-	wantWarning("a Service that becomes a LoadBalancer", "external address", err)
-	plain.Labels = map[string]string{"a": "b"}
-	_, err = services.Update(ctx, plain, metav1.UpdateOptions{})
-	wantWarning("another change of it", "", err)
-
-	_, err = client.NetworkingV1().NetworkPolicies("default").Create(ctx, &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: "deny"}}, create)
+	_, err := client.CoreV1().Services("default").Create(ctx, &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Ports: []corev1.ServicePort{{Port: 80}}},
+	}, create)
+	wantWarning("a Service", "", err)
+	policies := client.NetworkingV1().NetworkPolicies("default")
+	policy, err := policies.Create(ctx, &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: "deny"}}, create)
 	wantWarning("a NetworkPolicy", "not enforced", err)
+	policy.Labels = map[string]string{"a": "b"}
+	_, err = policies.Update(ctx, policy, metav1.UpdateOptions{})
+	wantWarning("a change of it", "", err)
 	_, err = client.StorageV1().CSIDrivers().Create(ctx, &storagev1.CSIDriver{ObjectMeta: metav1.ObjectMeta{Name: "csi.example.com"}}, create)
 	wantWarning("a CSIDriver", "cannot be used", err)
 }

@@ -40,6 +40,7 @@ func users() map[string]string {
 		"certificatesigningrequest-approving-controller": "certificate-controller",
 		"certificatesigningrequest-cleaner-controller":   "certificate-controller",
 		"service-cidr-controller":                        "service-cidrs-controller",
+		"service-lb-controller":                          "service-controller",
 		"directory-classes":                              directoriesAccount,
 		"directory-provisioner":                          directoriesAccount,
 	} {

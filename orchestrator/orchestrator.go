@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"sync"
 
 	"k8s.io/client-go/informers"
@@ -26,6 +27,10 @@ type Options struct {
 	// VolumeDir is the directory below which each claim of our StorageClasses gets one of its own. Default none: such
 	// claims stay Pending.
 	VolumeDir string
+
+	// NodePortAddresses are the ranges of this machine's addresses that Services of type LoadBalancer get beside a loopback
+	// address: other machines reach them there. Default none.
+	NodePortAddresses []netip.Prefix
 
 	// ConfigFor returns how a loop connects as a user, whose rights have to be upstream's defaults for this name or more.
 	// Default: all connect by the orchestrator's own config.

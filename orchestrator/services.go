@@ -8,6 +8,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	servicehelper "k8s.io/cloud-provider/service/helpers"
 	"k8s.io/kubernetes/pkg/controller/endpoint"
 	"k8s.io/kubernetes/pkg/controller/endpointslice"
 	"k8s.io/kubernetes/pkg/controller/endpointslicemirroring"
@@ -26,7 +27,7 @@ const (
 	endpointsBatch = 100 * time.Millisecond
 )
 
-// serviceLoops say which Pods answer for a Service.
+// serviceLoops say which Pods answer for a Service, and where.
 func serviceLoops() []loop {
 	return []loop{
 		{"endpoints-controller", 5, servicesOfPods, func(ctx context.Context, w *world) (runner, error) {
@@ -47,6 +48,7 @@ func serviceLoops() []loop {
 			networking := w.informers.Networking().V1()
 			return servicecidrs.NewController(ctx, networking.ServiceCIDRs(), networking.IPAddresses(), w.client), nil
 		}},
+		{"service-lb-controller", 1, balancedServices, newServiceController},
 	}
 }
 
@@ -60,6 +62,14 @@ func servicesOfPods(w *world) []trigger {
 		{w.informers.Core().V1().Services().Informer(), selects},
 		{w.informers.Discovery().V1().EndpointSlices().Informer(), ofPods},
 	}
+}
+
+// balancedServices are those of type LoadBalancer, and those that were.
+func balancedServices(w *world) []trigger {
+	return []trigger{{w.informers.Core().V1().Services().Informer(), func(obj any) bool {
+		s := obj.(*corev1.Service)
+		return s.Spec.Type == corev1.ServiceTypeLoadBalancer || servicehelper.HasLBFinalizer(s)
+	}}}
 }
 
 // endpointsByHand are Endpoints that no controller made, and their mirrors.
