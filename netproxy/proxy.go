@@ -91,6 +91,7 @@ type Proxy struct {
 	applier    applier
 	ports      reservations
 	troubles   troubles
+	health     healthChecks
 	flows      udpFlows
 	generation uint32 // of the nftables rules when they were last known to be right
 }
@@ -131,6 +132,7 @@ func New(services coreinformers.ServiceInformer, endpoints discoveryinformers.En
 		host:     host{bridge: opts.Bridge, serviceCIDR: opts.ServiceCIDR, log: log, told: map[string]bool{}},
 		applier:  applier{run: backend, jumps: backend.jumps, prefix: prefix, bridge: opts.Bridge, log: log},
 		troubles: troubles{},
+		health:   newHealthChecks(opts.NodeName, opts.NodePortAddresses),
 		ports:    reservations{open: openNodePort, held: map[nodePort]io.Closer{}},
 	}
 	changed := func() { signal(p.objectsChanged) }

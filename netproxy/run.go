@@ -39,6 +39,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 		return nil
 	}
 	defer p.ports.reserve(nil)
+	defer p.health.close()
 	var g errgroup.Group
 	g.Go(func() error { p.keepWatching(ctx, "devices and routes", watchHost, p.hostChanged); return nil })
 	if !p.backend.legacy {
@@ -173,6 +174,9 @@ func (p *Proxy) sync(ctx context.Context) error {
 
 	if err := p.applyRules(ctx, p.renderer.render(p.settings, ports, hosts)); err != nil {
 		return err
+	}
+	if err := p.health.sync(services, slices, p.nodeName); err != nil {
+		return fmt.Errorf("health checks of Services: %w", err)
 	}
 	return p.forgetFlows(udpFlowsOf(p.settings.serviceCIDR, ports, hosts))
 }
