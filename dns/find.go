@@ -35,6 +35,9 @@ func (s *Server) find(snap *snapshot, name string) place {
 		n, outcome := snap.inServices(rest)
 		return place{s.alias.apex, n, outcome}
 	}
+	if n, ok := s.machine[name]; ok {
+		return place{name, n, exists}
+	}
 	return snap.inReverse(name)
 }
 
@@ -177,6 +180,20 @@ func staticNodes(domain string, addr netip.Addr) map[string]node {
 		"dns":         {},
 		"ns.dns":      {self.Header().Rrtype: {answer: []dns.RR{self}}},
 	}
+}
+
+// machineNames are what pods call the machine that they run on: the first as with Docker.
+func machineNames() []string { return []string{"host.docker.internal.", "host.kube-lite.internal."} }
+
+// machineNodes have the machine's address on the bridge, which is also the server's: what listens there, or at all
+// addresses, a pod can reach.
+func machineNodes(addr netip.Addr) map[string]node {
+	nodes := map[string]node{}
+	for _, name := range machineNames() {
+		record := addressRecord(name, addr)
+		nodes[name] = node{record.Header().Rrtype: {answer: []dns.RR{record}}}
+	}
+	return nodes
 }
 
 func nameServer(domain string) string { return "ns.dns." + domain }

@@ -48,6 +48,19 @@ func TestQuestionsThatAreNotAnswered(t *testing.T) {
 	}
 }
 
+func TestTheMachineHasNames(t *testing.T) {
+	c := startCluster(t, nil)
+	for _, name := range []string{"host.docker.internal.", "Host.kube-lite.internal."} {
+		reply := c.ask("udp", name+" A")
+		if len(reply.Answer) != 1 || reply.Answer[0].(*dns.A).A.String() != "127.0.0.1" || !reply.Authoritative {
+			t.Errorf("%s is the server's address, got\n%v", name, reply)
+		}
+		if reply := c.ask("udp", name+" AAAA"); reply.Rcode != dns.RcodeSuccess || len(reply.Answer) != 0 || len(reply.Ns) != 1 {
+			t.Errorf("%s has no other address, got\n%v", name, reply)
+		}
+	}
+}
+
 func TestAnyIsAnsweredWithLittle(t *testing.T) {
 	c := startCluster(t, nil, town()...)
 	for name, rcode := range map[string]int{

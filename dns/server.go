@@ -50,6 +50,7 @@ type Server struct {
 	domain  suffix // cluster.local.
 	alias   suffix // svc.local.
 	static  map[string]node
+	machine map[string]node // by the whole name
 	sockets *sockets
 	watch   *watcher
 	forward *forwarder
@@ -77,7 +78,7 @@ func New(services coreinformers.ServiceInformer, slices discoveryinformers.Endpo
 	if s.sockets, err = listen(opts.Addr); err != nil {
 		return nil, err
 	}
-	s.static = staticNodes(domain, s.Addr().Addr())
+	s.static, s.machine = staticNodes(domain, s.Addr().Addr()), machineNodes(s.Addr().Addr())
 	s.forward = newForwarder(cmp.Or(opts.ResolvConf, DefaultResolvConf), s.isOurs, s.log)
 	if s.watch, err = newWatcher(domain, services, slices, namespaces, &s.current); err != nil {
 		s.sockets.close()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"syscall"
@@ -96,6 +97,19 @@ func TestServicesReachTheirPods(t *testing.T) {
 			"127.0.0.1:" + ns.value(t, "service/packet", "{.spec.ports[0].nodePort}"),
 		} {
 			eventually(t, func() error { return askUDP(addr, "packet hello") })
+		}
+	})
+	t.Run("a pod reaches a program of this machine by name", func(t *testing.T) {
+		listener, err := net.Listen("tcp4", "0.0.0.0:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		program := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "machine") })}
+		ended := make(chan error, 1)
+		go func() { ended <- program.Serve(listener) }()
+		defer func() { program.Close(); <-ended }()
+		for _, name := range []string{"host.docker.internal", "host.kube-lite.internal"} {
+			ns.waitForTool(t, "machine", "client", "http-get", fmt.Sprintf("http://%s:%d", name, listener.Addr().(*net.TCPAddr).Port))
 		}
 	})
 	t.Run("UDP follows a pod that is replaced", func(t *testing.T) {
