@@ -101,24 +101,41 @@ func (f udpFlows) atHost(asked netip.AddrPort) (endpointSet, bool) {
 }
 
 // forgetStaleFlows has the kernel forget flows that point at what is gone, so that their next packet is translated
-// anew. It reads the whole conntrack table, and therefore does so only when something about UDP changed.
-func forgetStaleFlows(before, now udpFlows) (forgotten uint, err error) {
-	if reflect.DeepEqual(before, now) {
+// anew. It reads the whole conntrack table, and therefore does so only when something about UDP changed, or an endpoint of
+// another protocol is lost.
+func forgetStaleFlows(before, now udpFlows, lost targets) (forgotten uint, err error) {
+	var filters []netlink.CustomConntrackFilter
+	if len(lost) > 0 {
+		filters = append(filters, lostConnections{lost})
+	}
+	if !reflect.DeepEqual(before, now) {
+		local, err := localAddresses()
+		if err != nil {
+			return 0, err
+		}
+		filters = append(filters, staleFlows{now, before, local})
+	}
+	if len(filters) == 0 {
 		return 0, nil
 	}
+	forgotten, err = netlink.ConntrackDeleteFilters(netlink.ConntrackTable, netlink.FAMILY_V4, filters...)
+	if err != nil {
+		err = fmt.Errorf("removing stale flows from conntrack: %w", err)
+	}
+	return forgotten, err
+}
+
+// localAddresses are this machine's.
+func localAddresses() (map[netip.Addr]bool, error) {
 	local := map[netip.Addr]bool{}
 	addrs, err := netlink.AddrList(nil, netlink.FAMILY_V4)
 	if err != nil {
-		return 0, fmt.Errorf("listing this machine's addresses: %w", err)
+		return nil, fmt.Errorf("listing this machine's addresses: %w", err)
 	}
 	for _, a := range addrs {
 		if addr, ok := netip.AddrFromSlice(a.IP); ok {
 			local[addr.Unmap()] = true
 		}
 	}
-	forgotten, err = netlink.ConntrackDeleteFilters(netlink.ConntrackTable, netlink.FAMILY_V4, staleFlows{now, before, local})
-	if err != nil {
-		err = fmt.Errorf("removing stale UDP flows from conntrack: %w", err)
-	}
-	return forgotten, err
+	return local, nil
 }

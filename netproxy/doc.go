@@ -13,7 +13,7 @@
 //	  and hostports.go: []hostPort, which Pod has a port of this machine
 //	  -> render.go, portrules.go: ruleset, every chain of every table as text; depends on nothing else
 //	  -> apply.go: only the chains that changed, in one iptables-restore transaction per table
-//	  -> conntrack.go: forget the UDP flows that point at endpoints that are gone
+//	  -> conntrack.go, connections.go: forget the flows that point at endpoints that are gone
 //
 // Below it, host.go keeps the route and the kernel settings, and nodeports.go the sockets. nat translates, filter
 // refuses: whatever is addressed to the service CIDR and was not translated has nobody to go to.

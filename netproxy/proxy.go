@@ -93,6 +93,7 @@ type Proxy struct {
 	troubles   troubles
 	health     healthChecks
 	flows      udpFlows
+	targets    targets
 	generation uint32 // of the nftables rules when they were last known to be right
 }
 

@@ -178,20 +178,20 @@ func (p *Proxy) sync(ctx context.Context) error {
 	if err := p.health.sync(services, slices, p.nodeName); err != nil {
 		return fmt.Errorf("health checks of Services: %w", err)
 	}
-	return p.forgetFlows(udpFlowsOf(p.settings.serviceCIDR, ports, hosts))
+	return p.forgetFlows(udpFlowsOf(p.settings.serviceCIDR, ports, hosts), targetsOf(slices, hosts))
 }
 
 // forgetFlows goes on without where conntrack cannot be changed at all: such clients reconnect in the end.
-func (p *Proxy) forgetFlows(now udpFlows) error {
-	forgotten, err := forgetStaleFlows(p.flows, now)
+func (p *Proxy) forgetFlows(now udpFlows, targets targets) error {
+	forgotten, err := forgetStaleFlows(p.flows, now, p.targets.lost(targets))
 	if errors.Is(err, netlink.ErrDumpInterrupted) {
 		return err
 	}
-	p.host.warn(err, "UDP clients may keep talking to endpoints that are gone")
+	p.host.warn(err, "clients may keep talking to endpoints that are gone")
 	if forgotten > 0 {
-		p.log.Debug("UDP flows that lead nowhere forgotten", "flows", forgotten)
+		p.log.Debug("flows that lead nowhere forgotten", "flows", forgotten)
 	}
-	p.flows = now
+	p.flows, p.targets = now, targets
 	return nil
 }
 

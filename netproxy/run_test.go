@@ -241,6 +241,61 @@ func TestUDPClientsThatNeverPauseFollow(t *testing.T) {
 	}
 }
 
+// A client of a pod that vanished, as its machine's cable would be cut, would wait for a quarter of an hour.
+func TestConnectionsToLostEndpointsAreReset(t *testing.T) {
+	l := newLab(t)
+	d := l.start(testOptions("test", testBridge), world())
+	d.put(t, slice("self", ports("7777/TCP"), podA))
+	accepted := make(chan net.Conn, 2)
+	l.in(podA, func() error {
+		listener, err := net.Listen("tcp4", podA+":7777")
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { listener.Close() })
+		go func() {
+			for c, err := listener.Accept(); err == nil; c, err = listener.Accept() {
+				accepted <- c
+			}
+		}()
+		return nil
+	})
+	var clients []net.Conn
+	for from, to := range map[string]string{podB: "10.96.0.3:80", "host": "127.0.0.1:30081"} {
+		eventually(t, to+" is served", func() bool {
+			var c net.Conn
+			var err error
+			l.in(from, func() error { c, err = net.Dial("tcp4", to); return nil })
+			if err == nil {
+				clients = append(clients, c)
+				t.Cleanup(func() { c.Close() })
+			}
+			return err == nil
+		})
+		server := <-accepted
+		t.Cleanup(func() { server.Close() })
+	}
+	write := func(c net.Conn) error {
+		_, err := c.Write([]byte("?"))
+		return err
+	}
+	leaving := slice("self", ports("7777/TCP"), podA)
+	condition(0, false, false, true)(leaving)
+	d.put(t, leaving) // it may still serve what it has
+	for _, c := range clients {
+		for range 3 {
+			if err := write(c); err != nil {
+				t.Fatalf("%s: a connection of an endpoint that is on its way out: %v", c.RemoteAddr(), err)
+			}
+		}
+	}
+	l.ip("link set va0 down")
+	d.put(t, slice("self", ports("7777/TCP")))
+	for _, c := range clients {
+		eventually(t, c.RemoteAddr().String()+": the connection is reset", func() bool { return write(c) != nil })
+	}
+}
+
 func TestAClientWithAffinityKeepsItsEndpoint(t *testing.T) {
 	l := newLab(t)
 	l.servePods()
