@@ -4,8 +4,8 @@
 // It owns the iptables chains that begin with ChainPrefix, one jump to them from each built-in chain that needs
 // one, the route of the service CIDR, the kernel settings that these rules need, and a socket for every
 // NodePort, hostPort and port of a load balancer at an address of this machine.
-// It never touches a rule that somebody else wrote, and it never carries a packet itself: a daemon that is killed
-// leaves rules that go on working until the next one replaces them.
+// It never touches a rule that somebody else wrote, and it never carries a packet itself but for those to [::1]
+// (loopback6.go): a daemon that is killed leaves rules that go on working until the next one replaces them.
 //
 // The way of a change:
 //

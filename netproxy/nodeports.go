@@ -22,7 +22,7 @@ type nodePort struct {
 
 func (n nodePort) String() string {
 	if n.addr.IsValid() {
-		return fmt.Sprintf("%s:%d/%s", n.addr, n.port, n.protocol)
+		return fmt.Sprintf("%s/%s", netip.AddrPortFrom(n.addr, n.port), n.protocol)
 	}
 	return fmt.Sprintf("%d/%s", n.port, n.protocol)
 }

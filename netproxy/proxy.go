@@ -90,6 +90,7 @@ type Proxy struct {
 	host       host
 	applier    applier
 	ports      reservations
+	loopback6  reservations
 	troubles   troubles
 	health     healthChecks
 	flows      udpFlows
@@ -135,6 +136,8 @@ func New(services coreinformers.ServiceInformer, endpoints discoveryinformers.En
 		troubles: troubles{},
 		health:   newHealthChecks(opts.NodeName, opts.NodePortAddresses),
 		ports:    reservations{open: openNodePort, held: map[nodePort]io.Closer{}},
+
+		loopback6: reservations{open: openForwarder, held: map[nodePort]io.Closer{}},
 	}
 	changed := func() { signal(p.objectsChanged) }
 	handler := cache.ResourceEventHandlerFuncs{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -39,6 +40,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 		return nil
 	}
 	defer p.ports.reserve(nil)
+	defer p.loopback6.reserve(nil)
 	defer p.health.close()
 	var g errgroup.Group
 	g.Go(func() error { p.keepWatching(ctx, "devices and routes", watchHost, p.hostChanged); return nil })
@@ -168,9 +170,11 @@ func (p *Proxy) sync(ctx context.Context) error {
 	ports, hosts := snapshot(services, slices, p.nodeName), hostSnapshot(pods, p.nodeName)
 	taken := p.ports.reserve(portsToHold(ports, hosts))
 	elsewhere(ports, taken)
-	p.troubles.tell(p.recorder, p.object, troublesOf(ports, hosts, taken, p.settings.features))
+	found := troublesOf(ports, hosts, taken, p.settings.features)
 	withoutTaken(ports, taken)
 	hosts = withoutHostPorts(hosts, taken)
+	maps.Copy(found, answerAtLoopback6(&p.loopback6, ports))
+	p.troubles.tell(p.recorder, p.object, found)
 
 	if err := p.applyRules(ctx, p.renderer.render(p.settings, ports, hosts)); err != nil {
 		return err

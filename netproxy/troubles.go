@@ -11,14 +11,16 @@ import (
 
 // Reasons of the events on Services and Pods.
 const (
-	reasonNodePortUnavailable = "NodePortUnavailable"
-	reasonNodePortServed      = "NodePortServed"
-	reasonBalancerUnavailable = "LoadBalancerUnavailable"
-	reasonBalancerServed      = "LoadBalancerServed"
-	reasonHostPortUnavailable = "HostPortUnavailable"
-	reasonHostPortServed      = "HostPortServed"
-	reasonAffinityUnavailable = "SessionAffinityUnavailable"
-	reasonProtocolUnavailable = "ProtocolUnavailable"
+	reasonNodePortUnavailable  = "NodePortUnavailable"
+	reasonNodePortServed       = "NodePortServed"
+	reasonBalancerUnavailable  = "LoadBalancerUnavailable"
+	reasonBalancerServed       = "LoadBalancerServed"
+	reasonLoopback6Unavailable = "IPv6LoopbackUnavailable"
+	reasonLoopback6Served      = "IPv6LoopbackServed"
+	reasonHostPortUnavailable  = "HostPortUnavailable"
+	reasonHostPortServed       = "HostPortServed"
+	reasonAffinityUnavailable  = "SessionAffinityUnavailable"
+	reasonProtocolUnavailable  = "ProtocolUnavailable"
 )
 
 // trouble is something about one Service or Pod that cannot be had, identified apart from its words, which may change.
@@ -78,9 +80,10 @@ func troublesOf(ports []servicePort, hosts []hostPort, taken map[nodePort]error,
 
 // served are the reasons of the events that end others.
 var served = map[string]struct{ reason, port string }{
-	reasonNodePortUnavailable: {reasonNodePortServed, "NodePort"},
-	reasonBalancerUnavailable: {reasonBalancerServed, "load balancer port"},
-	reasonHostPortUnavailable: {reasonHostPortServed, "hostPort"},
+	reasonNodePortUnavailable:  {reasonNodePortServed, "NodePort"},
+	reasonBalancerUnavailable:  {reasonBalancerServed, "load balancer port"},
+	reasonLoopback6Unavailable: {reasonLoopback6Served, "port"},
+	reasonHostPortUnavailable:  {reasonHostPortServed, "hostPort"},
 }
 
 // tell sends an event for each new trouble, and for each port that came free. object finds what a trouble is about, or
