@@ -33,7 +33,8 @@ func daemonFlags() []cli.Flag {
 		&cli.StringFlag{Name: "pod-cidr", Usage: "addresses of pods, a `CIDR` (default: 10.244.0.0/16, or the next free range)"},
 		&cli.StringFlag{Name: "service-cidr", Usage: "addresses of Services, a `CIDR` (default: 10.96.0.0/16, or the next free range)"},
 		&cli.StringFlag{Name: "node-name", Usage: "`NAME` of the node (default: the machine's at the first start, and then as it was)"},
-		&cli.StringSliceFlag{Name: "nodeport-addresses", Usage: "open NodePorts to other machines on addresses in this `CIDR`"},
+		&cli.StringSliceFlag{Name: "nodeport-addresses", Usage: "open NodePorts and load balancers to other machines on addresses in this `CIDR`"},
+		&cli.StringSliceFlag{Name: "dns-hosts", Usage: "let pods find the names in this `FILE` too, in the format of /etc/hosts"},
 		&cli.Int64Flag{Name: "pids-limit", Usage: "let a container have at most `N` processes and threads (default: no limit)"},
 		&cli.StringSliceFlag{Name: "allowed-unsafe-sysctls", Usage: "let pods set these `SYSCTLS` too, such as net.core.somaxconn or kernel.msg*"},
 		&cli.StringFlag{Name: "audit-policy", Usage: "record requests to the API that this `FILE` selects, an audit.k8s.io/v1 Policy"},
@@ -48,8 +49,8 @@ func daemonConfig(c *cli.Context) (daemon.Config, error) {
 		Name: c.String(nameFlag), DataDir: c.String(dataDirFlag), Version: version(),
 		APIPort: c.Int("api-port"), NodeName: c.String("node-name"), DockerHost: c.String("docker-host"),
 		Audit:            apiserver.Audit{Policy: c.String("audit-policy"), Log: c.String("audit-log")},
-		EncryptionConfig: c.String("encryption-config"),
-		PidsLimit:        c.Int64("pids-limit"), AllowedUnsafeSysctls: c.StringSlice("allowed-unsafe-sysctls"),
+		EncryptionConfig: c.String("encryption-config"), DNSHosts: c.StringSlice("dns-hosts"),
+		PidsLimit: c.Int64("pids-limit"), AllowedUnsafeSysctls: c.StringSlice("allowed-unsafe-sysctls"),
 	}
 	var err error
 	if text := c.String("pod-cidr"); text != "" {

@@ -70,6 +70,9 @@ func fileFlags(cfg daemon.Config) (args []string) {
 	if cfg.Audit.Policy != "" {
 		args = append(args, "--audit-policy="+cfg.Audit.Policy, "--audit-log="+cfg.Audit.Log)
 	}
+	for _, file := range cfg.DNSHosts {
+		args = append(args, "--dns-hosts="+file)
+	}
 	if cfg.EncryptionConfig != "" {
 		args = append(args, "--encryption-config="+cfg.EncryptionConfig)
 	}

@@ -61,11 +61,14 @@ func TestFilesAreHandedOnWithTheirWholePaths(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := daemon.Config{EncryptionConfig: "keys.yaml"}.WithDefaults()
+	if err := os.WriteFile("names", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := daemon.Config{EncryptionConfig: "keys.yaml", DNSHosts: []string{"names"}}.WithDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"--encryption-config=" + filepath.Join(here, "keys.yaml")}
+	want := []string{"--dns-hosts=" + filepath.Join(here, "names"), "--encryption-config=" + filepath.Join(here, "keys.yaml")}
 	if got := fileFlags(cfg); !slices.Equal(got, want) {
 		t.Errorf("serve gets %q, want %q", got, want)
 	}

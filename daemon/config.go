@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -58,6 +59,8 @@ type Config struct {
 	AllowedUnsafeSysctls []string
 	// Audit records requests to the API; the zero value none.
 	Audit apiserver.Audit
+	// DNSHosts are files in the format of hosts(5) whose names pods find, beside those of /etc/hosts.
+	DNSHosts []string
 	// EncryptionConfig is a file with an EncryptionConfiguration for what the store holds; "" is the instance's own, which
 	// encrypts Secrets.
 	EncryptionConfig string
@@ -104,6 +107,9 @@ func (c Config) WithDefaults() (Config, error) {
 	if c.Audit, err = c.Audit.WithDefaults(); err != nil {
 		return c, err
 	}
+	if c.DNSHosts, err = existing(c.DNSHosts); err != nil {
+		return c, fmt.Errorf("--dns-hosts: %w", err)
+	}
 	if c.EncryptionConfig != "" {
 		if c.EncryptionConfig, err = filepath.Abs(c.EncryptionConfig); err != nil {
 			return c, fmt.Errorf("--encryption-config: %w", err)
@@ -124,6 +130,21 @@ func (c Config) WithDefaults() (Config, error) {
 		c.Progress = func(Step) {}
 	}
 	return c, nil
+}
+
+// existing returns the absolute paths of files, or an error for one that is not there.
+func existing(files []string) (paths []string, err error) {
+	for _, file := range files {
+		path, err := filepath.Abs(file)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(path); err != nil {
+			return nil, err
+		}
+		paths = append(paths, path)
+	}
+	return paths, nil
 }
 
 // ParseCIDR reads the value of a flag such as --pod-cidr.

@@ -19,6 +19,7 @@ func TestConfigRefusesWithTheFlagToChange(t *testing.T) {
 		{Config{NodeName: strings.Repeat("n", 64)}, "--node-name"},
 		{Config{PidsLimit: -1}, "--pids-limit -1"},
 		{Config{AllowedUnsafeSysctls: []string{"vm.swappiness"}}, `--allowed-unsafe-sysctls: the sysctls "vm.swappiness" are not known to be namespaced`},
+		{Config{DNSHosts: []string{"/nowhere/hosts"}}, "--dns-hosts: stat /nowhere/hosts: no such file"},
 		{Config{PodCIDR: prefix("fd00::/64")}, "--pod-cidr fd00::/64"},
 		{Config{PodCIDR: prefix("10.0.0.0/30")}, "--pod-cidr 10.0.0.0/30"},
 		{Config{ServiceCIDR: prefix("10.96.0.0/30")}, "--service-cidr 10.96.0.0/30"},

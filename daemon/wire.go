@@ -87,6 +87,7 @@ func (d *daemon) newDNS() (*dns.Server, error) {
 				Domain:     clusterDomain,
 				Addr:       net.JoinHostPort(d.gateway().String(), strconv.Itoa(port)),
 				ResolvConf: "/etc/resolv.conf",
+				HostsFiles: append([]string{"/etc/hosts"}, d.cfg.DNSHosts...),
 				Log:        d.cfg.Log,
 			})
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -38,7 +39,16 @@ func (s *Server) find(snap *snapshot, name string) place {
 	if n, ok := s.machine[name]; ok {
 		return place{name, n, exists}
 	}
-	return snap.inReverse(name)
+	if isLocalhost(name) {
+		return place{name, localhostNode(name), exists}
+	}
+	if at := snap.inReverse(name); at.outcome != foreign {
+		return at
+	}
+	if n, ok := s.hosts.find(name, time.Now()); ok {
+		return place{name, n, exists}
+	}
+	return place{}
 }
 
 // covers tells whether the name may be the cluster's, before there is a

@@ -41,6 +41,9 @@ type Options struct {
 	// is not the cluster's. It is followed as it changes. Default:
 	// DefaultResolvConf.
 	ResolvConf string
+	// HostsFiles are in the format of hosts(5). Their names are answered, as they change; their loopback addresses
+	// become Addr, which is where pods reach this machine. Default: none.
+	HostsFiles []string
 	// Log gets changes of the upstream nameservers. Default: slog.Default().
 	Log *slog.Logger
 }
@@ -51,6 +54,7 @@ type Server struct {
 	alias   suffix // svc.local.
 	static  map[string]node
 	machine map[string]node // by the whole name
+	hosts   *hostsFiles
 	sockets *sockets
 	watch   *watcher
 	forward *forwarder
@@ -79,6 +83,7 @@ func New(services coreinformers.ServiceInformer, slices discoveryinformers.Endpo
 		return nil, err
 	}
 	s.static, s.machine = staticNodes(domain, s.Addr().Addr()), machineNodes(s.Addr().Addr())
+	s.hosts = newHostsFiles(opts.HostsFiles, s.Addr().Addr(), s.log)
 	s.forward = newForwarder(cmp.Or(opts.ResolvConf, DefaultResolvConf), s.isOurs, s.log)
 	if s.watch, err = newWatcher(domain, services, slices, namespaces, &s.current); err != nil {
 		s.sockets.close()
