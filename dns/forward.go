@@ -34,8 +34,7 @@ const (
 
 var errNoUpstream = errors.New("resolv.conf names no other nameserver")
 
-// forwarder asks the host's nameservers. It has no cache: the host's own
-// resolver usually has one, and a stale answer is worse than a slow one.
+// forwarder asks the host's nameservers.
 type forwarder struct {
 	conf   *resolvConf
 	isOurs func(netip.AddrPort) bool

@@ -2,6 +2,7 @@ package dns
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -103,8 +104,8 @@ func TestADeadNameserverIsAskedLast(t *testing.T) {
 	c, stubs := outside(t, silent, hosts("192.0.2.81"))
 	c.forward.each = 200 * time.Millisecond
 	c.run()
-	for range 5 {
-		c.ask("udp", "example.com. A")
+	for i := range 5 {
+		c.ask("udp", fmt.Sprintf("%d.example.com. A", i))
 	}
 	if dead, alive := stubs[0].asked.Load(), stubs[1].asked.Load(); dead != 1 || alive != 5 {
 		t.Errorf("the dead nameserver was asked %d times, the other %d; want 1 and 5", dead, alive)
@@ -232,8 +233,8 @@ func TestWaitingForUpstreamStallsNothing(t *testing.T) {
 	c.forward.slots = make(chan struct{}, 2)
 	c.run()
 	waiting := c.dial("udp")
-	for range cap(c.forward.slots) {
-		if err := waiting.WriteMsg(newQuestion("slow.example. A")); err != nil {
+	for i := range cap(c.forward.slots) {
+		if err := waiting.WriteMsg(newQuestion(fmt.Sprintf("slow%d.example. A", i))); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -50,13 +50,13 @@ func TestADeadNameserverIsProbedUntilItAnswers(t *testing.T) {
 	c.ask("udp", "example.com. A")
 	c.eventually("it is known to be down", func() bool { return c.upstream(0).condition() == down })
 	before := stubs[0].asked.Load()
-	c.ask("udp", "example.com. A")
+	c.ask("udp", "another.example.com. A")
 	if stubs[0].asked.Load() != before {
 		t.Error("a question went to a nameserver that is down, beside one that is up")
 	}
 	alive.Store(true)
 	c.eventually("it is known to answer, though no question went there", func() bool { return c.upstream(0).condition() == up })
-	if reply := c.ask("udp", "example.com. A"); len(reply.Answer) != 1 || stubs[0].asked.Load() != before+1 {
+	if reply := c.ask("udp", "more.example.com. A"); len(reply.Answer) != 1 || stubs[0].asked.Load() != before+1 {
 		t.Errorf("the first nameserver is not the first to be asked:\n%v", reply)
 	}
 }
@@ -106,7 +106,7 @@ func TestOfNameserversThatAreDownTheFirstToAnswerDoes(t *testing.T) {
 	}
 	c.eventually("both are down", func() bool { return c.upstream(0).condition() == down && c.upstream(1).condition() == down })
 	alive.Store(true)
-	if reply := c.ask("udp", "example.com. A"); len(reply.Answer) != 1 || c.upstream(1).condition() != up {
+	if reply := c.ask("udp", "another.example.com. A"); len(reply.Answer) != 1 || c.upstream(1).condition() != up {
 		t.Errorf("want the answer of the one that is back:\n%v", reply)
 	}
 }

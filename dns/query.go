@@ -27,7 +27,7 @@ type query struct {
 
 // begin answers a packet. The reply may use buf's memory. No reply and no query
 // means that the packet deserves no answer. A query is returned when upstream
-// has to be asked: hand it to finish.
+// has to be asked: hand it to finish, or, if there is a reply, to fetch, so that the next one finds an answer too.
 func (s *Server) begin(packet, buf []byte, tcp bool) (reply []byte, open *query) {
 	if len(packet) < headerSize || packet[2]&0x80 != 0 {
 		return nil, nil // noise, or a reply: answering replies makes loops
@@ -47,7 +47,15 @@ func (s *Server) begin(packet, buf []byte, tcp bool) (reply []byte, open *query)
 	if s.answer(q) {
 		return q.pack(buf), nil
 	}
-	return nil, q
+	up, renew := s.cache.get(s.cacheKey(q))
+	if up == nil {
+		return nil, q
+	}
+	q.complete(up)
+	if reply = q.pack(buf); renew {
+		return reply, q
+	}
+	return reply, nil
 }
 
 // refusal is a reply of a header only, for packets whose rest is not to be

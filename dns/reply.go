@@ -2,8 +2,11 @@ package dns
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -74,13 +77,56 @@ func (s *Server) soa(apex string, serial uint32) dns.RR {
 	}
 }
 
-// finish asks upstream for what is still open and returns the packed reply.
-func (s *Server) finish(ctx context.Context, q *query) []byte {
-	up, err := s.forward.ask(ctx, q)
+// finish asks upstream for what is still open and sends the packed reply, once. Where upstream has nothing to say, or is
+// slow, an answer that was true before does (RFC 8767).
+func (s *Server) finish(ctx context.Context, q *query, send func([]byte)) {
+	key := s.cacheKey(q)
+	var once sync.Once
+	late := time.AfterFunc(s.staleAfter, func() {
+		if stale := s.cache.stale(key); stale != nil {
+			once.Do(func() { send(q.with(stale)) })
+		}
+	})
+	defer late.Stop()
+	up, err := s.fetch(ctx, q)
+	once.Do(func() {
+		if err != nil || helpless(up) {
+			if stale := s.cache.stale(key); stale != nil {
+				up, err = stale, nil
+			}
+		}
+		if err != nil {
+			s.log.Debug("no answer from upstream", "name", q.upstream, "err", err)
+			send(q.failure())
+			return
+		}
+		send(q.with(up))
+	})
+}
+
+// fetch asks upstream, once for all who ask the same at the same time, and keeps what it says.
+func (s *Server) fetch(ctx context.Context, q *query) (*dns.Msg, error) {
+	key := s.cacheKey(q)
+	up, err, _ := s.flights.Do(fmt.Sprint(key, q.tcp), func() (any, error) {
+		up, err := s.forward.ask(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		s.cache.add(key, up)
+		return up, nil
+	})
 	if err != nil {
-		s.log.Debug("no answer from upstream", "name", q.upstream, "err", err)
-		return q.failure()
+		return nil, err
 	}
+	return up.(*dns.Msg), nil
+}
+
+func (s *Server) cacheKey(q *query) cacheKey {
+	return q.cacheKey(s.forward.conf.generation(s.cache.now()))
+}
+
+// with is the packed reply with what upstream says.
+func (q *query) with(up *dns.Msg) []byte {
 	q.complete(up)
 	return q.pack(nil)
 }

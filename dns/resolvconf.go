@@ -30,6 +30,15 @@ type resolvConf struct {
 	read    time.Time
 	text    []byte
 	servers []*upstream
+	changes uint64
+}
+
+// generation is another number for each text that the file has had.
+func (r *resolvConf) generation(now time.Time) uint64 {
+	r.upstreams(now)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.changes
 }
 
 // upstreams are the nameservers in the file's order. There are none when there
@@ -57,6 +66,7 @@ func (r *resolvConf) reread() {
 	}
 	r.text = append([]byte{}, text...) // not nil: known, even if empty
 	r.servers = parseResolvConf(text, r.port)
+	r.changes++
 	addrs := []string{}
 	for _, u := range r.servers {
 		addrs = append(addrs, u.addr.Addr().String())

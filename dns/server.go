@@ -13,6 +13,7 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	discoveryinformers "k8s.io/client-go/informers/discovery/v1"
 )
@@ -58,8 +59,11 @@ type Server struct {
 	sockets *sockets
 	watch   *watcher
 	forward *forwarder
+	cache   *answerCache
+	flights singleflight.Group // questions to upstream
 	log     *slog.Logger
-	tcpIdle time.Duration // tcpIdle, but for tests
+	// tcpIdle and staleAfter are the constants; tests change them.
+	tcpIdle, staleAfter time.Duration
 
 	// current is swapped by watch and never changed in place.
 	current atomic.Pointer[snapshot]
@@ -75,7 +79,7 @@ func New(services coreinformers.ServiceInformer, slices discoveryinformers.Endpo
 	}
 	s := &Server{
 		domain: newSuffix(domain), alias: newSuffix(aliasDomain),
-		log: cmp.Or(opts.Log, slog.Default()), tcpIdle: tcpIdle,
+		log: cmp.Or(opts.Log, slog.Default()), cache: newAnswerCache(), tcpIdle: tcpIdle, staleAfter: staleAfter,
 	}
 	s.current.Store(&snapshot{})
 	var err error

@@ -83,14 +83,15 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, all *clients) {
 // answerTCP answers one query, upstream included. Nil: close the connection.
 func (s *Server) answerTCP(ctx context.Context, packet []byte) []byte {
 	reply, open := s.begin(packet, nil, true)
-	if open == nil {
+	if open == nil || reply != nil { // who asks by UDP has it renewed
 		return reply
 	}
 	if !s.forward.enter() {
 		return open.failure()
 	}
 	defer s.forward.leave()
-	return s.finish(ctx, open)
+	s.finish(ctx, open, func(packed []byte) { reply = packed })
+	return reply
 }
 
 // add takes a connection in, at the cost of the longest silent one if need be.

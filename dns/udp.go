@@ -39,15 +39,20 @@ func (s *Server) serveUDP(ctx context.Context, conn *net.UDPConn) error {
 		}
 		failures = 0
 		reply, open := s.begin(packet[:n], buf, false)
+		answered := reply != nil
+		sendUDP(conn, reply, client)
 		switch {
 		case open == nil:
-			sendUDP(conn, reply, client)
 		case s.forward.enter():
 			forwards.Go(func() {
 				defer s.forward.leave()
-				sendUDP(conn, s.finish(ctx, open), client)
+				if answered {
+					_, _ = s.fetch(ctx, open) // what is known goes on being true for a while
+					return
+				}
+				s.finish(ctx, open, func(reply []byte) { sendUDP(conn, reply, client) })
 			})
-		default:
+		case !answered:
 			sendUDP(conn, open.failure(), client)
 		}
 	}
