@@ -132,7 +132,7 @@ func TestWhatWasTrueIsGivenWhileUpstreamFails(t *testing.T) {
 func TestWhatWasTrueIsGivenWhileUpstreamIsSlow(t *testing.T) {
 	release := make(chan struct{})
 	var slow atomic.Bool
-	c, upstream, pass := remembering(t, func(w dns.ResponseWriter, m *dns.Msg) {
+	c, _, pass := remembering(t, func(w dns.ResponseWriter, m *dns.Msg) {
 		if slow.Load() {
 			<-release
 			hosts("192.0.2.81")(w, m)
@@ -148,7 +148,6 @@ func TestWhatWasTrueIsGivenWhileUpstreamIsSlow(t *testing.T) {
 	}
 	close(release)
 	c.eventually("its answer is taken over when it comes", func() bool { return recordsOf(c.ask("udp", "example.com. A")) == "192.0.2.81" })
-	upstream.wantAsked(t, 2)
 }
 
 func TestAnAnswerThatIsInUseIsRenewedBeforeItEnds(t *testing.T) {

@@ -13,8 +13,9 @@
 // reply and makes it fit. find.go walks the labels of a name through the
 // snapshot; records.go knows which records a Service has. watch.go recomputes
 // the Services and Namespaces that changed and swaps the snapshot
-// (snapshot.go), so that readers take no lock. forward.go asks upstream;
-// resolvconf.go follows the host's file.
+// (snapshot.go), so that readers take no lock. hosts.go has the names of the
+// host's own files. forward.go and race.go ask upstream, health.go knows who of it answers,
+// and cache.go keeps what it says; resolvconf.go follows the host's file.
 //
 // Where the specification leaves a choice, CoreDNS with `pods insecure` and
 // `fallthrough` for the reverse zones is the model: records live 5 s, a name

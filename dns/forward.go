@@ -3,7 +3,6 @@ package dns
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -19,6 +18,8 @@ const (
 	// has a socket of its own, and the process's open files are limited.
 	// More get SERVFAIL at once.
 	maxForwards = 512
+	// nextAfter is how long a nameserver may take before the next one is asked too.
+	nextAfter = 250 * time.Millisecond
 	// upstreamTimeout is how long one nameserver may take.
 	upstreamTimeout = 1500 * time.Millisecond
 	// rounds is how often the nameservers are asked when none answers and one was
@@ -39,10 +40,10 @@ type forwarder struct {
 	conf   *resolvConf
 	isOurs func(netip.AddrPort) bool
 	slots  chan struct{}
-	// each, all and brief are upstreamTimeout, forwardTimeout and downTimeout; tests
+	// each, all, brief and patience are upstreamTimeout, forwardTimeout, downTimeout and nextAfter; tests
 	// change them.
-	each, all, brief time.Duration
-	prober           *prober
+	each, all, brief, patience time.Duration
+	prober                     *prober
 }
 
 func newForwarder(path string, isOurs func(netip.AddrPort) bool, log *slog.Logger) *forwarder {
@@ -53,6 +54,8 @@ func newForwarder(path string, isOurs func(netip.AddrPort) bool, log *slog.Logge
 		each:   upstreamTimeout,
 		all:    forwardTimeout,
 		brief:  downTimeout,
+
+		patience: nextAfter,
 	}
 	f.prober = newProber(f.askProbe, log)
 	return f
@@ -117,29 +120,6 @@ func (f *forwarder) servers(ctx context.Context) (alive, dead []*upstream) {
 		f.prober.watch(ctx, u)
 	}
 	return append(alive, suspects...), dead
-}
-
-// askAll asks nameservers in turn. A refusal or a failure of one is passed on
-// only if no other does better, as libc does.
-func (f *forwarder) askAll(ctx context.Context, servers []*upstream, q *query) (second *dns.Msg, failure error) {
-	for _, u := range servers {
-		reply, err := f.askOne(ctx, u.addr, q)
-		switch {
-		case err == nil && !helpless(reply):
-			f.prober.answered(u)
-			return reply, nil
-		case err == nil:
-			f.prober.answered(u)
-			second = reply
-		case ctx.Err() != nil: // our time is up, which is not the nameserver's fault
-			return second, fmt.Errorf("nameserver %s: %w", u.addr, err)
-		default:
-			failure = fmt.Errorf("nameserver %s: %w", u.addr, err)
-			u.state.CompareAndSwap(int32(up), int32(suspect))
-			f.prober.watch(ctx, u)
-		}
-	}
-	return second, failure
 }
 
 // helpless tells replies that say nothing about the name.
