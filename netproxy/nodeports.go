@@ -56,7 +56,9 @@ func (r *reservations) reserve(want map[nodePort]bool) map[nodePort]error {
 		if _, ok := r.held[n]; ok {
 			continue
 		}
+		giveBack := r.lend(n)
 		socket, err := r.open(n)
+		giveBack()
 		if err != nil {
 			taken[n] = err
 			continue
@@ -64,6 +66,24 @@ func (r *reservations) reserve(want map[nodePort]bool) map[nodePort]error {
 		r.held[n] = socket
 	}
 	return taken
+}
+
+// lend lets a socket be bound beside those that hold the same port at other addresses, as a load balancer's at 127.0.0.1
+// beside a hostPort at every address, until the function that it returns is called.
+func (r *reservations) lend(n nodePort) (giveBack func()) {
+	var beside []*os.File
+	for other, socket := range r.held {
+		if f, ok := socket.(*os.File); ok && other.protocol == n.protocol && other.port == n.port {
+			beside = append(beside, f)
+		}
+	}
+	shared := func(on int) {
+		for _, f := range beside {
+			_ = unix.SetsockoptInt(int(f.Fd()), unix.SOL_SOCKET, unix.SO_REUSEADDR, on) // never fails
+		}
+	}
+	shared(1)
+	return func() { shared(0) }
 }
 
 // openNodePort takes a port, so that nobody else does. The socket never gets to see a packet: the rules translate what they
@@ -95,10 +115,9 @@ func bindNodePort(fd int, n nodePort) error {
 		if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &drop[0]}); err != nil {
 			return err
 		}
-		return unix.Bind(fd, n.at())
 	}
-	// Reuse gets past connections of an earlier owner that the kernel still remembers; taken back afterwards, so
-	// that nobody else gets past us.
+	// Reuse gets past connections of an earlier owner that the kernel still remembers, and past our own sockets (see
+	// lend); taken back afterwards, so that nobody else gets past us.
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,6 +49,34 @@ func TestReservations(t *testing.T) {
 	r.reserve(nil)
 	if open[dns] != 0 || len(r.held) != 0 {
 		t.Errorf("open in the end: %v", open)
+	}
+}
+
+func TestAPortOfOneAddressAndOfAllAreHeldSideBySide(t *testing.T) {
+	for _, protocol := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP} {
+		one := nodePort{protocol, freePort(t), netip.MustParseAddr("127.0.0.1")}
+		all := nodePort{protocol: protocol, port: one.port}
+		for _, order := range [][]nodePort{{one, all}, {all, one}} {
+			r := reservations{open: openNodePort, held: map[nodePort]io.Closer{}}
+			want := map[nodePort]bool{}
+			for _, n := range order {
+				want[n] = true
+				if taken := r.reserve(want); len(taken) > 0 {
+					t.Errorf("%v beside %v: %v", n, want, taken)
+				}
+			}
+			network, at := strings.ToLower(string(protocol))+"4", netip.AddrPortFrom(one.addr, one.port).String()
+			if protocol == corev1.ProtocolTCP {
+				if l, err := net.Listen(network, at); err == nil {
+					l.Close()
+					t.Errorf("a program can take %s", one)
+				}
+			} else if l, err := net.ListenPacket(network, at); err == nil {
+				l.Close()
+				t.Errorf("a program can take %s", one)
+			}
+			r.reserve(nil)
+		}
 	}
 }
 
