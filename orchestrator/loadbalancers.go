@@ -15,9 +15,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	cloudprovider "k8s.io/cloud-provider"
 	"k8s.io/cloud-provider/controllers/service"
@@ -77,7 +79,8 @@ func newServiceController(ctx context.Context, w *world) (runner, error) {
 		recorder: events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "service-controller"}),
 		given:    map[types.UID]map[socket]bool{},
 	}
-	controller, err := service.New(b, w.client, services, w.informers.Core().V1().Nodes(), "kube-lite", utilfeature.DefaultFeatureGate)
+	nodes := quietNodes{w.informers.Core().V1().Nodes()}
+	controller, err := service.New(b, w.client, services, nodes, "kube-lite", utilfeature.DefaultFeatureGate)
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +90,23 @@ func newServiceController(ctx context.Context, w *world) (runner, error) {
 		defer events.Shutdown()
 		controller.Run(ctx, 1, metrics)
 	}), nil
+}
+
+// quietNodes tell the service controller which nodes there are, but nothing of their changes, on which no load balancer
+// depends: its worker for them reads Services while the other one writes them.
+type quietNodes struct{ coreinformers.NodeInformer }
+
+// Informer is coreinformers.NodeInformer's.
+func (q quietNodes) Informer() cache.SharedIndexInformer {
+	return quietInformer{q.NodeInformer.Informer()}
+}
+
+// quietInformer has no handlers.
+type quietInformer struct{ cache.SharedIndexInformer }
+
+// AddEventHandlerWithResyncPeriod is cache.SharedInformer's.
+func (quietInformer) AddEventHandlerWithResyncPeriod(cache.ResourceEventHandler, time.Duration) (cache.ResourceEventHandlerRegistration, error) {
+	return nil, nil
 }
 
 // ProviderName is cloudprovider.Interface's.
