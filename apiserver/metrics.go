@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -30,15 +29,14 @@ const (
 	metricsLimit = 10 * time.Second
 )
 
-// installMetricsTypes makes the scheme know the group: like the groups' install packages
+// The scheme knows the group from the beginning: like the groups' install packages
 // do when they are imported, which this one leaves to its user.
-var installMetricsTypes = sync.OnceFunc(func() { metricsinstall.Install(legacyscheme.Scheme) })
+func init() { metricsinstall.Install(legacyscheme.Scheme) }
 
 // metricsGroup serves what nodes and Pods use at the moment, for `kubectl top` and
 // autoscalers. Elsewhere that is metrics-server's part; here there is one node to ask.
 // https://kubernetes.io/docs/tasks/debug/debug-cluster/resource-metrics-pipeline/
 func (s *Server) metricsGroup() *genericapiserver.APIGroupInfo {
-	installMetricsTypes()
 	group := genericapiserver.NewDefaultAPIGroupInfo(metrics.GroupName, legacyscheme.Scheme, metav1.ParameterCodec, legacyscheme.Codecs)
 	figures := &nodeFigures{client: http.Client{Transport: s.nodeConnection().transport, Timeout: metricsLimit}}
 	core := s.shared.Core().V1()
