@@ -191,8 +191,12 @@ func inform(t *testing.T, client kubernetes.Interface, namespace string) (*seen,
 	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(namespace))
 	informer := factory.Core().V1().ConfigMaps().Informer()
 	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(object any) { events.add("added", object) },
-		UpdateFunc: func(_, object any) { events.add("updated", object) },
+		AddFunc: func(object any) { events.add("added", object) },
+		UpdateFunc: func(before, object any) {
+			if before.(*corev1.ConfigMap).ResourceVersion != object.(*corev1.ConfigMap).ResourceVersion { // else it listed anew
+				events.add("updated", object)
+			}
+		},
 		DeleteFunc: func(object any) { events.add("deleted", object) },
 	}); err != nil {
 		t.Fatal(err)

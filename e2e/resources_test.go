@@ -45,17 +45,17 @@ func TestResizeOfARunningPod(t *testing.T) {
 func TestPodThatTakesTooMuchDiskIsEvicted(t *testing.T) {
 	ns := newNamespace(t, "evicted")
 	const mounts = "volumeMounts: [{name: disk, mountPath: /disk}, {name: memory, mountPath: /memory}]"
-	ns.apply(t, podOf("greedy", fmt.Sprintf(`volumes: [{name: disk, emptyDir: {sizeLimit: 50Ki}}, {name: memory, emptyDir: {medium: Memory, sizeLimit: 1Mi}}],
-		initContainers: [{name: write, image: "kube-lite-test/tool:latest", imagePullPolicy: IfNotPresent, args: [write, /memory/x, kept], %s},
-			{name: fill, image: "kube-lite-test/tool:latest", imagePullPolicy: IfNotPresent, args: [write, /disk/x, %s], %s}]`,
-		mounts, strings.Repeat("x", 100_000), mounts), mounts+", args: [sleep]"))
+	ns.apply(t, podOf("greedy", fmt.Sprintf(`volumes: [{name: disk, emptyDir: {sizeLimit: 5Ki}}, {name: memory, emptyDir: {medium: Memory, sizeLimit: 1Mi}}],
+		initContainers: [{name: write, image: "kube-lite-test/tool:latest", imagePullPolicy: IfNotPresent, args: [write, /memory/x, kept], %s}]`,
+		mounts), mounts+", args: [sleep]"))
 	ns.waitForValue(t, "pod/greedy", "{.status.phase}", "Running")
 	if got := ns.must(t, "exec", "greedy", "--", "/tool", "cat", "/memory/x"); got != "kept" {
 		t.Errorf("the volume in memory has %q", got)
 	}
+	ns.must(t, "exec", "greedy", "--", "/tool", "write", "/disk/x", strings.Repeat("x", 10_000))
 	ns.waitForValue(t, "pod/greedy", "{.status.phase}", "Failed")
-	ns.waitForValue(t, "pod/greedy", "{.status.reason}: {.status.message}", `Evicted: Usage of EmptyDir volume "disk" exceeds the limit "50Ki"\. `)
-	ns.waitForEvent(t, "greedy", "Evicted", `Usage of EmptyDir volume "disk" exceeds the limit "50Ki"`)
+	ns.waitForValue(t, "pod/greedy", "{.status.reason}: {.status.message}", `Evicted: Usage of EmptyDir volume "disk" exceeds the limit "5Ki"\. `)
+	ns.waitForEvent(t, "greedy", "Evicted", `Usage of EmptyDir volume "disk" exceeds the limit "5Ki"`)
 }
 
 func TestPodThatTheNodeHasNoRoomFor(t *testing.T) {
