@@ -86,14 +86,22 @@ func (h *hostsFiles) add(text string) {
 		}
 		if addr.IsLoopback() {
 			addr = h.machine
-		} else if reverse, err := dns.ReverseAddr(addr.String()); err == nil && h.nodes[reverse] == nil {
-			pointer := &dns.PTR{Hdr: header(reverse, dns.TypePTR), Ptr: dns.Fqdn(words[1])}
-			h.nodes[reverse] = node{dns.TypePTR: {answer: []dns.RR{pointer}}}
+		} else {
+			h.addPointer(addr, dns.Fqdn(words[1]))
 		}
 		for _, name := range words[1:] {
 			h.addName(dns.CanonicalName(name), addr)
 		}
 	}
+}
+
+func (h *hostsFiles) addPointer(addr netip.Addr, name string) {
+	reverse, err := dns.ReverseAddr(addr.String())
+	if _, ok := dns.IsDomainName(name); !ok || err != nil || h.nodes[reverse] != nil {
+		return
+	}
+	pointer := &dns.PTR{Hdr: header(reverse, dns.TypePTR), Ptr: name}
+	h.nodes[reverse] = node{dns.TypePTR: {answer: []dns.RR{pointer}}}
 }
 
 func (h *hostsFiles) addName(name string, addr netip.Addr) {

@@ -29,7 +29,7 @@ func TestNamesOfHostsFilesAreServedAsTheyChange(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(own, "127.0.0.1 localhost App.Test\n127.0.1.1 laptop\n::1 localhost ip6-loopback\n203.0.113.7 db.test db # mine\n2001:db8::7 db.test\nnonsense\n203.0.113.8\n203.0.113.9 bad..name\n")
+	write(own, "127.0.0.1 localhost App.Test\n127.0.1.1 laptop\n::1 localhost ip6-loopback\n203.0.113.7 db.test db # mine\n2001:db8::7 db.test\nnonsense\n203.0.113.8\n203.0.113.9 bad..name\n203.0.113.9 good.test\n")
 	write(more, "203.0.113.8 db.test more.test\n203.0.113.8 more.test\n203.0.113.66 sub.localhost\n")
 	c := newCluster(t, Options{HostsFiles: []string{own, more}}, nil)
 	c.start()
@@ -38,6 +38,7 @@ func TestNamesOfHostsFilesAreServedAsTheyChange(t *testing.T) {
 		"more.test. A": "203.0.113.8", "app.test. A": "127.0.0.1", "laptop. A": "127.0.0.1", // where this server answers
 		"localhost. A": "127.0.0.1", "localhost. AAAA": "::1", "sub.localhost. A": "127.0.0.1", "any.sub.localhost. AAAA": "::1",
 		"7.113.0.203.in-addr.arpa. PTR": "db.test.", "8.113.0.203.in-addr.arpa. PTR": "db.test.",
+		"9.113.0.203.in-addr.arpa. PTR": "good.test.",
 		"ip6-loopback. AAAA": "SERVFAIL", "other.test. A": "SERVFAIL", // there is no upstream
 	} {
 		got := recordsOf(c.ask("udp", question))
