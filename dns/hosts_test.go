@@ -39,7 +39,7 @@ func TestNamesOfHostsFilesAreServedAsTheyChange(t *testing.T) {
 		"localhost. A": "127.0.0.1", "localhost. AAAA": "::1", "sub.localhost. A": "127.0.0.1", "any.sub.localhost. AAAA": "::1",
 		"7.113.0.203.in-addr.arpa. PTR": "db.test.", "8.113.0.203.in-addr.arpa. PTR": "db.test.",
 		"9.113.0.203.in-addr.arpa. PTR": "good.test.",
-		"ip6-loopback. AAAA": "SERVFAIL", "other.test. A": "SERVFAIL", // there is no upstream
+		"ip6-loopback. AAAA":            "SERVFAIL", "other.test. A": "SERVFAIL", // there is no upstream
 	} {
 		got := recordsOf(c.ask("udp", question))
 		if first, second, ok := strings.Cut(got, " "); ok && second+" "+first == want {
