@@ -1,12 +1,8 @@
 package dns
 
 import (
-	"bytes"
-	"errors"
-	"io/fs"
 	"log/slog"
 	"net/netip"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -47,20 +43,15 @@ func (h *hostsFiles) find(name string, now time.Time) (node, bool) {
 	return n, ok
 }
 
-// reread takes over the files whose text changed. One that cannot be read changes nothing, unless it is gone.
+// reread takes over the files whose text changed.
 func (h *hostsFiles) reread() {
-	changed := h.nodes == nil
+	some := false
 	for i, file := range h.files {
-		text, err := os.ReadFile(file)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			h.log.Warn("keep the known names of hosts", "err", err)
-			continue
-		}
-		if !bytes.Equal(text, h.texts[i]) {
-			h.texts[i], changed = text, true
+		if text, changed := reread(file, h.texts[i], h.log); changed {
+			h.texts[i], some = text, true
 		}
 	}
-	if !changed {
+	if !some {
 		return
 	}
 	h.nodes = map[string]node{}

@@ -56,15 +56,11 @@ func (r *resolvConf) upstreams(now time.Time) []*upstream {
 // reread takes over the file if its text changed. A file that cannot be read
 // changes nothing, unless it is gone.
 func (r *resolvConf) reread() {
-	text, err := os.ReadFile(r.path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.log.Warn("keep the known nameservers", "err", err)
+	text, changed := reread(r.path, r.text, r.log)
+	if !changed {
 		return
 	}
-	if r.text != nil && bytes.Equal(text, r.text) {
-		return
-	}
-	r.text = append([]byte{}, text...) // not nil: known, even if empty
+	r.text = text
 	r.servers = parseResolvConf(text, r.port)
 	r.changes++
 	addrs := []string{}
@@ -72,6 +68,20 @@ func (r *resolvConf) reread() {
 		addrs = append(addrs, u.addr.Addr().String())
 	}
 	r.log.Info("nameservers for names outside the cluster", "file", r.path, "nameservers", addrs)
+}
+
+// reread returns a file's text, never nil, and whether it is another than known, which is nil for a file that was not read
+// yet. A file that is gone has no text; one that cannot be read is taken for unchanged.
+func reread(path string, known []byte, log *slog.Logger) (text []byte, changed bool) {
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.Warn("keep what is known of a file", "err", err)
+		return known, false
+	}
+	if known != nil && bytes.Equal(text, known) {
+		return known, false
+	}
+	return append([]byte{}, text...), true
 }
 
 // parseResolvConf takes the nameserver lines; those that are no address are
