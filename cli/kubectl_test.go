@@ -123,7 +123,7 @@ func TestInterruptEndsAWatch(t *testing.T) {
 // cluster keep kubectl's limit, 10 at once and then 5 a second.
 func TestOnlyTheInstanceIsAskedWithoutLimit(t *testing.T) {
 	const names = 20
-	var mu sync.Mutex
+	var mu sync.Mutex     // guards asked: the server's goroutines write it
 	var asked []time.Time // when a Secret was
 	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -149,10 +149,14 @@ func TestOnlyTheInstanceIsAskedWithoutLimit(t *testing.T) {
 		}
 		cmd := exec.Command("kube-lite", args...)
 		cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
+		mu.Lock()
 		asked = nil
+		mu.Unlock()
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v: %s", cmd, err, out)
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		if len(asked) != names {
 			t.Fatalf("%s asked for %d Secrets, want %d", cmd, len(asked), names)
 		}
