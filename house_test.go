@@ -19,8 +19,8 @@ const module = "github.com/kube-lite/kube-lite"
 // the arrows point: down. A package that is not listed fails the test.
 var mayImport = map[string][]string{
 	"":                  {"cli"},
-	"cli":               {"daemon", "manifest", "apiserver", "runtime", "runtime/docker"},
-	"daemon":            {"apiserver", "store", "orchestrator", "runtime", "runtime/docker", "netproxy", "dns"},
+	"cli":               {"daemon", "manifest", "apiserver", "runtime", "runtime/docker", "router"},
+	"daemon":            {"apiserver", "store", "orchestrator", "runtime", "runtime/docker", "netproxy", "dns", "router"},
 	"apiserver":         {"store"},
 	"orchestrator":      {},
 	"runtime":           {"runtime/docker", "runtime/pause", "runtime/probe", "runtime/streaming", "runtime/usage", "runtime/volume"},
@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"runtime/volume":    {},
 	"netproxy":          {},
 	"dns":               {},
+	"router":            {},
 	"manifest":          {},
 	"store":             {},
 	"e2e":               {},

@@ -3,6 +3,10 @@ package apiserver
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -49,8 +53,11 @@ const frontProxyName = "front-proxy-client"
 //	service-account.key    made once, signs the tokens of ServiceAccounts
 //	front-proxy-ca.crt front-proxy-ca.key          made once
 //	front-proxy-client.crt front-proxy-client.key  signed by that anew before it ends
+//	ingress-ca.crt ingress-ca.key                  made once, signs for the hosts of Ingresses
 //
-// By the last of these, servers of other API groups know that a request's headers about its user are true.
+// By that of the front proxy, servers of other API groups know that a request's headers about its user are true. The CA of
+// Ingresses is one of its own since users let their browsers trust it: whoever may sign certificates in the cluster must
+// not be able to sign for the rest of the world.
 //
 // Keys have mode 0600.
 type PKI struct {
@@ -61,6 +68,8 @@ type PKI struct {
 	server       *pair
 	admin        *pair
 	frontProxyCA *pair
+	ingressCA    *pair
+	ingressKey   crypto.Signer      // of all certificates that ingressCA signs
 	tokens       crypto.Signer      // signs the tokens of ServiceAccounts
 	serving      servingCertificate // has server
 	clientCA     dynamiccertificates.CAContentProvider
@@ -98,6 +107,12 @@ func openPKI(dir string, now func() time.Time, ips []net.IP, hosts ...string) (*
 	if p.frontProxyCA, err = p.authority("front-proxy-ca", "front-proxy-ca"); err != nil {
 		return nil, fmt.Errorf("certificates: CA of the front proxy: %w", err)
 	}
+	if p.ingressCA, err = p.authority(ingressCAName, "kube-lite-ingress-ca"); err != nil {
+		return nil, fmt.Errorf("certificates: CA of Ingresses: %w", err)
+	}
+	if p.ingressKey, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return nil, fmt.Errorf("certificates: key of Ingresses: %w", err)
+	}
 	if p.tokens, err = loadTokenKey(dir); err != nil {
 		return nil, fmt.Errorf("certificates: key of ServiceAccount tokens: %w", err)
 	}
@@ -127,6 +142,33 @@ func (p *PKI) CACertificate() []byte { return p.ca.certPEM }
 func (p *PKI) CAFiles() (cert, key string) {
 	return filepath.Join(p.dir, "ca.crt"), filepath.Join(p.dir, "ca.key")
 }
+
+// ingressCAName is that of the files of the authority for the hosts of Ingresses.
+const ingressCAName = "ingress-ca"
+
+// IngressCAFile is the certificate of the authority that signs for the hosts of Ingresses, as PEM, in the folder of a PKI.
+func IngressCAFile(dir string) string { return filepath.Join(dir, ingressCAName+".crt") }
+
+// IngressCertificate signs a certificate for the host of an Ingress, or for an IP address. It is valid for a year.
+func (p *PKI) IngressCertificate(host string) (*tls.Certificate, error) {
+	config := cert.Config{CommonName: host, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	if ip := net.ParseIP(host); ip != nil {
+		config.AltNames.IPs = []net.IP{ip}
+	} else {
+		config.AltNames.DNSNames = []string{host}
+	}
+	if len(host) > maxCommonName {
+		config.CommonName = ""
+	}
+	signed, err := p.sign(p.ingressCA, p.ingressKey, config)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Certificate{Certificate: [][]byte{signed.Raw, p.ingressCA.cert.Raw}, PrivateKey: p.ingressKey, Leaf: signed}, nil
+}
+
+// maxCommonName is the longest that a certificate takes (RFC 5280, ub-common-name).
+const maxCommonName = 64
 
 // frontProxyFiles are the certificate and the key by which servers of other API groups know this one.
 func (p *PKI) frontProxyFiles() (cert, key string) {

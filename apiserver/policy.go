@@ -35,10 +35,14 @@ func newDefaultPolicy() *defaultPolicy {
 const (
 	runtimesRole    = "system:kube-lite:runtime-class-publisher"
 	directoriesRole = "system:kube-lite:directory-provisioner"
+	routerRole      = RouterUser
 	metricsRole     = "system:aggregated-metrics-reader" // metrics-server's name for it
 	// directoriesAccount is the ServiceAccount of the loops that make StorageClasses and directories for claims.
 	directoriesAccount = "directory-provisioner"
 )
+
+// RouterUser is the user as whom the room that serves Ingresses connects.
+const RouterUser = "system:kube-lite:router"
 
 // ownClusterRoles are for what a kube-apiserver's cluster does not have.
 func ownClusterRoles() []rbacv1.ClusterRole {
@@ -55,6 +59,16 @@ func ownClusterRoles() []rbacv1.ClusterRole {
 			Rules: []rbacv1.PolicyRule{
 				rule("storage.k8s.io", []string{"storageclasses"}, "create"),
 				rule("", []string{"persistentvolumes", "persistentvolumeclaims/status"}, "update"),
+			},
+		},
+		{ // The router tells what became of Ingresses.
+			ObjectMeta: bootstrapMeta(routerRole),
+			Rules: []rbacv1.PolicyRule{
+				rule("networking.k8s.io", []string{"ingressclasses"}, "create", "get", "patch", "delete"),
+				rule("networking.k8s.io", []string{"ingresses"}, "list"),
+				rule("networking.k8s.io", []string{"ingresses/status"}, "patch"),
+				rule("", []string{"events"}, "create", "patch", "update"),
+				rule("events.k8s.io", []string{"events"}, "create", "patch", "update"),
 			},
 		},
 		{ // metrics.k8s.io is the API server's own here, and so is the role that metrics-server brings along elsewhere.
@@ -77,6 +91,7 @@ func ownClusterRoleBindings() []rbacv1.ClusterRoleBinding {
 	return []rbacv1.ClusterRoleBinding{
 		bind(runtimesRole, runtimesRole, nodes),
 		bind(directoriesRole, directoriesRole, directories),
+		bind(routerRole, routerRole, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: RouterUser}),
 		bind(directoriesRole+":volumes", "system:persistent-volume-provisioner", directories),
 	}
 }

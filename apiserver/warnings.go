@@ -23,7 +23,7 @@ var unmetNeeds = map[schema.GroupResource]func(*warnings, runtime.Object) string
 		if classes, err := w.ingressClasses.List(labels.Everything()); err != nil || len(classes) > 0 {
 			return "" // somebody runs a controller
 		}
-		return "nothing here serves an Ingress unless you run an ingress controller: the Service can be reached by a NodePort or by port-forward"
+		return "nothing here serves an Ingress: start kube-lite without --http-ports=off, or run an ingress controller"
 	},
 	{Group: "networking.k8s.io", Resource: "networkpolicies"}: always("NetworkPolicies are not enforced here: every pod can reach every other one"),
 	{Group: "storage.k8s.io", Resource: "csidrivers"}:         always("CSI drivers cannot be used here: pods cannot mount their volumes"),

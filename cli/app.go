@@ -93,7 +93,7 @@ func newApp(e *env) *cli.App {
 	}
 	app.Commands = []*cli.Command{
 		startCommand(e), serveCommand(e), stopCommand(e), statusCommand(e),
-		resetCommand(e), pruneCommand(e), kubeconfigCommand(e), versionCommand(e),
+		resetCommand(e), pruneCommand(e), kubeconfigCommand(e), trustCommand(e), versionCommand(e),
 	}
 	app.Commands = append(app.Commands, helpCommand())
 	app.OnUsageError = usageError

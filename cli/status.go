@@ -9,10 +9,13 @@ import (
 
 	"github.com/urfave/cli/v2"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/kube-lite/kube-lite/daemon"
+	"github.com/kube-lite/kube-lite/router"
 )
 
 // statusLimit bounds the question to the API server: a status that hangs says
@@ -32,6 +35,14 @@ type status struct {
 	DockerVersion string `json:"dockerVersion"`
 	PodsRunning   int    `json:"podsRunning"`
 	PodsTotal     int    `json:"podsTotal"`
+	// Ingress has the URLs at which Ingresses are served; null while there are none.
+	Ingress *ingressStatus `json:"ingress"`
+}
+
+// ingressStatus are URLs of localhost, without a path.
+type ingressStatus struct {
+	HTTP  string `json:"http"`
+	HTTPS string `json:"https"`
 }
 
 func statusCommand(e *env) *cli.Command {
@@ -89,7 +100,24 @@ func statusOf(ctx context.Context, cfg daemon.Config, info daemon.Info) (status,
 			s.PodsRunning++
 		}
 	}
-	return s, nil
+	s.Ingress, err = ingressOf(ctx, client)
+	return s, err
+}
+
+// ingressOf asks the IngressClass where Ingresses are served.
+func ingressOf(ctx context.Context, client kubernetes.Interface) (*ingressStatus, error) {
+	class, err := client.NetworkingV1().IngressClasses().Get(ctx, router.ClassName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("status: IngressClass %s: %w", router.ClassName, err)
+	}
+	ports := router.PortsOf(class)
+	if ports == (router.Ports{}) {
+		return nil, nil
+	}
+	return &ingressStatus{HTTP: ports.URL("http", "localhost"), HTTPS: ports.URL("https", "localhost")}, nil
 }
 
 func (s status) print(e *env) error {
@@ -104,5 +132,8 @@ func (s status) print(e *env) error {
 	fmt.Fprintf(w, "Service CIDR:\t%s\n", s.ServiceCIDR)
 	fmt.Fprintf(w, "Docker:\t%s\n", s.DockerVersion)
 	fmt.Fprintf(w, "Pods running:\t%d/%d\n", s.PodsRunning, s.PodsTotal)
+	if s.Ingress != nil {
+		fmt.Fprintf(w, "Ingresses:\t%s, %s\n", s.Ingress.HTTP, s.Ingress.HTTPS)
+	}
 	return w.Flush()
 }

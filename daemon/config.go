@@ -52,6 +52,9 @@ type Config struct {
 	NodeName string
 	// NodePortAddresses opens NodePorts on these addresses to other machines.
 	NodePortAddresses []netip.Prefix
+	// HTTPPorts are where Ingresses are served, such as 80,443; HTTPPortsOff: nowhere; "": there, or the next pair that is
+	// free, while there are Ingresses.
+	HTTPPorts string
 	// PidsLimit is the most processes and threads of a container; 0: no limit.
 	PidsLimit int64
 	// AllowedUnsafeSysctls are patterns of more of the kernel's parameters that pods may
@@ -97,6 +100,9 @@ func (c Config) WithDefaults() (Config, error) {
 	}
 	if c.NodeName != "" && len(validation.IsDNS1123Subdomain(c.NodeName))+len(validation.IsValidLabelValue(c.NodeName)) > 0 {
 		return c, fmt.Errorf("--node-name %q: use at most %d lower case letters, digits, dashes and dots", c.NodeName, validation.LabelValueMaxLength)
+	}
+	if err := checkHTTPPorts(c.HTTPPorts); err != nil {
+		return c, err
 	}
 	if c.PidsLimit < 0 {
 		return c, fmt.Errorf("--pids-limit %d: a container has at least one process", c.PidsLimit)

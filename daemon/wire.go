@@ -41,15 +41,10 @@ func (d *daemon) startRooms(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	events, err := d.proxyEvents()
+	events, err := d.newEvents(user.KubeProxy)
 	if err != nil {
 		return err
 	}
-	d.rooms.start("events", func(ctx context.Context) error {
-		<-ctx.Done()
-		events.Shutdown()
-		return nil
-	})
 	proxy, err := netproxy.New(d.server.Informers().Core().V1().Services(),
 		d.server.Informers().Discovery().V1().EndpointSlices(), d.server.Informers().Core().V1().Pods(), d.proxyOptions(events))
 	if err != nil {
@@ -59,9 +54,14 @@ func (d *daemon) startRooms(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	router, err := d.newRouter(ctx)
+	if err != nil {
+		return err
+	}
 	d.rooms.start("controllers and informers", d.newOrchestrator().Run)
 	d.rooms.start("service rules", proxy.Run)
 	d.rooms.start("DNS", resolver.Run)
+	d.rooms.start("Ingresses", router.Run)
 	d.rooms.start("node API", func(ctx context.Context) error { return serveNode(ctx, d.node, agent.Handler()) })
 	d.rooms.start("node agent", agent.Run)
 	d.rooms.start("memory", newMemoryReturner().run)
@@ -114,14 +114,19 @@ func (d *daemon) proxyOptions(events record.EventBroadcaster) netproxy.Options {
 	return opts
 }
 
-// proxyEvents takes the events of the Service rules.
-func (d *daemon) proxyEvents() (record.EventBroadcaster, error) {
-	client, err := kubernetes.NewForConfig(d.server.ConfigFor(user.KubeProxy))
+// newEvents takes the events of a room, which connects as this user, until the rooms are stopped.
+func (d *daemon) newEvents(user string) (record.EventBroadcaster, error) {
+	client, err := kubernetes.NewForConfig(d.server.ConfigFor(user))
 	if err != nil {
-		return nil, fmt.Errorf("client of the Service rules: %w", err)
+		return nil, fmt.Errorf("client of %s: %w", user, err)
 	}
 	events := record.NewBroadcaster(record.WithContext(d.rooms.parent))
 	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	d.rooms.start("events of "+user, func(ctx context.Context) error {
+		<-ctx.Done()
+		events.Shutdown()
+		return nil
+	})
 	return events, nil
 }
 

@@ -1,0 +1,76 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/kube-lite/kube-lite/apiserver"
+	"github.com/kube-lite/kube-lite/router"
+)
+
+// HTTPPortsOff is the value of --http-ports that has no Ingresses served.
+const HTTPPortsOff = "off"
+
+// runner is a room.
+type runner interface{ Run(context.Context) error }
+
+// newRouter serves Ingresses, or says that nobody does.
+func (d *daemon) newRouter(ctx context.Context) (runner, error) {
+	client, err := kubernetes.NewForConfig(d.server.ConfigFor(apiserver.RouterUser))
+	if err != nil {
+		return nil, fmt.Errorf("client of the router: %w", err)
+	}
+	if d.cfg.HTTPPorts == HTTPPortsOff {
+		return noRouter{client, d.cfg.Log}, nil
+	}
+	opts := router.Options{Addresses: d.cfg.NodePortAddresses, Certificate: d.pki.IngressCertificate, Log: d.cfg.Log}
+	if d.cfg.HTTPPorts != "" {
+		if opts.Ports, err = router.ParsePorts(d.cfg.HTTPPorts); err != nil {
+			return nil, fmt.Errorf("--http-ports %w", err)
+		}
+	}
+	events, err := d.newEvents(apiserver.RouterUser)
+	if err != nil {
+		return nil, err
+	}
+	opts.Recorder = events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "kube-lite-router"})
+	made, err := router.New(ctx, client, d.server.Informers(), opts)
+	if err != nil {
+		return nil, fmt.Errorf("--http-ports %s: %w", d.cfg.HTTPPorts, err)
+	}
+	return made, nil
+}
+
+// noRouter is the room where --http-ports is off.
+type noRouter struct {
+	client kubernetes.Interface
+	log    *slog.Logger
+}
+
+// Run takes back what a router before may have told.
+func (r noRouter) Run(ctx context.Context) error {
+	if err := router.Retire(ctx, r.client); err != nil && ctx.Err() == nil {
+		r.log.Warn("Ingresses are not served any more, but still say so", "err", err)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// checkHTTPPorts finds what is wrong with the value of --http-ports.
+func checkHTTPPorts(text string) error {
+	if text == "" || text == HTTPPortsOff {
+		return nil
+	}
+	if _, err := router.ParsePorts(text); err != nil {
+		return fmt.Errorf("--http-ports %w, or %s", err, HTTPPortsOff)
+	}
+	return nil
+}
+
+// IngressCAPath is the certificate of the authority that signs for the hosts of Ingresses.
+func (c Config) IngressCAPath() string { return apiserver.IngressCAFile(c.path(pkiDir)) }

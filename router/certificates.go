@@ -1,0 +1,95 @@
+package router
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/utils/lru"
+)
+
+const (
+	// maxIssued is how many certificates that were signed for hosts are kept. Who asks for more names has them signed anew.
+	maxIssued = 1024
+	// renewBefore is how long before its end a certificate is signed anew.
+	renewBefore = 30 * 24 * time.Hour
+)
+
+// issuer has certificates signed for the hosts that bring none.
+type issuer struct {
+	sign func(host string) (*tls.Certificate, error)
+	now  func() time.Time
+	mu   sync.Mutex // so that many connections to a host that is new cost one signature
+	kept *lru.Cache // of *tls.Certificate by host
+}
+
+func newIssuer(sign func(string) (*tls.Certificate, error)) *issuer {
+	return &issuer{sign: sign, now: time.Now, kept: lru.New(maxIssued)}
+}
+
+// certificate returns the one for a host.
+func (i *issuer) certificate(host string) (*tls.Certificate, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if known, ok := i.kept.Get(host); ok {
+		if c := known.(*tls.Certificate); i.now().Add(renewBefore).Before(c.Leaf.NotAfter) {
+			return c, nil
+		}
+	}
+	c, err := i.sign(host)
+	if err != nil {
+		return nil, fmt.Errorf("certificate for %s: %w", host, err)
+	}
+	i.kept.Add(host, c)
+	return c, nil
+}
+
+// getCertificate chooses by the name that a client asks for (RFC 6066, section 3): that of the host's Secret, or one of
+// the instance's CA. A client that names none, because it has an address for a URL, gets one for the address.
+func (r *Router) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	host := hostname(hello.ServerName)
+	if host == "" {
+		host, _, _ = net.SplitHostPort(hello.Conn.LocalAddr().String())
+	}
+	if c := r.table.Load().certificate(host); c != nil {
+		return c, nil
+	}
+	return r.issuer.certificate(host)
+}
+
+// secretCertificates parse what Secrets hold, once for each version of one.
+type secretCertificates struct {
+	secrets corelisters.SecretLister
+	parsed  map[string]parsedCertificate // by "namespace/name"
+}
+
+type parsedCertificate struct {
+	version     string
+	certificate *tls.Certificate
+	err         error
+}
+
+// get returns the certificate of a Secret. The error says what is wrong with it.
+func (s *secretCertificates) get(namespace, name string) (*tls.Certificate, error) {
+	key := namespace + "/" + name
+	secret, err := s.secrets.Secrets(namespace).Get(name)
+	if err != nil {
+		return nil, fmt.Errorf("Secret %s does not exist", key)
+	}
+	if known, ok := s.parsed[key]; ok && known.version == secret.ResourceVersion {
+		return known.certificate, known.err
+	}
+	parsed := parsedCertificate{version: secret.ResourceVersion}
+	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
+	if err == nil {
+		parsed.certificate = &pair
+	} else {
+		parsed.err = fmt.Errorf("Secret %s holds no certificate with its key in %s and %s: %w", key, corev1.TLSCertKey, corev1.TLSPrivateKeyKey, err)
+	}
+	s.parsed[key] = parsed
+	return parsed.certificate, parsed.err
+}

@@ -1,0 +1,208 @@
+package router
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	httpPort, httpsPort = 80, 443
+	// nextHTTP and nextHTTPS are tried where one of those is taken, and as many pairs after them as nextPairs says.
+	nextHTTP, nextHTTPS, nextPairs = 8080, 8443, 100
+
+	// headerLimit is how long a client may take for the head of a request, as nginx has it.
+	headerLimit = 60 * time.Second
+	// keepAlive is how long a client's connection may wait for its next request.
+	keepAlive = 75 * time.Second
+	// endLimit is how long requests may take to end when the router stops.
+	endLimit = time.Second
+)
+
+// Ports are where the router listens. The zero value is none.
+type Ports struct{ HTTP, HTTPS uint16 }
+
+// ParsePorts reads a flag: two ports of 1 to 65535 such as 80,443.
+func ParsePorts(text string) (Ports, error) {
+	first, second, found := strings.Cut(text, ",")
+	http, err := strconv.ParseUint(strings.TrimSpace(first), 10, 16)
+	https, err2 := strconv.ParseUint(strings.TrimSpace(second), 10, 16)
+	if !found || err != nil || err2 != nil || http == 0 || https == 0 || http == https {
+		return Ports{}, fmt.Errorf("%q: use two ports such as %d,%d", text, httpPort, httpsPort)
+	}
+	return Ports{uint16(http), uint16(https)}, nil
+}
+
+// URL is where a host is reached by a scheme, http or https, without a path.
+func (p Ports) URL(scheme, host string) string {
+	port, usual := p.HTTP, uint16(httpPort)
+	if scheme == "https" {
+		port, usual = p.HTTPS, httpsPort
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port != usual {
+		host += ":" + strconv.Itoa(int(port))
+	}
+	return scheme + "://" + host
+}
+
+// candidates are the pairs of ports to try, those of before first.
+func candidates(before Ports) []Ports {
+	all := []Ports{{httpPort, httpsPort}}
+	for i := range uint16(nextPairs) {
+		all = append(all, Ports{nextHTTP + i, nextHTTPS + i})
+	}
+	if before != (Ports{}) {
+		all = append([]Ports{before}, all...)
+	}
+	return all
+}
+
+// listeners are the sockets of a pair of ports on several addresses.
+type listeners struct {
+	ports       Ports
+	http, https []net.Listener
+}
+
+func (l *listeners) close() {
+	for _, one := range slices.Concat(l.http, l.https) {
+		_ = one.Close()
+	}
+}
+
+// listenAt binds both ports at each address. An error leaves none of them bound.
+func listenAt(ports Ports, addresses []netip.Addr) (*listeners, error) {
+	l := &listeners{ports: ports}
+	for _, side := range []struct {
+		port uint16
+		to   *[]net.Listener
+	}{{ports.HTTP, &l.http}, {ports.HTTPS, &l.https}} {
+		for _, a := range addresses {
+			one, err := net.Listen("tcp", netip.AddrPortFrom(a, side.port).String())
+			if err != nil {
+				l.close()
+				return nil, err
+			}
+			*side.to = append(*side.to, one)
+		}
+	}
+	return l, nil
+}
+
+// listenFirst binds the first pair of candidates that is free.
+func listenFirst(pairs []Ports, addresses []netip.Addr) (*listeners, error) {
+	var first error
+	for _, ports := range pairs {
+		l, err := listenAt(ports, addresses)
+		if err == nil {
+			return l, nil
+		}
+		if first == nil {
+			first = err
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	return nil, fmt.Errorf("no ports for Ingresses: %w", first)
+}
+
+// localAddresses are those that the router listens at: localhost's, and the machine's in the ranges that are open to other
+// machines.
+func localAddresses(opened []netip.Prefix) ([]netip.Addr, error) {
+	all := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
+	machine, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("this machine's addresses: %w", err)
+	}
+	for _, a := range machine {
+		p, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			continue
+		}
+		ip := p.Addr()
+		open := slices.ContainsFunc(opened, func(o netip.Prefix) bool { return o.Contains(ip) })
+		if ip == netip.IPv6Loopback() || open && !ip.IsLoopback() {
+			all = append(all, ip)
+		}
+	}
+	return all, nil
+}
+
+// server serves the sockets of a pair until it is closed.
+type server struct {
+	ports   Ports
+	servers []*http.Server // the plain one, then the one with TLS
+	running sync.WaitGroup // all that was started: who accepts, and requests
+	cancel  context.CancelFunc
+}
+
+// serve begins to serve l. HTTP/2 is spoken on both ports, on the plain one with those who know that beforehand, as gRPC's
+// clients do.
+func (r *Router) serve(l *listeners) *server {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &server{ports: l.ports, cancel: cancel}
+	s.running.Add(1) // until close, so that nobody waits before
+	handler := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		s.running.Add(1)
+		defer s.running.Done()
+		r.ServeHTTP(w, req)
+	})
+	for range 2 {
+		one := &http.Server{
+			Handler: handler, ReadHeaderTimeout: headerLimit, IdleTimeout: keepAlive, Protocols: new(http.Protocols),
+			BaseContext: func(net.Listener) context.Context { return ctx },
+			ErrorLog:    slog.NewLogLogger(r.log.Handler(), slog.LevelDebug), // what clients do wrong is no news
+		}
+		one.Protocols.SetHTTP1(true)
+		s.servers = append(s.servers, one)
+	}
+	plain, secured := s.servers[0], s.servers[1]
+	plain.Protocols.SetUnencryptedHTTP2(true)
+	secured.Protocols.SetHTTP2(true)
+	secured.TLSConfig = &tls.Config{GetCertificate: r.getCertificate}
+	for _, one := range l.http {
+		s.running.Go(func() { r.logEnd(plain.Serve(one)) })
+	}
+	for _, one := range l.https {
+		s.running.Go(func() { r.logEnd(secured.ServeTLS(one, "", "")) })
+	}
+	return s
+}
+
+func (r *Router) logEnd(err error) {
+	if !errors.Is(err, http.ErrServerClosed) {
+		r.log.Error("Ingresses are not served any more at one of their sockets", "err", err)
+	}
+}
+
+// close lets go of the ports at once, lets requests end within endLimit, and waits for all that was started.
+func (s *server) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), endLimit)
+	defer cancel()
+	var ending sync.WaitGroup
+	for _, one := range s.servers {
+		ending.Go(func() {
+			if one.Shutdown(ctx) != nil {
+				_ = one.Close()
+			}
+		})
+	}
+	ending.Wait()
+	s.cancel() // connections that were upgraded are nobody's business but their handlers'
+	s.running.Done()
+	s.running.Wait()
+}
