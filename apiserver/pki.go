@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
@@ -68,10 +69,9 @@ type PKI struct {
 	server       *pair
 	admin        *pair
 	frontProxyCA *pair
-	ingressCA    *pair
-	ingressKey   crypto.Signer      // of all certificates that ingressCA signs
-	tokens       crypto.Signer      // signs the tokens of ServiceAccounts
-	serving      servingCertificate // has server
+	ingress      func() (*ingressCA, error) // opens it, once: a start does not wait for it
+	tokens       crypto.Signer              // signs the tokens of ServiceAccounts
+	serving      servingCertificate         // has server
 	clientCA     dynamiccertificates.CAContentProvider
 }
 
@@ -107,12 +107,7 @@ func openPKI(dir string, now func() time.Time, ips []net.IP, hosts ...string) (*
 	if p.frontProxyCA, err = p.authority("front-proxy-ca", "front-proxy-ca"); err != nil {
 		return nil, fmt.Errorf("certificates: CA of the front proxy: %w", err)
 	}
-	if p.ingressCA, err = p.authority(ingressCAName, "kube-lite-ingress-ca"); err != nil {
-		return nil, fmt.Errorf("certificates: CA of Ingresses: %w", err)
-	}
-	if p.ingressKey, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		return nil, fmt.Errorf("certificates: key of Ingresses: %w", err)
-	}
+	p.ingress = sync.OnceValues(p.openIngressCA)
 	if p.tokens, err = loadTokenKey(dir); err != nil {
 		return nil, fmt.Errorf("certificates: key of ServiceAccount tokens: %w", err)
 	}
@@ -149,6 +144,24 @@ const ingressCAName = "ingress-ca"
 // IngressCAFile is the certificate of the authority that signs for the hosts of Ingresses, as PEM, in the folder of a PKI.
 func IngressCAFile(dir string) string { return filepath.Join(dir, ingressCAName+".crt") }
 
+// ingressCA is the authority for the hosts of Ingresses.
+type ingressCA struct {
+	*pair
+	leafKey crypto.Signer // of all certificates that it signs
+}
+
+func (p *PKI) openIngressCA() (*ingressCA, error) {
+	authority, err := p.authority(ingressCAName, "kube-lite-ingress-ca")
+	if err != nil {
+		return nil, fmt.Errorf("certificates: CA of Ingresses: %w", err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("certificates: key of Ingresses: %w", err)
+	}
+	return &ingressCA{authority, key}, nil
+}
+
 // IngressCertificate signs a certificate for the host of an Ingress, or for an IP address. It is valid for a year.
 func (p *PKI) IngressCertificate(host string) (*tls.Certificate, error) {
 	config := cert.Config{CommonName: host, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
@@ -160,11 +173,15 @@ func (p *PKI) IngressCertificate(host string) (*tls.Certificate, error) {
 	if len(host) > maxCommonName {
 		config.CommonName = ""
 	}
-	signed, err := p.sign(p.ingressCA, p.ingressKey, config)
+	authority, err := p.ingress()
 	if err != nil {
 		return nil, err
 	}
-	return &tls.Certificate{Certificate: [][]byte{signed.Raw, p.ingressCA.cert.Raw}, PrivateKey: p.ingressKey, Leaf: signed}, nil
+	signed, err := p.sign(authority.pair, authority.leafKey, config)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Certificate{Certificate: [][]byte{signed.Raw, authority.cert.Raw}, PrivateKey: authority.leafKey, Leaf: signed}, nil
 }
 
 // maxCommonName is the longest that a certificate takes (RFC 5280, ub-common-name).
@@ -207,9 +224,12 @@ func (p *PKI) Renew() error {
 	return nil
 }
 
-// Run renews the certificates while ctx lasts, and calls renewed after each
+// Run makes the CA of Ingresses if there is none, then renews the certificates while ctx lasts, and calls renewed after each
 // time that the admin's certificate changed.
 func (p *PKI) Run(ctx context.Context, renewed func() error) error {
+	if _, err := p.ingress(); err != nil {
+		return err
+	}
 	tick := time.NewTicker(renewInterval)
 	defer tick.Stop()
 	for {

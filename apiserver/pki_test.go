@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,4 +146,35 @@ func TestNewConnectionsGetTheRenewedCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the renewed certificate is served", func() bool { return dial() == nil })
+}
+
+func TestHostsOfIngressesAreSignedByAnAuthorityOfTheirOwn(t *testing.T) {
+	dir := t.TempDir()
+	var authority []byte
+	for _, host := range []string{"web.localhost", "127.0.0.1", strings.Repeat("a", 60) + ".localhost"} {
+		pki, err := OpenPKI(dir, nil) // a restart keeps it
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, err := pki.IngressCertificate(host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pem, err := os.ReadFile(IngressCAFile(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if authority == nil {
+			authority = pem
+		}
+		roots, cluster := x509.NewCertPool(), x509.NewCertPool()
+		roots.AppendCertsFromPEM(authority)
+		cluster.AppendCertsFromPEM(pki.CACertificate())
+		if _, err := made.Leaf.Verify(x509.VerifyOptions{DNSName: host, Roots: roots}); err != nil {
+			t.Errorf("%s: %v", host, err)
+		}
+		if _, err := made.Leaf.Verify(x509.VerifyOptions{DNSName: host, Roots: cluster}); err == nil {
+			t.Errorf("the cluster's authority stands for %s", host)
+		}
+	}
 }

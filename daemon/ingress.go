@@ -16,17 +16,21 @@ import (
 // HTTPPortsOff is the value of --http-ports that has no Ingresses served.
 const HTTPPortsOff = "off"
 
-// runner is a room.
-type runner interface{ Run(context.Context) error }
+// httpRouter is the room that serves Ingresses, or the one in its place.
+type httpRouter interface {
+	Run(context.Context) error
+	// Ready is closed when the API says whether Ingresses are served.
+	Ready() <-chan struct{}
+}
 
 // newRouter serves Ingresses, or says that nobody does.
-func (d *daemon) newRouter(ctx context.Context) (runner, error) {
+func (d *daemon) newRouter() (httpRouter, error) {
 	client, err := kubernetes.NewForConfig(d.server.ConfigFor(apiserver.RouterUser))
 	if err != nil {
 		return nil, fmt.Errorf("client of the router: %w", err)
 	}
 	if d.cfg.HTTPPorts == HTTPPortsOff {
-		return noRouter{client, d.cfg.Log}, nil
+		return noRouter{client, d.cfg.Log, make(chan struct{})}, nil
 	}
 	opts := router.Options{Addresses: d.cfg.NodePortAddresses, Certificate: d.pki.IngressCertificate, Log: d.cfg.Log}
 	if d.cfg.HTTPPorts != "" {
@@ -39,7 +43,7 @@ func (d *daemon) newRouter(ctx context.Context) (runner, error) {
 		return nil, err
 	}
 	opts.Recorder = events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "kube-lite-router"})
-	made, err := router.New(ctx, client, d.server.Informers(), opts)
+	made, err := router.New(client, d.server.Informers(), opts)
 	if err != nil {
 		return nil, fmt.Errorf("--http-ports %s: %w", d.cfg.HTTPPorts, err)
 	}
@@ -50,13 +54,18 @@ func (d *daemon) newRouter(ctx context.Context) (runner, error) {
 type noRouter struct {
 	client kubernetes.Interface
 	log    *slog.Logger
+	ready  chan struct{}
 }
+
+// Ready is httpRouter's.
+func (r noRouter) Ready() <-chan struct{} { return r.ready }
 
 // Run takes back what a router before may have told.
 func (r noRouter) Run(ctx context.Context) error {
 	if err := router.Retire(ctx, r.client); err != nil && ctx.Err() == nil {
 		r.log.Warn("Ingresses are not served any more, but still say so", "err", err)
 	}
+	close(r.ready)
 	<-ctx.Done()
 	return nil
 }

@@ -54,7 +54,7 @@ func (d *daemon) startRooms(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	router, err := d.newRouter(ctx)
+	router, err := d.newRouter()
 	if err != nil {
 		return err
 	}
@@ -66,12 +66,17 @@ func (d *daemon) startRooms(ctx context.Context) error {
 	d.rooms.start("node agent", agent.Run)
 	d.rooms.start("memory", newMemoryReturner().run)
 	d.agent = agent
-	select {
-	case <-proxy.Ready():
-	case err := <-d.rooms.failed:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("the Service rules are not in the kernel yet: %w", ctx.Err())
+	for _, room := range []struct {
+		ready <-chan struct{}
+		late  string
+	}{{proxy.Ready(), "the Service rules are not in the kernel yet"}, {router.Ready(), "the IngressClass is not there yet"}} {
+		select {
+		case <-room.ready:
+		case err := <-d.rooms.failed:
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", room.late, ctx.Err())
+		}
 	}
 	d.steps.done("controllers, Service rules, DNS", resolver.Addr().String())
 	return nil

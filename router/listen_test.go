@@ -62,7 +62,7 @@ func lazyWorld(t testing.TB, client *fake.Clientset, pairs ...Ports) *world {
 	w := &world{TB: t, client: client, events: record.NewFakeRecorder(100)}
 	shared := informers.NewSharedInformerFactory(client, 0)
 	var err error
-	w.router, err = New(t.Context(), client, shared, Options{Recorder: w.events, Certificate: func(string) (*tls.Certificate, error) { return nil, errors.ErrUnsupported }})
+	w.router, err = New(client, shared, Options{Recorder: w.events, Certificate: func(string) (*tls.Certificate, error) { return nil, errors.ErrUnsupported }})
 	w.must(err)
 	w.router.candidates = func(before Ports) []Ports {
 		if before != (Ports{}) {

@@ -40,6 +40,8 @@ type Router struct {
 	report *reporter
 	issuer *issuer
 
+	ready chan struct{}
+
 	// candidates are the ports to try, those of before first; tests have others.
 	candidates func(before Ports) []Ports
 
@@ -53,16 +55,12 @@ type Router struct {
 	serving  *server // nil: nothing is
 }
 
-// New makes the IngressClass, so that the first Ingress finds it, registers with the informers, which may be started before
-// or after, and takes the ports of opts.
-func New(ctx context.Context, client kubernetes.Interface, shared informers.SharedInformerFactory, opts Options) (*Router, error) {
+// New registers with the informers, which may be started before or after, and takes the ports of opts.
+func New(client kubernetes.Interface, shared informers.SharedInformerFactory, opts Options) (*Router, error) {
 	if opts.Certificate == nil {
 		return nil, errors.New("router: nobody signs certificates")
 	}
-	r := &Router{opts: opts, log: cmp.Or(opts.Log, slog.Default()), issuer: newIssuer(opts.Certificate), candidates: candidates}
-	if _, err := ensureClass(ctx, client); err != nil {
-		return nil, fmt.Errorf("router: %w", err)
-	}
+	r := &Router{opts: opts, log: cmp.Or(opts.Log, slog.Default()), issuer: newIssuer(opts.Certificate), candidates: candidates, ready: make(chan struct{})}
 	r.table.Store(newTable())
 	r.ports.Store(&Ports{})
 	var err error
@@ -95,10 +93,21 @@ func (r *Router) begin(l *listeners, addresses []netip.Addr) {
 	r.report.listening(l.ports, addresses)
 }
 
-// Run serves Ingresses until ctx ends, then waits for all it started and returns nil.
+// Ready is closed when the IngressClass is there, so that the first Ingress finds it.
+func (r *Router) Ready() <-chan struct{} { return r.ready }
+
+// Run serves Ingresses until ctx ends, then waits for all it started and returns nil. It returns earlier where the
+// IngressClass cannot be made.
 func (r *Router) Run(ctx context.Context) error {
 	defer r.end()
 	defer r.watch.stop()
+	if _, err := ensureClass(ctx, r.report.client); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("router: %w", err)
+	}
+	close(r.ready)
 	if !r.watch.awaitSync(ctx) {
 		return nil
 	}

@@ -44,7 +44,7 @@ func newWorld(t testing.TB) *world {
 	w := &world{TB: t, client: fake.NewClientset(), events: record.NewFakeRecorder(100), ports: freePorts(t)}
 	shared := informers.NewSharedInformerFactory(w.client, 0)
 	var err error
-	w.router, err = New(w.Context(), w.client, shared, Options{Ports: w.ports, Certificate: func(host string) (*tls.Certificate, error) {
+	w.router, err = New(w.client, shared, Options{Ports: w.ports, Certificate: func(host string) (*tls.Certificate, error) {
 		return selfSigned(host, time.Now().Add(time.Hour*24*365))
 	}, Recorder: w.events})
 	if err != nil {
