@@ -32,6 +32,7 @@ func figures() []figure {
 		{Name: "volumes", What: "a change of a ConfigMap, a Secret or a pod to the files of a running container", Unit: "ms", Budget: 2000, measure: measureVolumes},
 		{Name: "services", What: "a Service change to the kernel, 1,000 Services present", Unit: "ms", Budget: 50, measure: measureServices},
 		{Name: "dns", What: "DNS answers for a Service name, to CoreDNS", Unit: "×", Budget: 1, AtLeast: true, measure: measureDNS},
+		{Name: "ingress", What: "HTTP requests through an Ingress for a core, to nginx", Unit: "×", Budget: 0.7, AtLeast: true, measure: measureIngress},
 		{Name: "crowd", What: "a Deployment of 1,000 pods to all Ready, on a Docker that only pretends", Unit: "s", Budget: 10, measure: measureCrowd},
 		{Name: "crowds", What: "5 Deployments of 200 pods, likewise", Unit: "s", Budget: 10, measure: measureCrowds},
 		{Name: "crowdchange", What: "processor time of a changed pod with 5,000 pods present, to 100 pods", Unit: "×", Budget: 1.5, measure: measureCrowdChange},

@@ -48,6 +48,9 @@ type status struct {
 	DataDir     string       `json:"dataDir"`
 	PodCIDR     netip.Prefix `json:"podCIDR"`
 	ServiceCIDR netip.Prefix `json:"serviceCIDR"`
+	Ingress     *struct {
+		HTTP string `json:"http"`
+	} `json:"ingress"`
 }
 
 func newBench(binary, coreDNS string, rounds int) (*bench, error) {
@@ -172,12 +175,8 @@ func (i *instance) start(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	text, err := i.do(ctx, "status", "-o", "json")
-	if err != nil {
+	if err := i.readStatus(ctx); err != nil {
 		return 0, err
-	}
-	if err := json.Unmarshal(text, &i.status); err != nil {
-		return 0, fmt.Errorf("kube-lite status: %w", err)
 	}
 	config, err := i.config()
 	if err != nil {
@@ -186,6 +185,17 @@ func (i *instance) start(ctx context.Context) (time.Duration, error) {
 	config.QPS = -1 // the client must not be what is measured
 	i.client, err = kubernetes.NewForConfig(config)
 	return took, err
+}
+
+func (i *instance) readStatus(ctx context.Context) error {
+	text, err := i.do(ctx, "status", "-o", "json")
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, &i.status); err != nil {
+		return fmt.Errorf("kube-lite status: %w", err)
+	}
+	return nil
 }
 
 // config is the administrator's.

@@ -21,6 +21,8 @@ type bench struct {
 	coreDNS string
 	// kubeAPIServer and etcd are the binaries of the API's yardstick; empty: there is none.
 	kubeAPIServer, etcd string
+	// nginx is the binary of the HTTP yardstick; empty: there is none.
+	nginx string
 	// benchmarks is the test program of package runtime, once it is built.
 	benchmarks string
 	log        io.Writer // progress
@@ -44,6 +46,7 @@ func run(ctx context.Context, args []string) error {
 	coreDNS := flags.String("coredns", "", "`PATH` of the CoreDNS to compare DNS with; without one DNS is skipped")
 	kubeAPIServer := flags.String("kube-apiserver", "", "`PATH` of the kube-apiserver to compare the API with; without one that is skipped")
 	etcd := flags.String("etcd", "", "`PATH` of the etcd that it uses")
+	nginx := flags.String("nginx", "", "`PATH` of the nginx to compare Ingresses with; without one they are skipped")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
@@ -58,7 +61,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	b.kubeAPIServer, b.etcd = *kubeAPIServer, *etcd
+	b.kubeAPIServer, b.etcd, b.nginx = *kubeAPIServer, *etcd, *nginx
 	machine, err := describe(ctx, b)
 	if err != nil {
 		return err

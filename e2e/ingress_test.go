@@ -59,7 +59,7 @@ func TestIngressesAreServedOnLocalhost(t *testing.T) {
 	if got := ns.value(t, "ingress", "{.items[0].spec.ingressClassName}"); got != "kube-lite" {
 		t.Errorf("the class is %q, want kube-lite by default", got)
 	}
-	ns.waitForEvent(t, "ingress/web", "Routed", "Reachable at "+plain+", "+strings.Replace(secured, "localhost", "secure.localhost", 1))
+	ns.waitForEvent(t, "web", "Routed", "Reachable at "+plain+", "+strings.Replace(secured, "localhost", "secure.localhost", 1))
 	ns.must(t, "rollout", "status", "deployment/web", "--timeout=60s")
 	waitForAnswer(t, plain+"/routed", "served")
 	at, err := url.Parse(plain)
