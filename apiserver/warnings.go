@@ -25,8 +25,7 @@ var unmetNeeds = map[schema.GroupResource]func(*warnings, runtime.Object) string
 		}
 		return "nothing here serves an Ingress: start kube-lite without --http-ports=off, or run an ingress controller"
 	},
-	{Group: "networking.k8s.io", Resource: "networkpolicies"}: always("NetworkPolicies are not enforced here: every pod can reach every other one"),
-	{Group: "storage.k8s.io", Resource: "csidrivers"}:         always("CSI drivers cannot be used here: pods cannot mount their volumes"),
+	{Group: "storage.k8s.io", Resource: "csidrivers"}: always("CSI drivers cannot be used here: pods cannot mount their volumes"),
 }
 
 // always is a need of all objects of a kind.

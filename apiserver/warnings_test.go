@@ -74,14 +74,14 @@ func TestKindsThatNeedWhatIsNotHereSaySo(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Ports: []corev1.ServicePort{{Port: 80}}},
 	}, create)
 	wantWarning("a Service", "", err)
-	policies := client.NetworkingV1().NetworkPolicies("default")
-	policy, err := policies.Create(ctx, &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: "deny"}}, create)
-	wantWarning("a NetworkPolicy", "not enforced", err)
-	policy.Labels = map[string]string{"a": "b"}
-	_, err = policies.Update(ctx, policy, metav1.UpdateOptions{})
-	wantWarning("a change of it", "", err)
-	_, err = client.StorageV1().CSIDrivers().Create(ctx, &storagev1.CSIDriver{ObjectMeta: metav1.ObjectMeta{Name: "csi.example.com"}}, create)
+	_, err = client.NetworkingV1().NetworkPolicies("default").Create(ctx, &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: "deny"}}, create)
+	wantWarning("a NetworkPolicy", "", err)
+	drivers := client.StorageV1().CSIDrivers()
+	driver, err := drivers.Create(ctx, &storagev1.CSIDriver{ObjectMeta: metav1.ObjectMeta{Name: "csi.example.com"}}, create)
 	wantWarning("a CSIDriver", "cannot be used", err)
+	driver.Labels = map[string]string{"a": "b"}
+	_, err = drivers.Update(ctx, driver, metav1.UpdateOptions{})
+	wantWarning("a change of it", "", err)
 }
 
 func TestIngressIsWarnedOfUnlessThereIsAController(t *testing.T) {

@@ -50,6 +50,10 @@ func (d *daemon) startRooms(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	informers := d.server.Informers()
+	if err := proxy.EnforcePolicies(informers.Networking().V1().NetworkPolicies(), informers.Core().V1().Namespaces(), informers.Core().V1().Pods()); err != nil {
+		return err
+	}
 	agent, err := d.newAgent()
 	if err != nil {
 		return err
@@ -110,6 +114,7 @@ func (d *daemon) proxyOptions(events record.EventBroadcaster) netproxy.Options {
 		NodeName:          d.nodeName,
 		PodCIDR:           d.settings.PodCIDR,
 		ServiceCIDR:       d.settings.ServiceCIDR,
+		OtherCIDR:         d.network().EngineRange(),
 		NodePortAddresses: d.cfg.NodePortAddresses,
 		Log:               d.cfg.Log,
 	}

@@ -17,6 +17,7 @@ import (
 type dispatch struct {
 	chains chains
 	name   string                          // what the branches' names begin with
+	named  func(branch string) string      // makes a branch's name of one that may be too long; nil: it is not
 	digits int                             // hexadecimal digits of a key: 8 for an address, 4 for a port
 	match  func(first, last uint32) string // what matches the keys of a branch
 }
@@ -58,6 +59,9 @@ func (d dispatch) grow(chain string, leaves []leaf, digits int) {
 			n = i
 		}
 		name := d.name + hexDigits(branch, d.digits-digits+1)
+		if d.named != nil {
+			name = d.named(name)
+		}
 		d.chains.add(chain, d.match(branch<<shift, branch<<shift|(1<<shift-1)), "-j", name)
 		d.grow(name, leaves[:n], digits-1)
 		leaves = leaves[n:]
@@ -76,13 +80,18 @@ func hexDigits(v uint32, n int) string {
 // addressDispatch tells IPv4 addresses apart by ever longer prefixes.
 func (s settings) addressDispatch(c chains, name string) dispatch {
 	return dispatch{chains: c, name: s.prefix + name, digits: 8, match: func(first, last uint32) string {
-		a := netip.AddrFrom4([4]byte{byte(first >> 24), byte(first >> 16), byte(first >> 8), byte(first)})
-		bits := 32
-		for span := last - first; span > 0; span >>= 1 {
-			bits--
-		}
-		return "-d " + netip.PrefixFrom(a, bits).String()
+		return "-d " + prefixOf(first, last)
 	}}
+}
+
+// prefixOf is the range of the addresses from first to last, which have to be one.
+func prefixOf(first, last uint32) string {
+	a := netip.AddrFrom4([4]byte{byte(first >> 24), byte(first >> 16), byte(first >> 8), byte(first)})
+	bits := 32
+	for span := last - first; span > 0; span >>= 1 {
+		bits--
+	}
+	return netip.PrefixFrom(a, bits).String()
 }
 
 // portDispatch tells the ports of one protocol apart by ever shorter ranges.

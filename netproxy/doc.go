@@ -1,5 +1,5 @@
-// Package netproxy makes Services and the host ports of Pods reachable: it turns Services, EndpointSlices and Pods
-// into iptables rules.
+// Package netproxy makes Services and the host ports of Pods reachable, and enforces NetworkPolicies: it turns Services,
+// EndpointSlices, Pods and NetworkPolicies into iptables rules.
 //
 // It owns the iptables chains that begin with ChainPrefix, one jump to them from each built-in chain that needs
 // one, the route of the service CIDR, the kernel settings that these rules need, and a socket for every
@@ -11,12 +11,14 @@
 //
 //	informer event -> [Proxy.Run] -> services.go: []servicePort, what is wanted and who answers for it
 //	  and hostports.go: []hostPort, which Pod has a port of this machine
-//	  -> render.go, portrules.go: ruleset, every chain of every table as text; depends on nothing else
+//	  and policies.go, policypeers.go: policySet, what NetworkPolicies allow to whom
+//	  -> render.go, portrules.go, policyrules.go: ruleset, every chain of every table as text; depends on nothing else
 //	  -> apply.go: only the chains that changed, in one iptables-restore transaction per table
 //	  -> conntrack.go, connections.go: forget the flows that point at endpoints that are gone
 //
 // Below it, host.go keeps the route and the kernel settings, and nodeports.go the sockets. nat translates, filter
-// refuses: whatever is addressed to the service CIDR and was not translated has nobody to go to.
+// refuses: whatever is addressed to the service CIDR and was not translated has nobody to go to, and what a policy forbids
+// is dropped.
 //
 // Nothing is done to an event: each pass reads the informers' current state. What the kernel holds is compared
 // with what was applied whenever the kernel says that somebody changed the rules, and repaired.

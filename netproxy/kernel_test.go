@@ -220,12 +220,15 @@ func (l *lab) ask(from, to string) (answer string) {
 	return answer
 }
 
-func askHere(to string) string {
+func askHere(to string) string { return askWithin(to, time.Second) }
+
+// askWithin waits no longer for each step.
+func askWithin(to string, limit time.Duration) string {
 	network, address, _ := strings.Cut(to, "://")
-	c, err := net.DialTimeout(network+"4", address, time.Second)
+	c, err := net.DialTimeout(network+"4", address, limit)
 	if err == nil {
 		defer c.Close()
-		err = c.SetDeadline(time.Now().Add(time.Second))
+		err = c.SetDeadline(time.Now().Add(limit))
 	}
 	if err == nil && network == "udp" {
 		_, err = c.Write([]byte("?"))

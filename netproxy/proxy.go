@@ -21,7 +21,8 @@ import (
 	discoverylisters "k8s.io/client-go/listers/discovery/v1"
 )
 
-// Options say what one instance's proxy works on. Every field but NodePortAddresses, Recorder and Log is required.
+// Options say what one instance's proxy works on. Every field but OtherCIDR, NodePortAddresses, Recorder
+// and Log is required.
 type Options struct {
 	// Instance is the name of the kube-lite instance. It goes, hashed, into every chain name.
 	Instance string
@@ -34,6 +35,9 @@ type Options struct {
 	PodCIDR netip.Prefix
 	// ServiceCIDR is the range of the ClusterIPs, IPv4. A route to Bridge is kept for it.
 	ServiceCIDR netip.Prefix
+	// OtherCIDR is the part of PodCIDR whose addresses are not Pods', but those of other containers on the bridge.
+	// Default none.
+	OtherCIDR netip.Prefix
 	// NodePortAddresses are the ranges of this machine's addresses at which NodePorts and externalIPs also answer
 	// what comes from outside this machine. Default none: only this machine and its pods are answered.
 	NodePortAddresses []netip.Prefix
@@ -93,6 +97,7 @@ type Proxy struct {
 	loopback6  reservations
 	troubles   troubles
 	health     healthChecks
+	policies   policies
 	flows      udpFlows
 	targets    targets
 	generation uint32 // of the nftables rules when they were last known to be right
@@ -129,6 +134,8 @@ func New(services coreinformers.ServiceInformer, endpoints discoveryinformers.En
 			prefix:            prefix,
 			bridge:            opts.Bridge,
 			serviceCIDR:       opts.ServiceCIDR.Masked(),
+			podCIDR:           opts.PodCIDR,
+			otherCIDR:         opts.OtherCIDR,
 			nodePortAddresses: opts.NodePortAddresses,
 		},
 		host:     host{bridge: opts.Bridge, serviceCIDR: opts.ServiceCIDR, log: log, told: map[string]bool{}},

@@ -20,6 +20,8 @@ type settings struct {
 	prefix            string // of every chain's name
 	bridge            string
 	serviceCIDR       netip.Prefix
+	podCIDR           netip.Prefix
+	otherCIDR         netip.Prefix // see Options
 	nodePortAddresses []netip.Prefix
 
 	// masqueradePods hides pods from each other behind the gateway's address. It is needed where the kernel does

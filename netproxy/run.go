@@ -174,9 +174,16 @@ func (p *Proxy) sync(ctx context.Context) error {
 	withoutTaken(ports, taken)
 	hosts = withoutHostPorts(hosts, taken)
 	maps.Copy(found, answerAtLoopback6(&p.loopback6, ports))
+	policies, err := p.policies.sync(slices)
+	if err != nil {
+		return err
+	}
+	maps.Copy(found, p.policies.troubles(p.settings, p.log))
 	p.troubles.tell(p.recorder, p.object, found)
 
-	if err := p.applyRules(ctx, p.renderer.render(p.settings, ports, hosts)); err != nil {
+	rules := p.renderer.render(p.settings, ports, hosts)
+	p.settings.addPolicies(rules["filter"], policies)
+	if err := p.applyRules(ctx, rules); err != nil {
 		return err
 	}
 	if err := p.health.sync(services, slices, p.nodeName); err != nil {

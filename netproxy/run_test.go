@@ -45,6 +45,7 @@ func testOptions(instance, bridge string) Options {
 
 // daemon is a running Proxy.
 type daemon struct {
+	proxy  *Proxy
 	client kubernetes.Interface
 	events *record.FakeRecorder
 	stop   func()
@@ -59,6 +60,9 @@ func (l *lab) start(opts Options, client kubernetes.Interface) *daemon {
 	factory := informers.NewSharedInformerFactory(client, 0)
 	p, err := New(factory.Core().V1().Services(), factory.Discovery().V1().EndpointSlices(), factory.Core().V1().Pods(), opts)
 	if err != nil {
+		l.t.Fatal(err)
+	}
+	if err := p.EnforcePolicies(factory.Networking().V1().NetworkPolicies(), factory.Core().V1().Namespaces(), factory.Core().V1().Pods()); err != nil {
 		l.t.Fatal(err)
 	}
 	p.verifyInterval, p.pollInterval = 100*time.Millisecond, 500*time.Millisecond
@@ -76,7 +80,7 @@ func (l *lab) start(opts Options, client kubernetes.Interface) *daemon {
 	case <-time.After(deadline):
 		l.t.Fatal("the rules never stood")
 	}
-	return &daemon{client, events, stop}
+	return &daemon{p, client, events, stop}
 }
 
 func world() *fake.Clientset {

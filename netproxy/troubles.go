@@ -21,11 +21,12 @@ const (
 	reasonHostPortServed       = "HostPortServed"
 	reasonAffinityUnavailable  = "SessionAffinityUnavailable"
 	reasonProtocolUnavailable  = "ProtocolUnavailable"
+	reasonPolicyIncomplete     = "NetworkPolicyIncomplete"
 )
 
-// trouble is something about one Service or Pod that cannot be had, identified apart from its words, which may change.
+// trouble is something about one Service, Pod or NetworkPolicy that cannot be had, identified apart from its words, which may change.
 type trouble struct {
-	kind   string // Service or Pod
+	kind   string // Service, Pod or NetworkPolicy
 	name   types.NamespacedName
 	reason string
 	what   string
@@ -109,6 +110,9 @@ func (t troubles) tell(recorder record.EventRecorder, object func(trouble) runti
 
 // object finds what a trouble is about.
 func (p *Proxy) object(tr trouble) runtime.Object {
+	if tr.kind == "NetworkPolicy" {
+		return p.policies.object(tr.name)
+	}
 	if tr.kind == "Pod" {
 		if pod, err := p.pods.Pods(tr.name.Namespace).Get(tr.name.Name); err == nil {
 			return pod
