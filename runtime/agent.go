@@ -110,6 +110,8 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.accounts = newAccounts(e)
 	a.imageIDs = newImageIDs(e, a.tasks, a.workers.poke)
 	a.statuses = newStatuses(client, a.declared, a.log, func(act string) { a.step(act) })
+	policies := informers.Networking().V1().NetworkPolicies().Informer().GetIndexer()
+	a.statuses.policies = func() bool { return len(policies.ListKeys()) > 0 }
 	a.node, a.host = newNode(a), newHostAddress(opts)
 	a.stats = &stats{agent: a, disks: &disks{tasks: a.tasks, now: func() time.Time { return a.now() }, log: a.log, known: map[string]measured{}}}
 	a.oomScores.learn(a.log, a.node.facts.memory)

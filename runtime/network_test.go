@@ -6,9 +6,12 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	v1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 func podSandbox(pod string, attempt int) string {
@@ -61,6 +64,31 @@ func TestTheAddressOfAPodWithAPortOfTheHostIsToldAtOnce(t *testing.T) {
 			t.Errorf("with the hostPort %d, %d statuses are written at once, want %d", hostPort, got, want)
 		}
 		s.queue.ShutDown()
+	}
+}
+
+// The rules that isolate a Pod go by its address, and its init containers may talk for long.
+func TestTheAddressIsToldBeforeContainersStartWhereThereArePolicies(t *testing.T) {
+	for _, policies := range []bool{false, true} {
+		inBubble(t, func(t *testing.T, r *rig) {
+			if policies {
+				policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "deny"}}
+				if _, err := r.client.NetworkingV1().NetworkPolicies("ns").Create(t.Context(), policy, metav1.CreateOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				r.settle()
+			}
+			r.engine.mu.Lock()
+			r.engine.startHang = 10 * time.Second // first the sandbox's, then the container's
+			r.engine.mu.Unlock()
+			r.pod("web", nil)
+			r.after(15 * time.Second)
+			if told := r.get("web").Status.PodIP != ""; told != policies || r.engine.port(podSandbox("web", 0)) == (docker.BridgePort{}) {
+				t.Errorf("with policies %v, its address is told before its first container starts: %v", policies, told)
+			}
+			r.after(15 * time.Second)
+			r.wantPhase("web", v1.PodRunning, true)
+		})
 	}
 }
 

@@ -190,6 +190,7 @@ func (r *pipeline) startSandbox(ctx context.Context) {
 		return
 	}
 	r.podIP = a.podIP(r.pod, i)
+	a.statuses.setAddress(r.pod, r.podIP)
 	r.failed = a.writeHosts(r.pod, r.podIP)
 }
 

@@ -37,6 +37,8 @@ type statuses struct {
 	step   func(string)
 	queue  workqueue.TypedRateLimitingInterface[types.UID]
 	pause  time.Duration // statusPause
+	// policies tells whether there are NetworkPolicies.
+	policies func() bool
 
 	mu   sync.Mutex // guards what follows
 	pods map[types.UID]*reported
@@ -54,7 +56,7 @@ type reported struct {
 
 func newStatuses(client kubernetes.Interface, lister func(podRef) *v1.Pod, log *slog.Logger, step func(string)) *statuses {
 	return &statuses{
-		client: client, lister: lister, log: log, step: step, pause: statusPause,
+		client: client, lister: lister, log: log, step: step, pause: statusPause, policies: func() bool { return false },
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](100*time.Millisecond, 10*time.Second)),
 		pods:  map[types.UID]*reported{},
 	}
@@ -93,11 +95,25 @@ func (s *statuses) set(ref podRef, want v1.PodStatus) {
 		return
 	}
 	delay := s.delay(before, want)
-	// The rules of its ports of the host wait for its address, and should stand when it is ready.
-	if pod := s.lister(ref); before.PodIP != want.PodIP && pod != nil && len(hostPorts(pod)) > 0 {
+	// Rules wait for its address: those of its ports of the host should stand when it is ready, those of policies before
+	// it has anything to say.
+	if pod := s.lister(ref); before.PodIP != want.PodIP && pod != nil && (len(hostPorts(pod)) > 0 || s.policies()) {
 		delay = 0
 	}
 	s.queue.AddAfter(ref.uid, delay)
+}
+
+// setAddress has the address of a Pod written whose containers are about to start, if there are policies. Until it is
+// known, such a Pod may talk to nobody.
+func (s *statuses) setAddress(pod *v1.Pod, ip string) {
+	ref := refOf(pod)
+	status, ok := s.latest(ref.uid)
+	if !ok || ip == "" || status.PodIP == ip || pod.Spec.HostNetwork || isFinal(status.Phase) || !s.policies() {
+		return
+	}
+	status = *status.DeepCopy()
+	status.PodIP, status.PodIPs = ip, []v1.PodIP{{IP: ip}}
+	s.set(ref, status)
 }
 
 // latest is the status that was set last, whether the API has it yet or not.
