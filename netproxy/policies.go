@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -126,10 +127,13 @@ func (all isolations) add(policies []*networkingv1.NetworkPolicy, pod *policyPod
 	if len(policies) == 0 {
 		return
 	}
-	id := ""
+	var name strings.Builder
 	for _, policy := range policies {
-		id += policy.Namespace + "/" + policy.Name + depends(policy, pod) + " "
+		for _, part := range [...]string{policy.Namespace, "/", policy.Name, depends(policy, pod), " "} {
+			name.WriteString(part)
+		}
 	}
+	id := name.String()
 	one := all[id]
 	if one == nil {
 		one = &isolation{id: id}

@@ -62,7 +62,7 @@ func newPolicyPeers(namespaces []*corev1.Namespace, pods []*corev1.Pod, dns []dn
 	})
 	taken := map[netip.Addr]bool{}
 	for _, pod := range pods {
-		if !hasPolicies(pod) {
+		if !onPodNetwork(pod) {
 			continue
 		}
 		one := &policyPod{namespace: pod.Namespace, labels: pod.Labels, ports: namedPorts(pod)}
@@ -81,8 +81,8 @@ func newPolicyPeers(namespaces []*corev1.Namespace, pods []*corev1.Pod, dns []dn
 	return p
 }
 
-// hasPolicies says that a Pod has, or is about to have, an address that is not the node's.
-func hasPolicies(pod *corev1.Pod) bool {
+// onPodNetwork says that a Pod has, or is about to have, an address that is not the node's.
+func onPodNetwork(pod *corev1.Pod) bool {
 	ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 	return pod.Spec.NodeName != "" && !pod.Spec.HostNetwork && !ended
 }
@@ -200,7 +200,11 @@ func (p *policyPeers) ingress(policy *networkingv1.NetworkPolicy, pod *policyPod
 func namedIngress(policy *networkingv1.NetworkPolicy, pod *policyPod) (numbers string) {
 	named := map[portName]bool{}
 	for _, rule := range policy.Spec.Ingress {
-		portRanges(rule.Ports, named)
+		for _, p := range rule.Ports {
+			if p.Port != nil && p.Port.Type == intstr.String {
+				named[portName{p.Port.StrVal, ptr.Deref(p.Protocol, corev1.ProtocolTCP)}] = true
+			}
+		}
 	}
 	for _, name := range sortedNames(named) {
 		numbers += fmt.Sprintf(" %s=%v", name, pod.ports[name])

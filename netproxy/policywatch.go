@@ -38,7 +38,7 @@ type policies struct {
 	all      []*networkingv1.NetworkPolicy
 	dns      []dnsEndpoint
 	set      *policySet
-	toldSeen bool
+	toldUnseen bool
 }
 
 // EnforcePolicies has the Proxy enforce NetworkPolicies too. Call it before Run, with the informer of Pods that New got.
@@ -88,7 +88,7 @@ func handlerOf[T runtime.Object](changed func(), same func(before, after T) bool
 
 // sameForPolicies says that two versions of a Pod have the same addresses and labels. Named ports never change.
 func sameForPolicies(before, after *corev1.Pod) bool {
-	return before.UID == after.UID && hasPolicies(before) == hasPolicies(after) && maps.Equal(before.Labels, after.Labels) &&
+	return before.UID == after.UID && onPodNetwork(before) == onPodNetwork(after) && maps.Equal(before.Labels, after.Labels) &&
 		slices.Equal(before.Status.PodIPs, after.Status.PodIPs) && (before.DeletionTimestamp == nil) == (after.DeletionTimestamp == nil)
 }
 
@@ -179,10 +179,10 @@ func (p *policies) troubles(s settings, log *slog.Logger) map[trouble]func() str
 			}
 		}
 	}
-	if unseen && !p.toldSeen {
+	if unseen && !p.toldUnseen {
 		log.Warn(unseenPods)
 	}
-	p.toldSeen = unseen
+	p.toldUnseen = unseen
 	return found
 }
 
