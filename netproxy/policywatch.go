@@ -35,9 +35,9 @@ type policies struct {
 	stale    atomic.Bool // something changed since set was computed
 
 	// What follows belongs to the goroutine that calls sync.
-	all      []*networkingv1.NetworkPolicy
-	dns      []dnsEndpoint
-	set      *policySet
+	all        []*networkingv1.NetworkPolicy
+	dns        []dnsEndpoint
+	set        *policySet
 	toldUnseen bool
 }
 
