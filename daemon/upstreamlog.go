@@ -34,11 +34,17 @@ var expectedErrors = []string{
 	"exceeded quota",
 	// Another sync has made it, from a name that says what is in it.
 	"failed to construct revisions",
+	// Kinds come and go: the garbage collector and the quota controller are made to look anew, which they call a timeout,
+	// and count objects of a kind before these are listed. An informer that is in trouble says so itself.
+	"timed out waiting for dependency graph builder sync", "not yet synced",
 }
+
+// expectedMessages are the same without an error.
+var expectedMessages = []string{"Timed out waiting for quota monitor sync", "Unable to sync caches"}
 
 // triesAgain tells of a reconcile that is repeated, as it must be now and then.
 func triesAgain(r slog.Record) bool {
-	return errorMatches(r, func(err string) bool {
+	return slices.Contains(expectedMessages, r.Message) || errorMatches(r, func(err string) bool {
 		return slices.ContainsFunc(expectedErrors, func(words string) bool { return strings.Contains(err, words) })
 	})
 }

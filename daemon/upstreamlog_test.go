@@ -19,6 +19,9 @@ func TestOfUpstreamsLogOnlyWhatIsOfUseIsKept(t *testing.T) {
 	log.Error("Unhandled Error", "err", errors.New(`sync "a/b" failed with replicasets.apps "b" not found`))
 	log.Error("Plugin Failed", "err", errors.New(`pods "p" is forbidden: unable to create new content in namespace a because it is being terminated`))
 	log.Error("Server rejected event (will not retry!)", "err", errors.New(`namespaces "a" not found`))
+	log.Error("Unhandled Error", "err", errors.New("timed out waiting for dependency graph builder sync during GC sync"))
+	log.Error("Unable to sync caches")
+	log.Error("Error processing resource quota work item", "err", errors.New("failed to list content: example.com/v1, Resource=as not yet synced"))
 	if out.Len() > 0 {
 		t.Errorf("it says %s", out.String())
 	}

@@ -65,12 +65,12 @@ func clusterLoops() []loop {
 }
 
 const (
-	// namespaceResync, quotaResync, quotaReplenish and kindsSync are kube-controller-manager's periods.
+	// namespaceResync, quotaResync and quotaReplenish are kube-controller-manager's periods.
 	namespaceResync = 5 * time.Minute
 	quotaResync     = 5 * time.Minute
 	quotaReplenish  = 12 * time.Hour
-	// kindsSync is how often the garbage collector and the quota controller ask which kinds there are.
-	kindsSync = 30 * time.Second
+	// kindsWait is how long the garbage collector waits for all kinds to be listed before it begins, as kube-controller-manager's.
+	kindsWait = 30 * time.Second
 )
 
 // Kube-controller-manager's flags of nodes, with their defaults: --node-monitor-period, --node-startup-grace-period,
@@ -133,17 +133,17 @@ func newGarbageCollector(ctx context.Context, w *world) (runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	sync, err := syncsKinds(w, func(ctx context.Context) { collector.Sync(ctx, w.client.Discovery(), kindsSync) })
+	sync, err := syncsKinds(w, func(ctx context.Context) { collector.Sync(ctx, w.client.Discovery(), w.opts.KindsSync) })
 	return both{collectorRun{collector}, sync}, err
 }
 
-// collectorRun waits at most kindsSync for all kinds to be listed before it collects.
+// collectorRun waits at most kindsWait.
 type collectorRun struct {
 	*garbagecollector.GarbageCollector
 }
 
 func (c collectorRun) Run(ctx context.Context, workers int) {
-	c.GarbageCollector.Run(ctx, workers, kindsSync)
+	c.GarbageCollector.Run(ctx, workers, kindsWait)
 }
 
 // namespacesThatEnd are Namespaces that somebody deleted.

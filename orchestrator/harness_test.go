@@ -49,6 +49,8 @@ type cluster struct {
 
 	// connect, if set, changes how the orchestrator that is started next reaches the API.
 	connect func(*rest.Config)
+	// kindsSync, if set, is that option of the orchestrator that is started next.
+	kindsSync time.Duration
 }
 
 // newCluster starts one that ends with the test.
@@ -98,7 +100,7 @@ func (c *cluster) start() {
 	}
 	o := orchestrator.New(config, shared, orchestrator.Options{
 		RootCA: pki.CACertificate(), Tokens: server.SecretTokens(), VolumeDir: c.volumes(), ConfigFor: as,
-		SigningCert: signingCert, SigningKey: signingKey,
+		SigningCert: signingCert, SigningKey: signingKey, KindsSync: c.kindsSync,
 	})
 	node := newFakeNode(t, server.Client(), server.Informers().Core().V1().Pods().Informer())
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"time"
 
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/rest"
@@ -39,12 +40,19 @@ type Options struct {
 	// TerminatedPods is how many finished Pods (Succeeded or Failed) are kept; the oldest beyond it are deleted.
 	// Default 500.
 	TerminatedPods int
+
+	// KindsSync is how often the garbage collector and the quota controller ask which kinds there are although nothing says
+	// that these have changed. Default 30 s.
+	KindsSync time.Duration
 }
 
 // defaultTerminatedPods is kube-controller-manager's --terminated-pod-gc-threshold, whose default of 12500 is made for
 // thousands of nodes: each finished Pod takes some 10 KB of this process's memory, and Docker keeps its containers for
 // their logs. 500 are more than four times the Pods that run on one node, and five megabytes.
 const defaultTerminatedPods = 500
+
+// defaultKindsSync is kube-controller-manager's.
+const defaultKindsSync = 30 * time.Second
 
 // Orchestrator runs the controllers and the scheduler.
 type Orchestrator struct {
@@ -58,6 +66,9 @@ type Orchestrator struct {
 func New(config *rest.Config, informers informers.SharedInformerFactory, opts Options) *Orchestrator {
 	if opts.TerminatedPods == 0 {
 		opts.TerminatedPods = defaultTerminatedPods
+	}
+	if opts.KindsSync == 0 {
+		opts.KindsSync = defaultKindsSync
 	}
 	return &Orchestrator{config: config, informers: informers, opts: opts}
 }

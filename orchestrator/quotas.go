@@ -39,7 +39,7 @@ func newResourceQuota(ctx context.Context, w *world) (runner, error) {
 		return nil, err
 	}
 	sync, err := syncsKinds(w, func(ctx context.Context) {
-		both{single(func(ctx context.Context) { quotas.Sync(ctx, kinds, kindsSync) }), informer.recount}.Run(ctx, 1)
+		both{single(func(ctx context.Context) { quotas.Sync(ctx, kinds, w.opts.KindsSync) }), informer.recount}.Run(ctx, 1)
 	})
 	return both{quotas, sync}, err
 }
@@ -69,7 +69,7 @@ func (i *heardInformer) AddEventHandlerWithResyncPeriod(h cache.ResourceEventHan
 
 // recounting is how often quotas are looked at after a change of the kinds, until all that they bound is counted: a quota
 // can name what there is not.
-var recounting = wait.Backoff{Duration: kindsSettle, Factor: 2, Steps: 7}
+var recounting = wait.Backoff{Duration: kindsSettle.Duration, Factor: 2, Steps: 7}
 
 // recount has quotas with constraints that nobody counts evaluators.
 func (q *quotaInformer) recount(ctx context.Context) {

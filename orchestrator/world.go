@@ -10,11 +10,9 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/scale"
-	"k8s.io/controller-manager/pkg/informerfactory"
 )
 
 // world is what loops are built from. The client and its config are the loop's own, see of; the rest is shared.
@@ -24,8 +22,7 @@ type world struct {
 	users     map[string]string // as which loops connect, by their names
 	mapper    meta.ResettableRESTMapper
 	informers informers.SharedInformerFactory
-	// objects has an informer for every kind: the shared one of built-in kinds, one of metadata for the others.
-	objects informerfactory.InformerFactory
+	objects   *monitors
 	// started is closed when the informers that the loops asked for have been started.
 	started chan struct{}
 	// building is held by who builds a loop while informers run.
@@ -47,7 +44,7 @@ func newWorld(o *Orchestrator) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.objects = informerfactory.NewInformerFactory(o.informers, metadatainformer.NewSharedInformerFactory(objects, 0))
+	w.objects = newMonitors(o.informers, objects)
 	return w, nil
 }
 
