@@ -121,6 +121,11 @@ func (c *customResources) ensureServed(ctx context.Context) error {
 		return fmt.Errorf("build the server of custom resources: %w", err)
 	}
 	c.built.Store(built) // before its controllers say that a definition is established: its kind is served then
+	// Each of the controllers would look only ten times a second whether the definitions have been listed.
+	built.Informers.Start(ctx.Done())
+	if !cache.WaitFor(ctx, "", built.Informers.Apiextensions().V1().CustomResourceDefinitions().Informer().HasSyncedChecker()) {
+		return ctx.Err()
+	}
 	return runBehind(ctx, built.GenericAPIServer)
 }
 
