@@ -76,6 +76,9 @@ func (m *monitors) newKind(kind schema.GroupVersionResource) *monitoredKind {
 // failed hears of requests of informers that fail. That a kind is gone is no error: whoever monitors it looks which kinds
 // there are, and stops.
 func (m *monitors) failed(ctx context.Context, r *cache.Reflector, err error) {
+	if ctx.Err() != nil {
+		return // nobody monitors the kind any longer
+	}
 	if !apierrors.IsNotFound(err) {
 		cache.DefaultWatchErrorHandler(ctx, r, err)
 		return
