@@ -64,6 +64,7 @@ func namespace(t *testing.T, client kubernetes.Interface, name string, labels ma
 }
 
 func TestPodSecurityGoesByTheNamespacesLabels(t *testing.T) {
+	t.Parallel()
 	s := serve(t, t.TempDir())
 	client, warnings := s.warned(t)
 	namespace(t, client, "strict", map[string]string{"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "restricted"})
@@ -105,6 +106,7 @@ func TestPodSecurityGoesByTheNamespacesLabels(t *testing.T) {
 }
 
 func TestEachNodeButTheFirstIsTainted(t *testing.T) {
+	t.Parallel()
 	client := serve(t, t.TempDir()).admin(t)
 	for i, name := range []string{"first", "second"} {
 		node, err := client.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})

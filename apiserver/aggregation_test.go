@@ -162,6 +162,7 @@ const (
 )
 
 func TestOwnGroupsAreListedAsAPIServices(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := serve(t, dir)
 	services := apiServiceClient(t, s.adminConfig(t))
@@ -201,6 +202,7 @@ func TestOwnGroupsAreListedAsAPIServices(t *testing.T) {
 }
 
 func TestAnotherServersGroup(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := serve(t, dir)
 	client, services := s.admin(t), apiServiceClient(t, s.adminConfig(t))
@@ -287,6 +289,7 @@ func upgrade(t *testing.T, s *testServer, path string) {
 
 // As with the manifest of metrics-server, which is applied over the APIService that is there.
 func TestOwnMetricsGiveWay(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := serve(t, dir)
 	client, services := s.admin(t), apiServiceClient(t, s.adminConfig(t))

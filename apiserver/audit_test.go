@@ -22,6 +22,7 @@ func writeFile(t *testing.T, path, text string) string {
 }
 
 func TestRequestsAreRecordedAsThePolicySays(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	log := filepath.Join(dir, "audit.log")
 	s := serve(t, dir, func(c *Config) {

@@ -76,6 +76,7 @@ func rule(group, resource string, verbs ...string) rbacv1.PolicyRule {
 }
 
 func TestServiceAccountMayDoWhatABindingGrants(t *testing.T) {
+	t.Parallel()
 	s := serveRights(t, t.TempDir())
 	admin, ctx := s.admin(t), t.Context()
 	must[*corev1.ServiceAccount](t)(admin.CoreV1().ServiceAccounts("default").Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "app"}}, metav1.CreateOptions{}))
@@ -106,6 +107,7 @@ func TestServiceAccountMayDoWhatABindingGrants(t *testing.T) {
 }
 
 func TestNobodyGrantsWhatTheyDoNotHave(t *testing.T) {
+	t.Parallel()
 	s := serveRights(t, t.TempDir())
 	admin, jane, ctx := s.admin(t), s.as(t, "jane"), t.Context()
 	rbacs := rule(rbacv1.GroupName, "*", "create", "update")
@@ -127,6 +129,7 @@ func TestNobodyGrantsWhatTheyDoNotHave(t *testing.T) {
 }
 
 func TestImpersonation(t *testing.T) {
+	t.Parallel()
 	s := serveRights(t, t.TempDir())
 	config := s.adminConfig(t)
 	config.Impersonate = rest.ImpersonationConfig{UserName: "jane", Groups: []string{"developers"}}
@@ -147,6 +150,7 @@ func TestImpersonation(t *testing.T) {
 }
 
 func TestAccessReviews(t *testing.T) {
+	t.Parallel()
 	s := serveRights(t, t.TempDir())
 	admin, ctx := s.admin(t), t.Context()
 	must[*rbacv1.ClusterRole](t)(admin.RbacV1().ClusterRoles().Create(ctx, clusterRole("pods", rule("", "pods", "get")), metav1.CreateOptions{}))
@@ -170,6 +174,7 @@ func TestAccessReviews(t *testing.T) {
 }
 
 func TestDefaultPolicyIsReconciledAtEachStart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := serveRights(t, dir)
 	admin, ctx := s.admin(t).RbacV1(), t.Context()
@@ -204,6 +209,7 @@ func TestDefaultPolicyIsReconciledAtEachStart(t *testing.T) {
 }
 
 func TestAggregatedRolesAreWholeFromTheFirstMoment(t *testing.T) {
+	t.Parallel()
 	s := serve(t, t.TempDir())
 	for name, want := range map[string]string{"view": "[get list watch] [metrics.k8s.io] [nodes pods]", "edit": "pods/log", "admin": "localsubjectaccessreviews"} {
 		role := must[*rbacv1.ClusterRole](t)(s.admin(t).RbacV1().ClusterRoles().Get(t.Context(), name, metav1.GetOptions{}))
@@ -224,6 +230,7 @@ func TestDefaultPolicyHoldsBeforeInformersHaveSeenIt(t *testing.T) {
 }
 
 func TestInformersReadWhateverRBACSays(t *testing.T) {
+	t.Parallel()
 	s := serveRights(t, t.TempDir())
 	admin, ctx := s.admin(t), t.Context()
 	if err := admin.RbacV1().ClusterRoleBindings().Delete(ctx, "system:kube-controller-manager", metav1.DeleteOptions{}); err != nil {
@@ -240,6 +247,7 @@ func TestInformersReadWhateverRBACSays(t *testing.T) {
 }
 
 func TestNodeAgentMayReadWhatItsPodsNeed(t *testing.T) {
+	t.Parallel()
 	s := serveRights(t, t.TempDir())
 	admin, agent, ctx := s.admin(t), s.as(t, "system:node:one"), t.Context()
 	must[*corev1.Node](t)(agent.CoreV1().Nodes().Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "one"}}, metav1.CreateOptions{}))
@@ -282,6 +290,7 @@ func TestNodeAgentMayReadWhatItsPodsNeed(t *testing.T) {
 }
 
 func TestWhoShowsNothingIsAnonymous(t *testing.T) {
+	t.Parallel()
 	s := serveRights(t, t.TempDir())
 	admin, ctx := s.admin(t), t.Context()
 	nobody := must[*kubernetes.Clientset](t)(kubernetes.NewForConfig(&rest.Config{Host: "https://" + s.addr.String(), TLSClientConfig: rest.TLSClientConfig{CAData: s.pki.CACertificate()}}))

@@ -25,7 +25,9 @@ func FuzzBodies(f *testing.F) {
 	for n := range b.targets {
 		f.Add(uint16(n), uint8(n), int64(0), []byte(nil))
 		f.Add(uint16(n), uint8(n+1), int64(n+1), []byte(nil))
-		f.Add(uint16(n), uint8(n+2), int64(0), []byte("{\"a\": [\xff]"))
+		if n%8 == 0 { // what nothing can decode is refused before the kind matters
+			f.Add(uint16(n), uint8(n+2), int64(0), []byte("{\"a\": [\xff]"))
+		}
 	}
 	before := goruntime.NumGoroutine()
 	f.Fuzz(func(t *testing.T, n uint16, media uint8, seed int64, body []byte) {
@@ -203,6 +205,7 @@ func jsonPointers(at string, value any) []string {
 
 // Every kind that is stored has an example that the server takes, so that what is sent reaches more than "not found".
 func TestEveryKindHasAnExample(t *testing.T) {
+	t.Parallel()
 	b := serve(t, t.TempDir()).bodies(t)
 	if len(b.targets) < 400 {
 		t.Errorf("only %d requests take a body", len(b.targets))

@@ -34,6 +34,7 @@ func addRange(t *testing.T, client kubernetes.Interface, name, cidr string) {
 }
 
 func TestClusterIPsAreIPAddressesOfServiceCIDRs(t *testing.T) {
+	t.Parallel()
 	client := serve(t, t.TempDir()).admin(t)
 	cidr, err := client.NetworkingV1().ServiceCIDRs().Get(t.Context(), "kubernetes", metav1.GetOptions{})
 	if err != nil {
@@ -66,6 +67,7 @@ func TestClusterIPsAreIPAddressesOfServiceCIDRs(t *testing.T) {
 }
 
 func TestASecondServiceCIDRIsAllocatedFrom(t *testing.T) {
+	t.Parallel()
 	client := serve(t, t.TempDir()).admin(t)
 	if _, err := createService(t, client, "outside", "10.200.0.7"); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "10.200.0.7") {
 		t.Fatalf("a ClusterIP of no range: %v, want Invalid", err)
@@ -92,6 +94,7 @@ func TestASecondServiceCIDRIsAllocatedFrom(t *testing.T) {
 // Stores of before there were IPAddresses have none; and a server that is killed between an IPAddress and its Service
 // leaves one too many.
 func TestIPAddressesAreRepairedAtTheStart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	first := serve(t, dir)
 	client := first.admin(t)

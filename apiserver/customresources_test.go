@@ -132,6 +132,7 @@ func masts(obj *unstructured.Unstructured) int64 {
 }
 
 func TestCustomResourcesInTwoVersions(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := serve(t, dir)
 	c, ctx := s.custom(t), t.Context()
@@ -198,6 +199,7 @@ func TestCustomResourcesInTwoVersions(t *testing.T) {
 
 // A change of the schema holds for objects that are there already, and ends watches, whose clients come again.
 func TestASchemaChanges(t *testing.T) {
+	t.Parallel()
 	s := serve(t, t.TempDir())
 	c, ctx := s.custom(t), t.Context()
 	crd := c.define()
@@ -225,6 +227,7 @@ func TestASchemaChanges(t *testing.T) {
 }
 
 func TestDefinitionsInDiscoveryAndOpenAPI(t *testing.T) {
+	t.Parallel()
 	s := serve(t, t.TempDir())
 	c := s.custom(t)
 	c.define()
@@ -233,17 +236,16 @@ func TestDefinitionsInDiscoveryAndOpenAPI(t *testing.T) {
 		list, err := client.Discovery().ServerResourcesForGroupVersion("sea.example.com/v1")
 		return err == nil && len(list.APIResources) == 3 && list.APIResources[0].ShortNames[0] == "sh", nil
 	})
-	_, all, err := client.Discovery().ServerGroupsAndResources()
-	c.must(err)
-	found := 0
-	for _, list := range all {
-		if strings.HasPrefix(list.GroupVersion, "sea.example.com/") || list.GroupVersion == "apiextensions.k8s.io/v1" {
-			found++
+	c.await("aggregated discovery has three groups and versions", func(context.Context) (bool, error) { // one after the other
+		_, all, err := client.Discovery().ServerGroupsAndResources()
+		found := 0
+		for _, list := range all {
+			if strings.HasPrefix(list.GroupVersion, "sea.example.com/") || list.GroupVersion == "apiextensions.k8s.io/v1" {
+				found++
+			}
 		}
-	}
-	if found != 3 {
-		t.Errorf("of three groups and versions, aggregated discovery has %d", found)
-	}
+		return err == nil && found == 3, nil
+	})
 	for _, path := range []string{"/apis", "/apis/apiextensions.k8s.io", "/apis/sea.example.com"} {
 		text, err := client.Discovery().RESTClient().Get().AbsPath(path).SetHeader("Accept", "application/json").DoRaw(t.Context())
 		if err != nil || path == "/apis" && !(strings.Contains(string(text), `"apiextensions.k8s.io/v1"`) && strings.Contains(string(text), `"preferredVersion":{"groupVersion":"sea.example.com/v2"`)) {
@@ -266,6 +268,7 @@ func TestDefinitionsInDiscoveryAndOpenAPI(t *testing.T) {
 }
 
 func TestADefinitionGoesWithItsObjects(t *testing.T) {
+	t.Parallel()
 	s := serve(t, t.TempDir())
 	c, ctx := s.custom(t), t.Context()
 	c.define()
@@ -291,6 +294,7 @@ func TestADefinitionGoesWithItsObjects(t *testing.T) {
 
 // The server of custom resources is there when a definition is, and a server that is ready after a restart knows all kinds.
 func TestTheServerOfCustomResourcesComesWithADefinition(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := serve(t, dir)
 	c := s.custom(t)

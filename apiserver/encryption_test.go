@@ -71,6 +71,7 @@ func aesConfig(t *testing.T, file string, keys ...string) string {
 }
 
 func TestSecretsAreEncryptedWithTheKeyOfTheInstance(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := serve(t, dir)
 	s.putSecret(t, "one")
@@ -86,6 +87,7 @@ func TestSecretsAreEncryptedWithTheKeyOfTheInstance(t *testing.T) {
 }
 
 func TestEncryptionConfigTakesOverAndRotates(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := serve(t, dir)
 	s.putSecret(t, "one")
@@ -112,6 +114,7 @@ func TestEncryptionConfigTakesOverAndRotates(t *testing.T) {
 
 // A start without the configuration says what is missing, and leaves no key that would be mistaken for the right one.
 func TestMissingEncryptionKeyIsExplained(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	config := aesConfig(t, filepath.Join(dir, "config.yaml"), "a")
 	s := serveEncrypted(t, dir, config)
@@ -160,6 +163,7 @@ func TestBrokenEncryptionConfigNamesFileAndField(t *testing.T) {
 }
 
 func TestEncryptionConfigIsReloaded(t *testing.T) {
+	t.Parallel()
 	every := reload.EncryptionConfigFileChangePollDuration
 	reload.EncryptionConfigFileChangePollDuration = 10 * time.Millisecond
 	t.Cleanup(func() { reload.EncryptionConfigFileChangePollDuration = every })
@@ -204,6 +208,7 @@ func xor(data []byte) []byte {
 }
 
 func TestSecretsAreEncryptedByAKeyManagementService(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "kms.sock")
 	plugin := kms.NewGRPCService(socket, 10*time.Second, xorKMS{})

@@ -46,6 +46,7 @@ func flowConfigUIDs(t *testing.T, client kubernetes.Interface) (schemas, levels 
 }
 
 func TestDefaultFlowSchemasAreThereAtEachStart(t *testing.T) {
+	t.Parallel()
 	var wantSchemas, wantLevels []string
 	for _, o := range slices.Concat(bootstrap.MandatoryFlowSchemas, bootstrap.SuggestedFlowSchemas) {
 		wantSchemas = append(wantSchemas, o.Name)

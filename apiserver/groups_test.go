@@ -19,6 +19,7 @@ var lacked = map[string]string{
 
 // TestEveryStableResourceOfUpstreamIsServed compares discovery with what upstream publishes beside its source.
 func TestEveryStableResourceOfUpstreamIsServed(t *testing.T) {
+	t.Parallel()
 	_, lists, err := serve(t, t.TempDir()).admin(t).Discovery().ServerGroupsAndResources()
 	if err != nil {
 		t.Fatal(err)
@@ -80,6 +81,7 @@ func upstreamsLists(t *testing.T) []metav1.APIResourceList {
 }
 
 func TestComponentStatusesAreHealthy(t *testing.T) {
+	t.Parallel()
 	list, err := serve(t, t.TempDir()).admin(t).CoreV1().ComponentStatuses().List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)

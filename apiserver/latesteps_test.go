@@ -138,6 +138,7 @@ func createConfigMap(t *testing.T, client kubernetes.Interface, name string) (*c
 }
 
 func TestWebhooksAreReachedThroughAService(t *testing.T) {
+	t.Parallel()
 	client, h := serve(t, t.TempDir()).admin(t), newHook(t)
 	h.service(t, client)
 	none, path := arv1.SideEffectClassNone, "/mutate"
@@ -178,6 +179,7 @@ func TestWebhooksAreReachedThroughAService(t *testing.T) {
 }
 
 func TestAWebhookThatDoesNotAnswerGoesByItsFailurePolicy(t *testing.T) {
+	t.Parallel()
 	client := serve(t, t.TempDir()).admin(t)
 	none, ignore := arv1.SideEffectClassNone, arv1.Ignore
 	hooks := client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
@@ -203,6 +205,7 @@ func TestAWebhookThatDoesNotAnswerGoesByItsFailurePolicy(t *testing.T) {
 }
 
 func TestPoliciesJudgeAndChange(t *testing.T) {
+	t.Parallel()
 	client := serve(t, t.TempDir()).admin(t)
 	match := &arv1.MatchResources{ResourceRules: []arv1.NamedRuleWithOperations{{RuleWithOperations: hookRules()[0]}}}
 	registration := client.AdmissionregistrationV1()

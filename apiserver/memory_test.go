@@ -14,6 +14,7 @@ import (
 // A connection that is used again must not carry over a deadline of the request
 // before: net/http sets one in the past to wake its own reader.
 func TestManyRequestsOverFewConnections(t *testing.T) {
+	t.Parallel()
 	listener := NewMemoryListener()
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select { // long enough for a late timer to strike

@@ -74,6 +74,7 @@ func TestPodMetricsAreThoseOfThePodsThatAreMeant(t *testing.T) {
 }
 
 func TestMetricsAreServedLikeAnyOtherGroup(t *testing.T) {
+	t.Parallel()
 	client := serve(t, t.TempDir()).admin(t)
 	resources, err := client.Discovery().ServerResourcesForGroupVersion("metrics.k8s.io/v1beta1")
 	if err != nil || len(resources.APIResources) != 2 || resources.APIResources[1].Kind != "PodMetrics" {

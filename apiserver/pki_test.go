@@ -127,6 +127,7 @@ func TestTheKubeconfigKeepsWhatTheUserSet(t *testing.T) {
 }
 
 func TestNewConnectionsGetTheRenewedCertificate(t *testing.T) {
+	t.Parallel()
 	s := serve(t, t.TempDir())
 	roots := x509.NewCertPool()
 	roots.AddCert(s.pki.ca.cert)

@@ -42,6 +42,7 @@ func convertShips(w http.ResponseWriter, r *http.Request) {
 
 // There are no rules for Services in this test: the hook is reached at its endpoint.
 func TestAWebhookBehindAServiceConvertsCustomResources(t *testing.T) {
+	t.Parallel()
 	s, h := serve(t, t.TempDir()), &hook{}
 	h.serve(t, http.HandlerFunc(convertShips), &tls.Config{})
 	h.service(t, s.admin(t))
