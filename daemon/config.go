@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/kube-lite/kube-lite/apiserver"
+	"github.com/kube-lite/kube-lite/netproxy"
 	"github.com/kube-lite/kube-lite/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
@@ -52,6 +53,8 @@ type Config struct {
 	NodeName string
 	// NodePortAddresses opens NodePorts on these addresses to other machines.
 	NodePortAddresses []netip.Prefix
+	// ProxyMode is the program that makes the rules of Services, iptables or nftables; default iptables.
+	ProxyMode string
 	// PidsLimit is the most processes and threads of a container; 0: no limit.
 	PidsLimit int64
 	// AllowedUnsafeSysctls are patterns of more of the kernel's parameters that pods may
@@ -97,6 +100,9 @@ func (c Config) WithDefaults() (Config, error) {
 	}
 	if c.NodeName != "" && len(validation.IsDNS1123Subdomain(c.NodeName))+len(validation.IsValidLabelValue(c.NodeName)) > 0 {
 		return c, fmt.Errorf("--node-name %q: use at most %d lower case letters, digits, dashes and dots", c.NodeName, validation.LabelValueMaxLength)
+	}
+	if _, err := netproxy.ParseMode(c.ProxyMode); err != nil {
+		return c, fmt.Errorf("--proxy-mode %w", err)
 	}
 	if c.PidsLimit < 0 {
 		return c, fmt.Errorf("--pids-limit %d: a container has at least one process", c.PidsLimit)

@@ -106,6 +106,7 @@ func (d *daemon) proxyOptions(events record.EventBroadcaster) netproxy.Options {
 		PodCIDR:           d.settings.PodCIDR,
 		ServiceCIDR:       d.settings.ServiceCIDR,
 		NodePortAddresses: d.cfg.NodePortAddresses,
+		Mode:              d.proxyMode,
 		Log:               d.cfg.Log,
 	}
 	if events != nil {

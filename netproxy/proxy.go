@@ -21,7 +21,7 @@ import (
 	discoverylisters "k8s.io/client-go/listers/discovery/v1"
 )
 
-// Options say what one instance's proxy works on. Every field but NodePortAddresses, Recorder and Log is required.
+// Options say what one instance's proxy works on. Every field but NodePortAddresses, Mode, Recorder and Log is required.
 type Options struct {
 	// Instance is the name of the kube-lite instance. It goes, hashed, into every chain name.
 	Instance string
@@ -37,6 +37,8 @@ type Options struct {
 	// NodePortAddresses are the ranges of this machine's addresses at which NodePorts and externalIPs also answer
 	// what comes from outside this machine. Default none: only this machine and its pods are answered.
 	NodePortAddresses []netip.Prefix
+	// Mode is the program that the rules are made with; default DefaultMode.
+	Mode Mode
 	// Recorder takes the events on Services and Pods. Nil: no events.
 	Recorder record.EventRecorder
 	// Log defaults to slog.Default().
@@ -74,7 +76,8 @@ type Proxy struct {
 	nodeName string
 	recorder record.EventRecorder
 	log      *slog.Logger
-	backend  *backend
+	kernel   *kernelTools
+	backend  backend
 
 	verifyInterval, pollInterval time.Duration // see the constants; tests are less patient
 
@@ -85,16 +88,16 @@ type Proxy struct {
 	// What follows belongs to the one goroutine of Run that does the work.
 	readyOnce  sync.Once
 	hostReady  bool // the route stood at least once
-	settings   settings
-	renderer   *renderer
+	desired    *desired
+	changed    changes // of desired, since the backend was given it
 	host       host
-	applier    applier
 	ports      reservations
 	loopback6  reservations
 	troubles   troubles
 	health     healthChecks
 	flows      udpFlows
 	targets    targets
+	applied    bool   // the backend succeeded the last time
 	generation uint32 // of the nftables rules when they were last known to be right
 }
 
@@ -104,12 +107,11 @@ func New(services coreinformers.ServiceInformer, endpoints discoveryinformers.En
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
-	backend, err := findBackend()
+	kernel, err := findKernelTools(opts.Mode, opts.Instance)
 	if err != nil {
 		return nil, err
 	}
 	log := cmp.Or(opts.Log, slog.Default())
-	prefix := ChainPrefix(opts.Instance)
 	p := &Proxy{
 		services:       services.Lister(),
 		slices:         endpoints.Lister(),
@@ -117,22 +119,21 @@ func New(services coreinformers.ServiceInformer, endpoints discoveryinformers.En
 		nodeName:       opts.NodeName,
 		recorder:       opts.Recorder,
 		log:            log,
-		backend:        backend,
+		kernel:         kernel,
+		backend:        kernel.backend(opts.Instance, opts.Bridge, log),
 		verifyInterval: defaultVerifyInterval,
 		pollInterval:   defaultPollInterval,
 		objectsChanged: make(chan struct{}, 1),
 		hostChanged:    make(chan struct{}, 1),
 		rulesChanged:   make(chan struct{}, 1),
 		ready:          make(chan struct{}),
-		renderer:       newRenderer(),
-		settings: settings{
-			prefix:            prefix,
+		desired: newDesired(settings{
+			prefix:            ChainPrefix(opts.Instance),
 			bridge:            opts.Bridge,
 			serviceCIDR:       opts.ServiceCIDR.Masked(),
 			nodePortAddresses: opts.NodePortAddresses,
-		},
+		}),
 		host:     host{bridge: opts.Bridge, serviceCIDR: opts.ServiceCIDR, log: log, told: map[string]bool{}},
-		applier:  applier{run: backend, jumps: backend.jumps, prefix: prefix, bridge: opts.Bridge, log: log},
 		troubles: troubles{},
 		health:   newHealthChecks(opts.NodeName, opts.NodePortAddresses),
 		ports:    reservations{open: openNodePort, held: map[nodePort]io.Closer{}},

@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -44,7 +45,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	defer p.health.close()
 	var g errgroup.Group
 	g.Go(func() error { p.keepWatching(ctx, "devices and routes", watchHost, p.hostChanged); return nil })
-	if !p.backend.legacy {
+	if !p.kernel.untold() {
 		g.Go(func() error { p.keepWatching(ctx, "nftables rules", watchRules, p.rulesChanged); return nil })
 	}
 	g.Go(func() error { p.loop(ctx); return nil })
@@ -66,7 +67,7 @@ func (p *Proxy) keepWatching(ctx context.Context, what string, watch func(contex
 
 // loop does one thing at a time until ctx ends.
 func (p *Proxy) loop(ctx context.Context) {
-	p.settings.features = p.backend.probe(ctx)
+	p.desired.settings.features = p.kernel.probe(ctx)
 	poll := time.NewTicker(p.pollInterval)
 	defer poll.Stop()
 	objects, host, rules := newGate(minSyncInterval), newGate(minHostInterval), newGate(p.verifyInterval)
@@ -142,8 +143,8 @@ func (p *Proxy) checkHost(context.Context) error {
 		return err
 	}
 	p.hostReady = true
-	if p.settings.masqueradePods == seen {
-		p.settings.masqueradePods = !seen
+	if p.desired.settings.masqueradePods == seen {
+		p.desired.settings.masqueradePods, p.changed.all = !seen, true
 		signal(p.objectsChanged)
 	}
 	return nil
@@ -170,19 +171,35 @@ func (p *Proxy) sync(ctx context.Context) error {
 	ports, hosts := snapshot(services, slices, p.nodeName), hostSnapshot(pods, p.nodeName)
 	taken := p.ports.reserve(portsToHold(ports, hosts))
 	elsewhere(ports, taken)
-	found := troublesOf(ports, hosts, taken, p.settings.features)
+	found := troublesOf(ports, hosts, taken, p.desired.settings.features)
 	withoutTaken(ports, taken)
 	hosts = withoutHostPorts(hosts, taken)
 	maps.Copy(found, answerAtLoopback6(&p.loopback6, ports))
 	p.troubles.tell(p.recorder, p.object, found)
 
-	if err := p.applyRules(ctx, p.renderer.render(p.settings, ports, hosts)); err != nil {
+	p.desire(ports, hosts)
+	if err := p.applyRules(ctx); err != nil {
 		return err
 	}
 	if err := p.health.sync(services, slices, p.nodeName); err != nil {
 		return fmt.Errorf("health checks of Services: %w", err)
 	}
-	return p.forgetFlows(udpFlowsOf(p.settings.serviceCIDR, ports, hosts), targetsOf(slices, hosts))
+	return p.forgetFlows(udpFlowsOf(p.desired.settings.serviceCIDR, ports, hosts), targetsOf(slices, hosts))
+}
+
+// desire notes what is wanted now.
+func (p *Proxy) desire(ports []servicePort, hosts []hostPort) {
+	now := map[types.NamespacedName][]servicePort{}
+	for _, sp := range ports {
+		now[sp.Service] = append(now[sp.Service], sp)
+	}
+	for name := range p.desired.services {
+		p.desired.setService(name, now[name], &p.changed)
+	}
+	for name, of := range now {
+		p.desired.setService(name, of, &p.changed)
+	}
+	p.desired.setHosts(hosts, &p.changed)
 }
 
 // forgetFlows goes on without where conntrack cannot be changed at all: such clients reconnect in the end.
@@ -200,13 +217,13 @@ func (p *Proxy) forgetFlows(now udpFlows, targets targets) error {
 }
 
 // applyRules applies, and knows the generation afterwards if nobody else's transaction came in between.
-func (p *Proxy) applyRules(ctx context.Context, want ruleset) error {
+func (p *Proxy) applyRules(ctx context.Context) error {
 	before, _ := rulesGeneration()
-	if len(p.applier.applied) == 0 {
+	if !p.applied {
 		p.generation = before // apply reads what it does not know, and writes all of it
 	}
-	transactions, err := p.applier.apply(ctx, want)
-	if err != nil {
+	transactions, err := p.backend.apply(ctx, p.desired, p.changed)
+	if p.changed, p.applied = (changes{}), err == nil; err != nil {
 		return err
 	}
 	if after, err := rulesGeneration(); err == nil && before == p.generation && after == before+transactions {
@@ -218,7 +235,7 @@ func (p *Proxy) applyRules(ctx context.Context, want ruleset) error {
 
 // somebodyChangedRules is cheap: the kernel counts transactions. In legacy mode nobody counts: perhaps they did.
 func (p *Proxy) somebodyChangedRules() bool {
-	if p.backend.legacy {
+	if p.kernel.untold() {
 		return true
 	}
 	now, err := rulesGeneration()
@@ -231,7 +248,7 @@ func (p *Proxy) checkRules(ctx context.Context) error {
 		return nil
 	}
 	generation, _ := rulesGeneration()
-	whole, err := p.applier.verify(ctx)
+	whole, err := p.backend.verify(ctx)
 	if err != nil {
 		return err
 	}

@@ -315,13 +315,35 @@ func (p path) settings() settings {
 	return s
 }
 
+// desiredOf is what a Proxy would make of them.
+func desiredOf(s settings, ports []servicePort, hosts []hostPort) *desired {
+	d := newDesired(s)
+	for _, sp := range ports {
+		d.services[sp.Service] = append(d.services[sp.Service], sp)
+	}
+	d.hosts = hosts
+	return d
+}
+
+func modes() []Mode { return []Mode{ModeIPTables, ModeNFTables} }
+
+func newWalker(t *testing.T, mode Mode, want *desired) walker {
+	if mode == ModeIPTables {
+		return newTracer(t, render(want.settings, want.ports(), want.hosts).String())
+	}
+	text, passes := nftText(t, want)
+	return newNftTracer(t, text, newTracer(t, passes.String()))
+}
+
 func TestEveryPathIsTraced(t *testing.T) {
-	for _, p := range paths {
-		t.Run(p.says, func(t *testing.T) {
-			text := render(p.settings(), worldPorts(), worldHosts()).String()
-			if got := newTracer(t, text).trace(p.from, p.to); got != p.want {
-				t.Errorf("%s to %s:\n got %s\nwant %s", p.from, p.to, got, p.want)
-			}
-		})
+	for _, mode := range modes() {
+		for _, p := range paths {
+			t.Run(string(mode)+"/"+p.says, func(t *testing.T) {
+				w := newWalker(t, mode, desiredOf(p.settings(), worldPorts(), worldHosts()))
+				if got := trace(w, p.from, p.to); got != p.want {
+					t.Errorf("%s to %s:\n got %s\nwant %s", p.from, p.to, got, p.want)
+				}
+			})
+		}
 	}
 }
