@@ -74,7 +74,8 @@ func (e *nftElements) remove(k elementKey, owner types.NamespacedName) {
 		delete(e.first, k)
 	} else {
 		slices.SortFunc(rest, func(a, b claim) int { return compareNames(a.owner, b.owner) })
-		e.first[k], rest = rest[0], slices.Delete(rest, 0, 1)
+		e.first[k] = rest[0]
+		rest = slices.Delete(rest, 0, 1)
 	}
 	if len(rest) == 0 {
 		delete(e.others, k)
