@@ -30,9 +30,9 @@ type changes struct {
 func (c changes) none() bool { return !c.all && !c.hosts && len(c.services) == 0 }
 
 // setService notes what a Service has now; without ports it is forgotten.
-func (d *desired) setService(name types.NamespacedName, ports []servicePort, c *changes) {
-	if reflect.DeepEqual(d.services[name], ports) {
-		return
+func (d *desired) setService(name types.NamespacedName, ports []servicePort, c *changes) (changed bool) {
+	if reflect.DeepEqual(d.services[name], ports) || len(d.services[name])+len(ports) == 0 {
+		return false
 	}
 	if c.services == nil {
 		c.services = map[types.NamespacedName]bool{}
@@ -43,13 +43,16 @@ func (d *desired) setService(name types.NamespacedName, ports []servicePort, c *
 	} else {
 		d.services[name] = ports
 	}
+	return true
 }
 
 // setHosts notes which ports of this machine lead to Pods now.
-func (d *desired) setHosts(hosts []hostPort, c *changes) {
-	if !slices.Equal(d.hosts, hosts) {
-		d.hosts, c.hosts = hosts, true
+func (d *desired) setHosts(hosts []hostPort, c *changes) (changed bool) {
+	if slices.Equal(d.hosts, hosts) {
+		return false
 	}
+	d.hosts, c.hosts = hosts, true
+	return true
 }
 
 // ports are those of all Services in a stable order.

@@ -12,13 +12,13 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	discoveryinformers "k8s.io/client-go/informers/discovery/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
-	discoverylisters "k8s.io/client-go/listers/discovery/v1"
 )
 
 // Options say what one instance's proxy works on. Every field but NodePortAddresses, Mode, Recorder and Log is required.
@@ -70,7 +70,7 @@ func (o Options) validate() error {
 // Proxy keeps the kernel's rules equal to the Services and EndpointSlices of its informers.
 type Proxy struct {
 	services corelisters.ServiceLister
-	slices   discoverylisters.EndpointSliceLister
+	slices   cache.Indexer // of EndpointSlices, see sliceIndex
 	pods     corelisters.PodLister
 	synced   []cache.InformerSynced
 	nodeName string
@@ -81,13 +81,19 @@ type Proxy struct {
 
 	verifyInterval, pollInterval time.Duration // see the constants; tests are less patient
 
+	pending pending // what changed of the informers' objects
+
 	// Each holds one token: that there is something to look at, not what.
 	objectsChanged, hostChanged, rulesChanged chan struct{}
 	ready                                     chan struct{} // closed when the rules stand for the first time
 
 	// What follows belongs to the one goroutine of Run that does the work.
 	readyOnce  sync.Once
-	hostReady  bool // the route stood at least once
+	hostReady  bool                              // the route stood at least once
+	observed   map[types.NamespacedName]observed // what is declared
+	hosts      []hostPort                        // and of Pods
+	claims     claims                            // of ports of this machine
+	claims6    claims                            // of ports of [::1]
 	desired    *desired
 	changed    changes // of desired, since the backend was given it
 	host       host
@@ -95,8 +101,7 @@ type Proxy struct {
 	loopback6  reservations
 	troubles   troubles
 	health     healthChecks
-	flows      udpFlows
-	targets    targets
+	flows      *flows
 	applied    bool   // the backend succeeded the last time
 	generation uint32 // of the nftables rules when they were last known to be right
 }
@@ -114,7 +119,7 @@ func New(services coreinformers.ServiceInformer, endpoints discoveryinformers.En
 	log := cmp.Or(opts.Log, slog.Default())
 	p := &Proxy{
 		services:       services.Lister(),
-		slices:         endpoints.Lister(),
+		slices:         endpoints.Informer().GetIndexer(),
 		pods:           pods.Lister(),
 		nodeName:       opts.NodeName,
 		recorder:       opts.Recorder,
@@ -134,18 +139,20 @@ func New(services coreinformers.ServiceInformer, endpoints discoveryinformers.En
 			nodePortAddresses: opts.NodePortAddresses,
 		}),
 		host:     host{bridge: opts.Bridge, serviceCIDR: opts.ServiceCIDR, log: log, told: map[string]bool{}},
+		observed: map[types.NamespacedName]observed{},
+		claims:   newClaims(),
+		claims6:  newClaims(),
+		flows:    newFlows(opts.ServiceCIDR.Masked()),
 		troubles: troubles{},
 		health:   newHealthChecks(opts.NodeName, opts.NodePortAddresses),
 		ports:    reservations{open: openNodePort, held: map[nodePort]io.Closer{}},
 
 		loopback6: reservations{open: openForwarder, held: map[nodePort]io.Closer{}},
 	}
-	changed := func() { signal(p.objectsChanged) }
-	handler := cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { changed() },
-		UpdateFunc: func(any, any) { changed() },
-		DeleteFunc: func(any) { changed() },
+	if err := indexSlices(endpoints.Informer()); err != nil {
+		return nil, fmt.Errorf("netproxy: indexing EndpointSlices: %w", err)
 	}
+	handler := p.objectHandler()
 	for _, informer := range []cache.SharedIndexInformer{services.Informer(), endpoints.Informer()} {
 		registration, err := informer.AddEventHandler(handler)
 		if err != nil {
@@ -153,7 +160,7 @@ func New(services coreinformers.ServiceInformer, endpoints discoveryinformers.En
 		}
 		p.synced = append(p.synced, registration.HasSynced)
 	}
-	registration, err := pods.Informer().AddEventHandler(p.podHandler(changed))
+	registration, err := pods.Informer().AddEventHandler(p.podHandler())
 	if err != nil {
 		return nil, fmt.Errorf("netproxy: registering with an informer: %w", err)
 	}
@@ -161,9 +168,12 @@ func New(services coreinformers.ServiceInformer, endpoints discoveryinformers.En
 	return p, nil
 }
 
-// podHandler calls changed for what matters of Pods, their ports of this machine: most changes of Pods do not, and a
-// pass over all Services costs 10 ms.
-func (p *Proxy) podHandler(changed func()) cache.ResourceEventHandler {
+// podHandler notes what matters of Pods, their ports of this machine: most changes of Pods do not.
+func (p *Proxy) podHandler() cache.ResourceEventHandler {
+	changed := func() {
+		p.pending.addHosts()
+		signal(p.objectsChanged)
+	}
 	ports := func(obj any) []hostPort {
 		if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 			obj = gone.Obj

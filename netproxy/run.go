@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -156,55 +153,21 @@ func (p *Proxy) sync(ctx context.Context) error {
 	if !p.hostReady {
 		return nil
 	}
-	services, err := p.services.List(labels.Everything())
-	if err != nil {
-		return fmt.Errorf("listing Services: %w", err)
+	if err := p.observe(); err != nil {
+		return err
 	}
-	slices, err := p.slices.List(labels.Everything())
-	if err != nil {
-		return fmt.Errorf("listing EndpointSlices: %w", err)
-	}
-	pods, err := p.pods.List(labels.Everything())
-	if err != nil {
-		return fmt.Errorf("listing Pods: %w", err)
-	}
-	ports, hosts := snapshot(services, slices, p.nodeName), hostSnapshot(pods, p.nodeName)
-	taken := p.ports.reserve(portsToHold(ports, hosts))
-	elsewhere(ports, taken)
-	found := troublesOf(ports, hosts, taken, p.desired.settings.features)
-	withoutTaken(ports, taken)
-	hosts = withoutHostPorts(hosts, taken)
-	maps.Copy(found, answerAtLoopback6(&p.loopback6, ports))
-	p.troubles.tell(p.recorder, p.object, found)
-
-	p.desire(ports, hosts)
 	if err := p.applyRules(ctx); err != nil {
 		return err
 	}
-	if err := p.health.sync(services, slices, p.nodeName); err != nil {
+	if err := p.health.sync(); err != nil {
 		return fmt.Errorf("health checks of Services: %w", err)
 	}
-	return p.forgetFlows(udpFlowsOf(p.desired.settings.serviceCIDR, ports, hosts), targetsOf(slices, hosts))
-}
-
-// desire notes what is wanted now.
-func (p *Proxy) desire(ports []servicePort, hosts []hostPort) {
-	now := map[types.NamespacedName][]servicePort{}
-	for _, sp := range ports {
-		now[sp.Service] = append(now[sp.Service], sp)
-	}
-	for name := range p.desired.services {
-		p.desired.setService(name, now[name], &p.changed)
-	}
-	for name, of := range now {
-		p.desired.setService(name, of, &p.changed)
-	}
-	p.desired.setHosts(hosts, &p.changed)
+	return p.forgetFlows()
 }
 
 // forgetFlows goes on without where conntrack cannot be changed at all: such clients reconnect in the end.
-func (p *Proxy) forgetFlows(now udpFlows, targets targets) error {
-	forgotten, err := forgetStaleFlows(p.flows, now, p.targets.lost(targets))
+func (p *Proxy) forgetFlows() error {
+	forgotten, err := p.flows.forgetStale()
 	if errors.Is(err, netlink.ErrDumpInterrupted) {
 		return err
 	}
@@ -212,7 +175,7 @@ func (p *Proxy) forgetFlows(now udpFlows, targets targets) error {
 	if forgotten > 0 {
 		p.log.Debug("flows that lead nowhere forgotten", "flows", forgotten)
 	}
-	p.flows, p.targets = now, targets
+	p.flows.forgotten()
 	return nil
 }
 

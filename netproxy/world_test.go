@@ -2,12 +2,14 @@ package netproxy
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 )
 
@@ -131,6 +133,20 @@ func worldObjects() ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
 			slice("machine", ports("6443/TCP"), gateway),
 			slice("outside", ports("8080/TCP"), strangerLAN),
 		}
+}
+
+// snapshot joins Services with their EndpointSlices, as a Proxy does.
+func snapshot(services []*corev1.Service, eps []*discoveryv1.EndpointSlice, node string) []servicePort {
+	of := map[types.NamespacedName][]*discoveryv1.EndpointSlice{}
+	for _, s := range eps {
+		of[ownerOf(s)] = append(of[ownerOf(s)], s)
+	}
+	var all []servicePort
+	for _, s := range services {
+		all = append(all, portsOf(s, of[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}], node)...)
+	}
+	slices.SortFunc(all, compareServicePorts)
+	return all
 }
 
 func worldPorts() []servicePort {
