@@ -50,6 +50,8 @@ func (b *nftBackend) apply(ctx context.Context, want *desired, c changes) (trans
 }
 
 func (b *nftBackend) applyTable(ctx context.Context, want *desired, c changes) (transactions uint32, err error) {
+	ctx, cancel := context.WithTimeout(ctx, programTimeout)
+	defer cancel()
 	stale := b.stale
 	tx := b.nft.NewTransaction()
 	if b.known && !c.all {

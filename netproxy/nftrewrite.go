@@ -94,6 +94,8 @@ func (b *nftBackend) verify(ctx context.Context) (bool, error) {
 
 // differs says in a few words what is not as it should be, or nothing.
 func (b *nftBackend) differs(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, programTimeout)
+	defer cancel()
 	rules, err := b.nft.ListRules(ctx, "")
 	if knftables.IsNotFound(err) {
 		return "no table", nil

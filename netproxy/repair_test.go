@@ -244,3 +244,29 @@ func TestCleanupLeavesNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestAnotherModeLeavesNothingOfTheFirst(t *testing.T) {
+	inEachMode(t, func(t *testing.T, l *lab) {
+		l.servePods()
+		first := map[Mode]Mode{ModeIPTables: ModeNFTables, ModeNFTables: ModeIPTables}[l.mode]
+		opts, client := testOptions("test", testBridge), world()
+		l.start(opts, client).stop()
+		alone := l.rules()
+		if err := Cleanup(t.Context(), opts); err != nil {
+			t.Fatal(err)
+		}
+		opts.Mode = first
+		l.start(opts, client).stop()
+		if got := l.ask("host", "tcp://127.0.0.1:30081"); got != "10.244.0.2:8080<-10.244.0.1" {
+			t.Errorf("with %s: %s", first, got)
+		}
+		opts.Mode = l.mode
+		l.start(opts, client).stop()
+		if !l.sane()() {
+			t.Errorf("%s after %s is not as it should be", l.mode, first)
+		}
+		if now := l.rules(); now != alone {
+			t.Errorf("after another mode:\n%s\nalone:\n%s", now, alone)
+		}
+	})
+}

@@ -312,6 +312,13 @@ func TestAClientWithAffinityKeepsItsEndpoint(t *testing.T) {
 				t.Fatalf("was %s, now %s", first, got)
 			}
 		}
+		d.stop()
+		d = l.start(testOptions("test", testBridge), d.client)
+		for range 10 {
+			if got := l.ask(podB, "tcp://10.96.0.5:80"); got != first {
+				t.Fatalf("was %s, and after a restart of the daemon %s", first, got)
+			}
+		}
 		other := map[bool]string{true: podB, false: podA}[strings.HasPrefix(first, podA)]
 		d.put(t, slice("sticky", ports("8080/TCP"), other))
 		eventually(t, "the other endpoint answers when the first is gone", func() bool {
