@@ -46,6 +46,7 @@ var onlyIn = []struct{ prefix, room, why string }{
 	{"k8s.io/kubernetes/pkg/registry", "apiserver", "rooms talk through the API, not to its registries"},
 	{"github.com/miekg/dns", "dns", "nobody else speaks DNS"},
 	{"github.com/coreos/go-iptables", "netproxy", "rules are written in one place"},
+	{"sigs.k8s.io/knftables", "netproxy", "rules are written in one place"},
 	{"github.com/urfave/cli", "cli", "the daemon has no command line"},
 	{"k8s.io/kubectl", "cli", "the daemon has no command line"},
 }

@@ -35,6 +35,7 @@ func daemonFlags() []cli.Flag {
 		&cli.StringFlag{Name: "node-name", Usage: "`NAME` of the node (default: the machine's at the first start, and then as it was)"},
 		&cli.StringSliceFlag{Name: "nodeport-addresses", Usage: "open NodePorts and load balancers to other machines on addresses in this `CIDR`"},
 		&cli.StringFlag{Name: "http-ports", Usage: "serve Ingresses on these `PORTS` of localhost, or off (default: 80,443, or the next free pair, while there are Ingresses)"},
+		&cli.StringFlag{Name: "proxy-mode", Usage: "make the rules of Services with `PROGRAM`, iptables or nftables (default: iptables)"},
 		&cli.StringSliceFlag{Name: "dns-hosts", Usage: "let pods find the names in this `FILE` too, in the format of /etc/hosts"},
 		&cli.Int64Flag{Name: "pids-limit", Usage: "let a container have at most `N` processes and threads (default: no limit)"},
 		&cli.StringSliceFlag{Name: "allowed-unsafe-sysctls", Usage: "let pods set these `SYSCTLS` too, such as net.core.somaxconn or kernel.msg*"},
@@ -48,7 +49,8 @@ func daemonFlags() []cli.Flag {
 func daemonConfig(c *cli.Context) (daemon.Config, error) {
 	cfg := daemon.Config{
 		Name: c.String(nameFlag), DataDir: c.String(dataDirFlag), Version: version(),
-		APIPort: c.Int("api-port"), NodeName: c.String("node-name"), DockerHost: c.String("docker-host"),
+		ProxyMode: c.String("proxy-mode"),
+		APIPort:   c.Int("api-port"), NodeName: c.String("node-name"), DockerHost: c.String("docker-host"),
 		Audit:            apiserver.Audit{Policy: c.String("audit-policy"), Log: c.String("audit-log")},
 		EncryptionConfig: c.String("encryption-config"), DNSHosts: c.StringSlice("dns-hosts"),
 		HTTPPorts: c.String("http-ports"),

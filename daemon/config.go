@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/kube-lite/kube-lite/apiserver"
+	"github.com/kube-lite/kube-lite/netproxy"
 	"github.com/kube-lite/kube-lite/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
@@ -55,6 +56,8 @@ type Config struct {
 	// HTTPPorts are where Ingresses are served, such as 80,443; HTTPPortsOff: nowhere; "": there, or the next pair that is
 	// free, while there are Ingresses.
 	HTTPPorts string
+	// ProxyMode is the program that makes the rules of Services, iptables or nftables; default iptables.
+	ProxyMode string
 	// PidsLimit is the most processes and threads of a container; 0: no limit.
 	PidsLimit int64
 	// AllowedUnsafeSysctls are patterns of more of the kernel's parameters that pods may
@@ -103,6 +106,9 @@ func (c Config) WithDefaults() (Config, error) {
 	}
 	if err := checkHTTPPorts(c.HTTPPorts); err != nil {
 		return c, err
+	}
+	if _, err := netproxy.ParseMode(c.ProxyMode); err != nil {
+		return c, fmt.Errorf("--proxy-mode %w", err)
 	}
 	if c.PidsLimit < 0 {
 		return c, fmt.Errorf("--pids-limit %d: a container has at least one process", c.PidsLimit)

@@ -18,6 +18,7 @@ func TestConfigRefusesWithTheFlagToChange(t *testing.T) {
 		{Config{NodeName: "Upper"}, `--node-name "Upper"`},
 		{Config{NodeName: strings.Repeat("n", 64)}, "--node-name"},
 		{Config{PidsLimit: -1}, "--pids-limit -1"},
+		{Config{ProxyMode: "ipvs"}, `--proxy-mode "ipvs"`},
 		{Config{AllowedUnsafeSysctls: []string{"vm.swappiness"}}, `--allowed-unsafe-sysctls: the sysctls "vm.swappiness" are not known to be namespaced`},
 		{Config{DNSHosts: []string{"/nowhere/hosts"}}, "--dns-hosts: stat /nowhere/hosts: no such file"},
 		{Config{PodCIDR: prefix("fd00::/64")}, "--pod-cidr fd00::/64"},

@@ -37,6 +37,7 @@ type daemon struct {
 	lock       *lock
 	engine     *docker.Engine
 	docker     docker.Info
+	proxyMode  netproxy.Mode
 	store      *store.Store
 	encryption *apiserver.Encryption
 	pki        *apiserver.PKI
@@ -99,7 +100,8 @@ func (d *daemon) preflight(ctx context.Context) error {
 	if err := CheckRoot(); err != nil {
 		return err
 	}
-	if err := netproxy.Check(); err != nil {
+	var err error
+	if d.proxyMode, err = netproxy.Check(ctx, netproxy.Mode(d.cfg.ProxyMode)); err != nil {
 		return err
 	}
 	kept, _, err := loadSettings(d.cfg)

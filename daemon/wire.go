@@ -116,6 +116,7 @@ func (d *daemon) proxyOptions(events record.EventBroadcaster) netproxy.Options {
 		ServiceCIDR:       d.settings.ServiceCIDR,
 		OtherCIDR:         d.network().EngineRange(),
 		NodePortAddresses: d.cfg.NodePortAddresses,
+		Mode:              d.proxyMode,
 		Log:               d.cfg.Log,
 	}
 	if events != nil {

@@ -5,9 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"strings"
-	"time"
 )
 
 // applier makes the kernel's rules equal to a ruleset. Not safe for concurrent use.
@@ -16,12 +14,15 @@ type applier struct {
 	jumps  jumper
 	prefix string // of the names of the chains that are ours
 	bridge string
-	log    *slog.Logger
+	told   repairs
 
 	// applied is what the kernel was last given, by table. A table that is missing has an unknown state:
 	// at the start, where the chains of a daemon that was killed may still work, and after a failure.
 	applied ruleset
-	told    map[string]time.Time // when the log last said what others had done
+}
+
+func newApplier(tools *iptablesTools, instance, bridge string, log *slog.Logger) *applier {
+	return &applier{run: tools, jumps: tools.jumps, prefix: ChainPrefix(instance), bridge: bridge, told: newRepairs(log)}
 }
 
 // jump is a rule in a built-in chain that leads to the chain of ours with the same name.
@@ -38,45 +39,84 @@ func jumps() []jump {
 // sends everything, removes chains that nobody wants any more, and sees to the jumps: traffic never finds a gap.
 // It returns the number of transactions that it took, which is what the kernel counts.
 func (a *applier) apply(ctx context.Context, want ruleset) (transactions uint32, err error) {
+	for _, table := range tables() {
+		n, err := a.applyTable(ctx, table, want[table])
+		transactions += n
+		if err != nil {
+			return transactions, err
+		}
+	}
+	return transactions, nil
+}
+
+func (a *applier) applyTable(ctx context.Context, table string, want chains) (transactions uint32, err error) {
+	have, known := a.applied[table]
+	var found tableState
+	if !known {
+		saved, err := a.run.save(ctx, table)
+		if err != nil {
+			return 0, err
+		}
+		found = a.parse(saved)
+	}
+	delete(a.applied, table)
+	if transactions, err = a.removeJumps(table, found, want); err != nil {
+		return transactions, err
+	}
+	if text := restoreText(table, have, want, found.names()); text != nil {
+		if err := a.run.restore(ctx, text); err != nil {
+			return transactions, fmt.Errorf("writing table %s: %w", table, err)
+		}
+		transactions++
+	}
+	if !known {
+		n, err := a.placeJumps(table, found, want)
+		transactions += n
+		if err != nil {
+			return transactions, err
+		}
+	}
 	if a.applied == nil {
 		a.applied = ruleset{}
 	}
+	a.applied[table] = want
+	return transactions, nil
+}
+
+// known tells whether the state of every table is.
+func (a *applier) known() bool {
 	for _, table := range tables() {
-		have, known := a.applied[table]
-		var found tableState
-		if !known {
-			saved, err := a.run.save(ctx, table)
-			if err != nil {
-				return transactions, err
-			}
-			found = a.parse(saved)
+		if _, known := a.applied[table]; !known {
+			return false
 		}
-		delete(a.applied, table)
-		if text := restoreText(table, have, want[table], found.names()); text != nil {
-			if err := a.run.restore(ctx, text); err != nil {
-				return transactions, fmt.Errorf("writing table %s: %w", table, err)
+	}
+	return true
+}
+
+// removeJumps takes away those to chains that nobody wants, for nothing may lead to a chain that is removed.
+func (a *applier) removeJumps(table string, found tableState, want chains) (transactions uint32, err error) {
+	for _, j := range jumps() {
+		to := a.prefix + j.chain
+		if _, wanted := want[to]; wanted || j.table != table {
+			continue
+		}
+		for range found.jumps[j.chain] {
+			if err := a.jumps.DeleteIfExists(table, j.chain, "-j", to); err != nil {
+				return transactions, fmt.Errorf("removing the jump from %s to %s: %w", j.chain, to, err)
 			}
 			transactions++
 		}
-		if !known {
-			n, err := a.placeJumps(table, found)
-			transactions += n
-			if err != nil {
-				return transactions, err
-			}
-		}
-		a.applied[table] = want[table]
 	}
 	return transactions, nil
 }
 
 // placeJumps adds the jumps that are missing, and puts first those that others pushed down.
-func (a *applier) placeJumps(table string, found tableState) (transactions uint32, err error) {
+func (a *applier) placeJumps(table string, found tableState, want chains) (transactions uint32, err error) {
 	for _, j := range jumps() {
-		if j.table != table || found.jumps[j.chain] > 0 && !found.shadowed[j.chain] {
+		to := a.prefix + j.chain
+		if _, wanted := want[to]; !wanted || j.table != table || found.jumps[j.chain] > 0 && !found.shadowed[j.chain] {
 			continue
 		}
-		to := a.prefix + j.chain
 		if found.jumps[j.chain] > 0 {
 			if err := a.jumps.DeleteIfExists(table, j.chain, "-j", to); err != nil {
 				return transactions, fmt.Errorf("moving the jump from %s to %s: %w", j.chain, to, err)
@@ -106,37 +146,14 @@ func (a *applier) verify(ctx context.Context) (bool, error) {
 		if err != nil {
 			return whole, err
 		}
-		if what := a.parse(saved).differs(table, want); what != "" {
-			a.tell(table, what)
+		if what := a.differs(table, a.parse(saved), want); what != "" {
+			a.told.tell("iptables", table, what)
 			delete(a.applied, table)
 			whole = false
 		}
 	}
 	return whole, nil
 }
-
-// tellAgain is how long the log is spared what it says already: a firewall may load its rules every few seconds.
-const tellAgain = time.Hour
-
-// tell logs what another program did to our rules, which are about to be repaired.
-func (a *applier) tell(table, what string) {
-	level, message := slog.LevelWarn, "another program changed kube-lite's iptables rules: they are put back"
-	if strings.HasPrefix(what, shadowing) { // it belongs to making a network, and to a restart
-		level, message = slog.LevelInfo, "Docker put its rules before kube-lite's: those go first again"
-	}
-	maps.DeleteFunc(a.told, func(_ string, at time.Time) bool { return time.Since(at) > tellAgain })
-	if _, told := a.told[table+what]; told {
-		level = slog.LevelDebug
-	} else if a.told == nil {
-		a.told = map[string]time.Time{table + what: time.Now()}
-	} else {
-		a.told[table+what] = time.Now()
-	}
-	a.log.Log(context.Background(), level, message, "table", table, "found", what)
-}
-
-// shadowing is what differs says of rules in front of our jumps.
-const shadowing = "other rules before the jump from "
 
 // tableState is what iptables-save tells about our part of a table.
 type tableState struct {
@@ -190,23 +207,26 @@ func (t tableState) names() []string {
 }
 
 // differs says in a few words what is not as it should be, or nothing.
-func (t tableState) differs(table string, want chains) string {
+func (a *applier) differs(table string, found tableState, want chains) string {
 	for _, j := range jumps() {
-		if j.table == table && t.jumps[j.chain] == 0 {
+		if _, wanted := want[a.prefix+j.chain]; !wanted || j.table != table {
+			continue
+		}
+		if found.jumps[j.chain] == 0 {
 			return "no jump from " + j.chain
 		}
-		if j.table == table && t.shadowed[j.chain] {
+		if found.shadowed[j.chain] {
 			return shadowing + j.chain
 		}
 	}
 	for name, rules := range want {
-		if n, ok := t.rules[name]; !ok {
+		if n, ok := found.rules[name]; !ok {
 			return "no chain " + name
 		} else if n != len(rules) {
 			return fmt.Sprintf("%d rules instead of %d in chain %s", n, len(rules), name)
 		}
 	}
-	if len(t.rules) != len(want) {
+	if len(found.rules) != len(want) {
 		return "chains that nobody asked for"
 	}
 	return ""

@@ -87,7 +87,7 @@ func (k *fakeKernel) DeleteIfExists(table, chain string, rulespec ...string) err
 }
 
 func (k *fakeKernel) applier() *applier {
-	return &applier{run: k, jumps: k, prefix: ChainPrefix("test"), bridge: testBridge, log: slog.New(slog.DiscardHandler)}
+	return &applier{run: k, jumps: k, prefix: ChainPrefix("test"), bridge: testBridge, told: newRepairs(slog.New(slog.DiscardHandler))}
 }
 
 func (a *applier) mustApply(t *testing.T, names ...string) {
@@ -228,7 +228,7 @@ func TestTheLogSaysWhatOthersDidOnce(t *testing.T) {
 	k := newFakeKernel()
 	a := k.applier()
 	var log strings.Builder
-	a.log = slog.New(slog.NewTextHandler(&log, nil))
+	a.told = newRepairs(slog.New(slog.NewTextHandler(&log, nil)))
 	a.mustApply(t, "web")
 	for name, damage := range map[string]struct {
 		do   func()

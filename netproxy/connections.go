@@ -49,17 +49,6 @@ func targetsOf(eps []*discoveryv1.EndpointSlice, hosts []hostPort) targets {
 	return all
 }
 
-// lost are the targets that are not in now any more.
-func (t targets) lost(now targets) targets {
-	lost := targets{}
-	for at := range t {
-		if !now[at] {
-			lost[at] = true
-		}
-	}
-	return lost
-}
-
 // lostConnections matches the connections that were translated to a target that is gone. Forgotten, their next packet
 // goes to whom the rules say now, who knows of no such connection and resets it, so that the client can connect anew.
 type lostConnections struct{ to targets }

@@ -3,7 +3,6 @@ package netproxy
 import (
 	"fmt"
 	"net/netip"
-	"reflect"
 	"slices"
 
 	"github.com/vishvananda/netlink"
@@ -22,19 +21,18 @@ type udpFlows struct {
 
 type endpointSet map[netip.AddrPort]bool
 
-// udpFlowsOf collects what is current.
-func udpFlowsOf(serviceCIDR netip.Prefix, ports []servicePort, hosts []hostPort) udpFlows {
-	f := udpFlows{serviceCIDR, map[netip.AddrPort]endpointSet{}, map[uint16]endpointSet{}, map[netip.AddrPort]endpointSet{}}
-	for _, h := range hosts {
-		if h.Protocol == corev1.ProtocolUDP {
-			f.hostPorts[netip.AddrPortFrom(h.HostIP, h.Port)] = setOf([]netip.AddrPort{h.To})
-		}
-	}
+func newUDPFlows(serviceCIDR netip.Prefix) udpFlows {
+	return udpFlows{serviceCIDR, map[netip.AddrPort]endpointSet{}, map[uint16]endpointSet{}, map[netip.AddrPort]endpointSet{}}
+}
+
+// addPorts notes where UDP to these goes. It returns whether there is any.
+func (f udpFlows) addPorts(ports []servicePort) (any bool) {
 	for i := range ports {
 		sp := &ports[i]
 		if sp.Protocol != corev1.ProtocolUDP {
 			continue
 		}
+		any = true
 		f.services[netip.AddrPortFrom(sp.ClusterIP, sp.Port)] = setOf(sp.Internal)
 		for _, ip := range slices.Concat(sp.ExternalIPs, sp.LoadBalancerIPs) {
 			f.services[netip.AddrPortFrom(ip, sp.Port)] = setOf(sp.External)
@@ -43,7 +41,31 @@ func udpFlowsOf(serviceCIDR netip.Prefix, ports []servicePort, hosts []hostPort)
 			f.nodePorts[sp.NodePort] = setOf(sp.External)
 		}
 	}
-	return f
+	return any
+}
+
+// addHosts is the same for ports of this machine.
+func (f udpFlows) addHosts(hosts []hostPort) (any bool) {
+	for _, h := range hosts {
+		if h.Protocol == corev1.ProtocolUDP {
+			any = true
+			f.hostPorts[netip.AddrPortFrom(h.HostIP, h.Port)] = setOf([]netip.AddrPort{h.To})
+		}
+	}
+	return any
+}
+
+// remove forgets everything that other has.
+func (f udpFlows) remove(other udpFlows) {
+	for at := range other.services {
+		delete(f.services, at)
+	}
+	for port := range other.nodePorts {
+		delete(f.nodePorts, port)
+	}
+	for at := range other.hostPorts {
+		delete(f.hostPorts, at)
+	}
 }
 
 func setOf(eps []netip.AddrPort) endpointSet {
@@ -100,29 +122,83 @@ func (f udpFlows) atHost(asked netip.AddrPort) (endpointSet, bool) {
 	return eps, ok
 }
 
-// forgetStaleFlows has the kernel forget flows that point at what is gone, so that their next packet is translated
-// anew. It reads the whole conntrack table, and therefore does so only when something about UDP changed, or an endpoint of
-// another protocol is lost.
-func forgetStaleFlows(before, now udpFlows, lost targets) (forgotten uint, err error) {
-	var filters []netlink.CustomConntrackFilter
-	if len(lost) > 0 {
-		filters = append(filters, lostConnections{lost})
+// flows are the connections that lead somewhere, and what changed since the kernel was last made to forget others.
+type flows struct {
+	udp        udpFlows
+	before     udpFlows // what of udp is gone
+	udpChanged bool
+	targets    map[target]int // how often each is a target
+	lost       targets
+}
+
+func newFlows(serviceCIDR netip.Prefix) *flows {
+	return &flows{newUDPFlows(serviceCIDR), newUDPFlows(serviceCIDR), false, map[target]int{}, targets{}}
+}
+
+// replacePorts notes that a Service has other ports or endpoints now.
+func (f *flows) replacePorts(old, now []servicePort) {
+	gone := newUDPFlows(f.udp.serviceCIDR)
+	if gone.addPorts(old) {
+		f.udp.remove(gone)
+		f.before.addPorts(old)
+		f.udpChanged = true
 	}
-	if !reflect.DeepEqual(before, now) {
+	f.udpChanged = f.udp.addPorts(now) || f.udpChanged
+}
+
+// replaceHosts notes that other ports of this machine lead to Pods now.
+func (f *flows) replaceHosts(old, now []hostPort) {
+	gone := newUDPFlows(f.udp.serviceCIDR)
+	if gone.addHosts(old) {
+		f.udp.remove(gone)
+		f.before.addHosts(old)
+		f.udpChanged = true
+	}
+	f.udpChanged = f.udp.addHosts(now) || f.udpChanged
+	f.retarget(targetsOf(nil, old), targetsOf(nil, now))
+}
+
+// retarget notes that something leads to other targets now.
+func (f *flows) retarget(old, now targets) {
+	for to := range now {
+		f.targets[to]++
+		delete(f.lost, to)
+	}
+	for to := range old {
+		if f.targets[to]--; f.targets[to] == 0 {
+			delete(f.targets, to)
+			f.lost[to] = true
+		}
+	}
+}
+
+// forgetStale has the kernel forget flows that point at what is gone, so that their next packet is translated anew. It
+// reads the whole conntrack table, and therefore does so only when something about UDP changed, or an endpoint of another
+// protocol is lost.
+func (f *flows) forgetStale() (forgotten uint, err error) {
+	var filters []netlink.CustomConntrackFilter
+	if len(f.lost) > 0 {
+		filters = append(filters, lostConnections{f.lost})
+	}
+	if f.udpChanged {
 		local, err := localAddresses()
 		if err != nil {
 			return 0, err
 		}
-		filters = append(filters, staleFlows{now, before, local})
+		filters = append(filters, staleFlows{f.udp, f.before, local})
 	}
 	if len(filters) == 0 {
 		return 0, nil
 	}
-	forgotten, err = netlink.ConntrackDeleteFilters(netlink.ConntrackTable, netlink.FAMILY_V4, filters...)
-	if err != nil {
-		err = fmt.Errorf("removing stale flows from conntrack: %w", err)
+	if forgotten, err = netlink.ConntrackDeleteFilters(netlink.ConntrackTable, netlink.FAMILY_V4, filters...); err != nil {
+		return forgotten, fmt.Errorf("removing stale flows from conntrack: %w", err)
 	}
-	return forgotten, err
+	return forgotten, nil
+}
+
+// forgotten notes that this is done, or that it cannot be.
+func (f *flows) forgotten() {
+	f.before, f.udpChanged, f.lost = newUDPFlows(f.udp.serviceCIDR), false, targets{}
 }
 
 // localAddresses are this machine's.

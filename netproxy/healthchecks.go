@@ -15,7 +15,10 @@ import (
 // endpoints of it: on localhost, and at the addresses that are open to other machines.
 // https://kubernetes.io/docs/reference/networking/virtual-ips/#external-traffic-policy
 type healthChecks struct {
-	server healthcheck.ServiceHealthServer
+	server  healthcheck.ServiceHealthServer
+	ports   map[types.NamespacedName]uint16
+	counts  map[types.NamespacedName]int // of endpoints on this node
+	changed bool                         // since the last sync
 }
 
 func newHealthChecks(node string, opened []netip.Prefix) healthChecks {
@@ -24,7 +27,10 @@ func newHealthChecks(node string, opened []netip.Prefix) healthChecks {
 		at = append(at, p.String())
 	}
 	addresses := proxyutil.NewNodePortAddresses(corev1.IPv4Protocol, at)
-	return healthChecks{healthcheck.NewServiceHealthServer(node, nil, addresses, proxyWorks{}, corev1.IPv4Protocol)}
+	return healthChecks{
+		server: healthcheck.NewServiceHealthServer(node, nil, addresses, proxyWorks{}, corev1.IPv4Protocol),
+		ports:  map[types.NamespacedName]uint16{}, counts: map[types.NamespacedName]int{},
+	}
 }
 
 // proxyWorks says that the rules are up to date: while they are not, nobody calls sync.
@@ -33,36 +39,42 @@ type proxyWorks struct{}
 // Health is what the answers tell of the proxy.
 func (proxyWorks) Health() healthcheck.ProxyHealth { return healthcheck.ProxyHealth{Healthy: true} }
 
-// sync answers for these Services, and closes the ports of others.
-func (h healthChecks) sync(services []*corev1.Service, eps []*discoveryv1.EndpointSlice, node string) error {
-	ports, local := map[types.NamespacedName]uint16{}, map[types.NamespacedName]map[string]bool{}
-	for _, svc := range services {
-		if svc.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal && svc.Spec.HealthCheckNodePort != 0 {
-			ports[types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}] = uint16(svc.Spec.HealthCheckNodePort)
-		}
+// observe notes what a Service, which may be gone, has on this node.
+func (h *healthChecks) observe(name types.NamespacedName, svc *corev1.Service, eps []*discoveryv1.EndpointSlice, node string) {
+	wanted := svc != nil && svc.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal && svc.Spec.HealthCheckNodePort != 0
+	if !wanted && h.ports[name] == 0 {
+		return
 	}
+	h.changed = true
+	delete(h.ports, name)
+	delete(h.counts, name)
+	if !wanted {
+		return
+	}
+	local := map[string]bool{}
 	for _, slice := range eps {
-		owner := types.NamespacedName{Namespace: slice.Namespace, Name: slice.Labels[discoveryv1.LabelServiceName]}
-		if ports[owner] == 0 {
-			continue
-		}
 		for _, ep := range slice.Endpoints {
 			if ptr.Deref(ep.NodeName, "") == node && ptr.Deref(ep.Conditions.Ready, true) && len(ep.Addresses) > 0 {
-				if local[owner] == nil {
-					local[owner] = map[string]bool{}
-				}
-				local[owner][ep.Addresses[0]] = true
+				local[ep.Addresses[0]] = true
 			}
 		}
 	}
-	counts := make(map[types.NamespacedName]int, len(local))
-	for owner, addresses := range local {
-		counts[owner] = len(addresses)
+	h.ports[name], h.counts[name] = uint16(svc.Spec.HealthCheckNodePort), len(local)
+}
+
+// sync answers for what was observed, and closes the ports of others.
+func (h *healthChecks) sync() error {
+	if !h.changed {
+		return nil
 	}
-	if err := h.server.SyncServices(ports); err != nil {
+	if err := h.server.SyncServices(h.ports); err != nil {
 		return err
 	}
-	return h.server.SyncEndpoints(counts)
+	if err := h.server.SyncEndpoints(h.counts); err != nil {
+		return err
+	}
+	h.changed = false
+	return nil
 }
 
 // close closes all ports.

@@ -10,12 +10,14 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 func TestHealthCheckNodePort(t *testing.T) {
 	port := freePort(t)
 	s := svc("local", "10.96.0.6", "80/TCP:30084")
 	s.Spec.ExternalTrafficPolicy, s.Spec.HealthCheckNodePort = corev1.ServiceExternalTrafficPolicyLocal, int32(port)
+	name := types.NamespacedName{Namespace: "default", Name: "local"}
 	checks := newHealthChecks("n1", nil)
 	defer checks.close()
 	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
@@ -32,14 +34,16 @@ func TestHealthCheckNodePort(t *testing.T) {
 		status int
 		text   string
 	}{"n1": {http.StatusOK, `"localEndpoints": 2`}, "n2": {http.StatusServiceUnavailable, `"localEndpoints": 0`}} {
-		if err := checks.sync([]*corev1.Service{s}, []*discoveryv1.EndpointSlice{slice("local", ports("8080/TCP"), podA, podB)}, node); err != nil {
+		checks.observe(name, s, []*discoveryv1.EndpointSlice{slice("local", ports("8080/TCP"), podA, podB)}, node)
+		if err := checks.sync(); err != nil {
 			t.Fatal(err)
 		}
 		if status, body, err := ask(); err != nil || status != want.status || !strings.Contains(body, want.text) {
 			t.Errorf("on %s: %d, %v, %s; want %d with %s", node, status, err, body, want.status, want.text)
 		}
 	}
-	if err := checks.sync(nil, nil, "n1"); err != nil {
+	checks.observe(name, nil, nil, "n1")
+	if err := checks.sync(); err != nil {
 		t.Fatal(err)
 	}
 	if status, _, err := ask(); err == nil {

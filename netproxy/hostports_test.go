@@ -68,103 +68,106 @@ func (d *daemon) declare(t *testing.T, p *corev1.Pod) {
 }
 
 func TestAPodsPortsOfThisMachineComeAndGo(t *testing.T) {
-	l := newLab(t)
-	l.servePods()
-	d := l.start(testOptions("test", testBridge), world())
-	const to = "127.0.0.1:9080"
-	answers := func(want string) func() bool {
-		return func() bool { return l.ask("host", "tcp://"+to) == want && l.ask("host", "udp://"+to) == want }
-	}
-	d.declare(t, pod("p", "", "9080/TCP", "9080/UDP"))
-	eventually(t, "no process can take the port any more", func() bool {
-		other, err := net.Listen("tcp", to)
-		if err == nil {
-			other.Close()
+	inEachMode(t, func(t *testing.T, l *lab) {
+		l.servePods()
+		d := l.start(testOptions("test", testBridge), world())
+		const to = "127.0.0.1:9080"
+		answers := func(want string) func() bool {
+			return func() bool { return l.ask("host", "tcp://"+to) == want && l.ask("host", "udp://"+to) == want }
 		}
-		return err != nil
-	})
-	eventually(t, "a pod that starts refuses", answers(refused))
-	d.declare(t, pod("p", podA, "9080/TCP", "9080/UDP"))
-	eventually(t, "it answers", answers("10.244.0.2:8080<-10.244.0.1"))
-	silent := pod("p", podA, "9080/TCP", "9080/UDP")
-	silent.Spec.Containers[0].Ports[0].ContainerPort, silent.Spec.Containers[0].Ports[1].ContainerPort = 8099, 8099
-	d.declare(t, silent)
-	eventually(t, "a pod that does not listen refuses", answers(refused))
-	ended := pod("p", podA, "9080/TCP", "9080/UDP")
-	ended.Status.Phase = corev1.PodSucceeded
-	d.declare(t, ended)
-	eventually(t, "a pod that has ended gives its port back", func() bool {
-		listener, err := net.Listen("tcp", to)
-		if err == nil {
-			listener.Close()
-		}
-		return err == nil
+		d.declare(t, pod("p", "", "9080/TCP", "9080/UDP"))
+		eventually(t, "no process can take the port any more", func() bool {
+			other, err := net.Listen("tcp", to)
+			if err == nil {
+				other.Close()
+			}
+			return err != nil
+		})
+		eventually(t, "a pod that starts refuses", answers(refused))
+		d.declare(t, pod("p", podA, "9080/TCP", "9080/UDP"))
+		eventually(t, "it answers", answers("10.244.0.2:8080<-10.244.0.1"))
+		silent := pod("p", podA, "9080/TCP", "9080/UDP")
+		silent.Spec.Containers[0].Ports[0].ContainerPort, silent.Spec.Containers[0].Ports[1].ContainerPort = 8099, 8099
+		d.declare(t, silent)
+		eventually(t, "a pod that does not listen refuses", answers(refused))
+		ended := pod("p", podA, "9080/TCP", "9080/UDP")
+		ended.Status.Phase = corev1.PodSucceeded
+		d.declare(t, ended)
+		eventually(t, "a pod that has ended gives its port back", func() bool {
+			listener, err := net.Listen("tcp", to)
+			if err == nil {
+				listener.Close()
+			}
+			return err == nil
+		})
 	})
 }
 
 func TestUDPClientsOfAHostPortFollowItsPods(t *testing.T) {
-	l := newLab(t)
-	l.servePods()
-	d := l.start(testOptions("test", testBridge), world())
-	c, err := net.Dial("udp4", "127.0.0.1:9080")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	says := func(want string) func() bool {
-		return func() bool {
-			_ = c.SetDeadline(time.Now().Add(100 * time.Millisecond))
-			buffer := make([]byte, 64)
-			if _, err := c.Write([]byte("?")); err != nil {
-				return false
-			}
-			n, _ := c.Read(buffer)
-			return strings.HasPrefix(string(buffer[:n]), want)
-		}
-	}
-	says("nothing yet")() // a flow from before there is a pod
-	for i, address := range []string{podA, podB} {
-		name := fmt.Sprintf("p%d", i)
-		d.declare(t, pod(name, address, "9080/UDP"))
-		eventually(t, address+" answers the same socket", says(address))
-		if err := d.client.CoreV1().Pods("default").Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+	inEachMode(t, func(t *testing.T, l *lab) {
+		l.servePods()
+		d := l.start(testOptions("test", testBridge), world())
+		c, err := net.Dial("udp4", "127.0.0.1:9080")
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
+		defer c.Close()
+		says := func(want string) func() bool {
+			return func() bool {
+				_ = c.SetDeadline(time.Now().Add(100 * time.Millisecond))
+				buffer := make([]byte, 64)
+				if _, err := c.Write([]byte("?")); err != nil {
+					return false
+				}
+				n, _ := c.Read(buffer)
+				return strings.HasPrefix(string(buffer[:n]), want)
+			}
+		}
+		says("nothing yet")() // a flow from before there is a pod
+		for i, address := range []string{podA, podB} {
+			name := fmt.Sprintf("p%d", i)
+			d.declare(t, pod(name, address, "9080/UDP"))
+			eventually(t, address+" answers the same socket", says(address))
+			if err := d.client.CoreV1().Pods("default").Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }
 
 func TestAPortOfThisMachineThatAProcessHas(t *testing.T) {
-	l := newLab(t)
-	l.servePods()
-	taken, err := net.Listen("tcp4", "127.0.0.1:9080")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := l.start(testOptions("test", testBridge), world())
-	d.declare(t, pod("p", podA, "9080/TCP", "127.0.0.1:9081/TCP"))
-	if event := l.event(d); !strings.Contains(event, "Warning HostPortUnavailable hostPort 9080/TCP is not served: ") || !strings.Contains(event, "(pid ") {
-		t.Errorf("the event: %s", event)
-	}
-	eventually(t, "its other port is served", func() bool {
-		return l.ask("host", "tcp://127.0.0.1:9081") == "10.244.0.2:8080<-10.244.0.1"
-	})
-	accepted := make(chan error, 1)
-	go func() {
-		c, err := taken.Accept()
-		if err == nil {
-			c.Close()
+	inEachMode(t, func(t *testing.T, l *lab) {
+		l.servePods()
+		taken, err := net.Listen("tcp4", "127.0.0.1:9080")
+		if err != nil {
+			t.Fatal(err)
 		}
-		accepted <- err
-	}()
-	l.ask("host", "tcp://127.0.0.1:9080")
-	if err := <-accepted; err != nil {
-		t.Error(err)
-	}
-	taken.Close()
-	eventually(t, "the port is served once it is free", func() bool {
-		return l.ask("host", "tcp://127.0.0.1:9080") == "10.244.0.2:8080<-10.244.0.1"
+		d := l.start(testOptions("test", testBridge), world())
+		d.declare(t, pod("p", podA, "9080/TCP", "127.0.0.1:9081/TCP"))
+		if event := l.event(d); !strings.Contains(event, "Warning HostPortUnavailable hostPort 9080/TCP is not served: ") || !strings.Contains(event, "(pid ") {
+			t.Errorf("the event: %s", event)
+		}
+		eventually(t, "its other port is served", func() bool {
+			return l.ask("host", "tcp://127.0.0.1:9081") == "10.244.0.2:8080<-10.244.0.1"
+		})
+		accepted := make(chan error, 1)
+		go func() {
+			c, err := taken.Accept()
+			if err == nil {
+				c.Close()
+			}
+			accepted <- err
+		}()
+		l.ask("host", "tcp://127.0.0.1:9080")
+		if err := <-accepted; err != nil {
+			t.Error(err)
+		}
+		taken.Close()
+		eventually(t, "the port is served once it is free", func() bool {
+			return l.ask("host", "tcp://127.0.0.1:9080") == "10.244.0.2:8080<-10.244.0.1"
+		})
+		if event := l.event(d); !strings.Contains(event, "Normal HostPortServed") {
+			t.Errorf("second event: %s", event)
+		}
 	})
-	if event := l.event(d); !strings.Contains(event, "Normal HostPortServed") {
-		t.Errorf("second event: %s", event)
-	}
 }

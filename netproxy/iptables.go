@@ -35,8 +35,8 @@ const (
 	lockSeconds = 5
 )
 
-// backend is the machine's iptables.
-type backend struct {
+// iptablesTools are the machine's.
+type iptablesTools struct {
 	program
 	jumps    jumper
 	features features
@@ -46,8 +46,8 @@ type backend struct {
 // errNotFound tells a missing package from a broken one.
 var errNotFound = errors.New("iptables not found: install the package iptables")
 
-// findBackend finds iptables as the machine's PATH has it, or else where root's shell would.
-func findBackend() (*backend, error) {
+// findIPTables finds iptables as the machine's PATH has it, or else where root's shell would.
+func findIPTables() (*iptablesTools, error) {
 	path, err := findProgram("iptables")
 	if err != nil {
 		return nil, errNotFound
@@ -56,7 +56,7 @@ func findBackend() (*backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking %s for its version: %w", path, err)
 	}
-	b := &backend{jumps: ipt, features: features{randomFully: ipt.HasRandomFully()}}
+	b := &iptablesTools{jumps: ipt, features: features{randomFully: ipt.HasRandomFully()}}
 	if b.savePath, err = findProgram("iptables-save"); err != nil {
 		return nil, errNotFound
 	}
@@ -118,19 +118,18 @@ func (p program) run(ctx context.Context, path string, stdin []byte, args ...str
 	return stdout.Bytes(), nil
 }
 
-// Check tells whether this machine can do what Run needs, in one sentence that says what to do if not.
-// It needs root. It makes and removes a chain of its own in the tables nat and filter.
-func Check() error {
-	b, err := findBackend()
+// checkIPTables makes and removes a chain of its own in the tables nat and filter.
+func checkIPTables(ctx context.Context) error {
+	b, err := findIPTables()
 	if err != nil {
 		return err
 	}
 	for _, table := range tables() {
-		if b.try(context.Background(), table, requiredRules(table)...) == nil {
+		if b.try(ctx, table, requiredRules(table)...) == nil {
 			continue
 		}
 		for _, rule := range requiredRules(table) { // which one?
-			if err := b.try(context.Background(), table, rule); err != nil {
+			if err := b.try(ctx, table, rule); err != nil {
 				return fmt.Errorf("this machine's iptables cannot do what Services need (table %s, rule %q): %w", table, rule, err)
 			}
 		}
@@ -154,7 +153,7 @@ func requiredRules(table string) []string {
 }
 
 // probe finds out about the features that cannot be told from the version.
-func (b *backend) probe(ctx context.Context) features {
+func (b *iptablesTools) probe(ctx context.Context) features {
 	const (
 		recent = "-m recent --name kube-lite-try --rcheck --seconds 1 --reap -j RETURN"
 		sctp   = "-p sctp -m sctp --dport 1 -j DNAT --to-destination 192.0.2.1:1"
@@ -167,7 +166,7 @@ func (b *backend) probe(ctx context.Context) features {
 }
 
 // try puts rules into a chain that nothing jumps to, and removes it. Two runs, so that the kernel sees the rules.
-func (b *backend) try(ctx context.Context, table string, rules ...string) error {
+func (b *iptablesTools) try(ctx context.Context, table string, rules ...string) error {
 	chain := fmt.Sprintf("KUBE-LITE-TRY-%d", os.Getpid())
 	head := "*" + table + "\n:" + chain + " - [0:0]\n"
 	text := head

@@ -17,6 +17,8 @@ const (
 	nftMsgNewGen      = nftSubsystem | 15
 	nftMsgGetGen      = nftSubsystem | 16
 	nftaGenID         = 1
+	nftMsgGetTable    = nftSubsystem | 1
+	nftaTableName     = 1
 )
 
 // watchHost calls changed whenever a device or an IPv4 route of this machine changes, until ctx ends.
@@ -85,4 +87,19 @@ func rulesGeneration() (uint32, error) {
 		}
 	}
 	return 0, errors.New("the kernel did not tell the generation of the nftables rules")
+}
+
+// tableExists asks for a table of the family ip. A kernel without nftables has none.
+func tableExists(name string) (bool, error) {
+	req := nl.NewNetlinkRequest(nftMsgGetTable, unix.NLM_F_ACK)
+	req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_INET, Version: nl.NFNETLINK_V0})
+	req.AddData(nl.NewRtAttr(nftaTableName, nl.ZeroTerminated(name)))
+	_, err := req.Execute(unix.NETLINK_NETFILTER, 0)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPROTONOSUPPORT) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking for the nftables table %s: %w", name, err)
+	}
+	return true, nil
 }

@@ -6,14 +6,11 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 const (
@@ -199,32 +196,4 @@ func answer(socket *net.UDPConn, client netip.AddrPort, server *net.UDPConn) {
 		_ = server.SetReadDeadline(time.Now().Add(udpIdle))
 		_, _ = socket.WriteToUDPAddrPort(buffer[:n], client)
 	}
-}
-
-// answerAtLoopback6 has forwarders for exactly the ports that are served at 127.0.0.1, and returns what is wrong with
-// those that cannot be had.
-func answerAtLoopback6(held *reservations, ports []servicePort) map[trouble]func() string {
-	of := map[nodePort]types.NamespacedName{}
-	for i := range ports {
-		sp := &ports[i]
-		if sp.NodePort != 0 {
-			of[nodePort{sp.Protocol, sp.NodePort, loopback6}] = sp.Service
-		}
-		if slices.Contains(sp.LoadBalancerIPs, loopback4) {
-			of[nodePort{sp.Protocol, sp.Port, loopback6}] = sp.Service
-		}
-	}
-	want, found := map[nodePort]bool{}, map[trouble]func() string{}
-	for n := range of {
-		want[n] = true
-	}
-	for n, err := range held.reserve(want) {
-		if errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EAFNOSUPPORT) {
-			continue // this machine has no [::1]
-		}
-		found[trouble{"Service", of[n], reasonLoopback6Unavailable, n.String()}] = func() string {
-			return takenMessage("port", n, err, loopback4.String())
-		}
-	}
-	return found
 }

@@ -121,32 +121,33 @@ func TestForwardedDatagramsFindTheirClients(t *testing.T) {
 }
 
 func TestWhatIsServedOnLocalhostIsServedAtItsIPv6Address(t *testing.T) {
-	l := newLab(t)
-	l.servePods()
-	l.start(testOptions("test", testBridge), world())
-	ask := func(network, to string) string {
-		c, err := net.Dial(network, to)
-		if err != nil {
-			return err.Error()
+	inEachMode(t, func(t *testing.T, l *lab) {
+		l.servePods()
+		l.start(testOptions("test", testBridge), world())
+		ask := func(network, to string) string {
+			c, err := net.Dial(network, to)
+			if err != nil {
+				return err.Error()
+			}
+			defer c.Close()
+			_ = c.SetDeadline(time.Now().Add(time.Second))
+			if network == "udp6" {
+				fmt.Fprint(c, "?")
+			}
+			buffer := make([]byte, 64)
+			n, _ := c.Read(buffer)
+			return string(buffer[:n])
 		}
-		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(time.Second))
-		if network == "udp6" {
-			fmt.Fprint(c, "?")
+		for to, want := range map[string]string{
+			"tcp6 [::1]:30081": "10.244.0.2:8080<-10.244.0.1", // a NodePort
+			"tcp6 [::1]:8000":  "10.244.0.2:8080<-10.244.0.1", // a load balancer at 127.0.0.1
+			"udp6 [::1]:30053": "10.244.0.",
+		} {
+			network, at, _ := strings.Cut(to, " ")
+			eventually(t, to+" answers", func() bool { return strings.HasPrefix(ask(network, at), want) })
 		}
-		buffer := make([]byte, 64)
-		n, _ := c.Read(buffer)
-		return string(buffer[:n])
-	}
-	for to, want := range map[string]string{
-		"tcp6 [::1]:30081": "10.244.0.2:8080<-10.244.0.1", // a NodePort
-		"tcp6 [::1]:8000":  "10.244.0.2:8080<-10.244.0.1", // a load balancer at 127.0.0.1
-		"udp6 [::1]:30053": "10.244.0.",
-	} {
-		network, at, _ := strings.Cut(to, " ")
-		eventually(t, to+" answers", func() bool { return strings.HasPrefix(ask(network, at), want) })
-	}
-	if got := ask("tcp6", "[::1]:8001"); !strings.Contains(got, "refused") {
-		t.Errorf("a load balancer at 127.0.0.2 answers at [::1]: %s", got)
-	}
+		if got := ask("tcp6", "[::1]:8001"); !strings.Contains(got, "refused") {
+			t.Errorf("a load balancer at 127.0.0.2 answers at [::1]: %s", got)
+		}
+	})
 }

@@ -39,8 +39,9 @@ func (n nodePort) at() *unix.SockaddrInet4 {
 // reservations holds every NodePort, hostPort and load balancer's port with a socket, so that a process that has the port already is found out
 // instead of being cut off from its clients, and one that wants it later is told that it is in use.
 type reservations struct {
-	open func(nodePort) (io.Closer, error)
-	held map[nodePort]io.Closer
+	open  func(nodePort) (io.Closer, error)
+	held  map[nodePort]io.Closer
+	taken map[nodePort]error // those that could not be held the last time, each with the reason
 }
 
 // reserve holds exactly the ports in want, and returns those that it cannot hold, each with the reason.
@@ -52,6 +53,7 @@ func (r *reservations) reserve(want map[nodePort]bool) map[nodePort]error {
 		}
 	}
 	taken := map[nodePort]error{}
+	r.taken = taken
 	for n := range want {
 		if _, ok := r.held[n]; ok {
 			continue
@@ -127,47 +129,41 @@ func bindNodePort(fd int, n nodePort) error {
 	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 0)
 }
 
-// portsToHold collects them.
-func portsToHold(ports []servicePort, hosts []hostPort) map[nodePort]bool {
-	want := map[nodePort]bool{}
-	for i := range ports {
-		if ports[i].NodePort != 0 {
-			want[nodePort{protocol: ports[i].Protocol, port: ports[i].NodePort}] = true
-		}
-		for _, ip := range ports[i].LoadBalancerIPs {
-			want[ports[i].balancedAt(ip)] = true
-		}
-	}
-	for _, h := range hosts {
-		want[h.socket()] = true
-	}
-	return want
-}
-
 // balancedAt is the port at an address of its load balancer.
 func (sp *servicePort) balancedAt(ip netip.Addr) nodePort { return nodePort{sp.Protocol, sp.Port, ip} }
 
-// withoutTaken takes what could not be held out of ports.
-func withoutTaken(ports []servicePort, taken map[nodePort]error) {
-	for i := range ports {
-		sp := &ports[i]
-		if taken[nodePort{protocol: sp.Protocol, port: sp.NodePort}] != nil {
-			sp.NodePort = 0
-		}
-		sp.LoadBalancerIPs = slices.DeleteFunc(sp.LoadBalancerIPs, func(ip netip.Addr) bool { return taken[sp.balancedAt(ip)] != nil })
+// balancedTaken tells why the port at an address of its load balancer cannot be had. At an address that this machine does
+// not have no program here can have it either.
+func (sp *servicePort) balancedTaken(ip netip.Addr, taken map[nodePort]error) error {
+	err := taken[sp.balancedAt(ip)]
+	if errors.Is(err, unix.EADDRNOTAVAIL) {
+		return nil
 	}
+	return err
 }
 
-// elsewhere forgets the ports of load balancers at addresses that this machine does not have: no program here can have them
-// either.
-func elsewhere(ports []servicePort, taken map[nodePort]error) {
+// nodePortTaken tells why the NodePort cannot be had.
+func (sp *servicePort) nodePortTaken(taken map[nodePort]error) error {
+	return taken[nodePort{protocol: sp.Protocol, port: sp.NodePort}]
+}
+
+// withoutTaken are the ports but for what could not be held.
+func withoutTaken(ports []servicePort, taken map[nodePort]error) []servicePort {
+	if len(taken) == 0 {
+		return ports
+	}
+	ports = slices.Clone(ports)
 	for i := range ports {
-		for _, ip := range ports[i].LoadBalancerIPs {
-			if n := ports[i].balancedAt(ip); errors.Is(taken[n], unix.EADDRNOTAVAIL) {
-				delete(taken, n)
-			}
+		sp := &ports[i]
+		if sp.nodePortTaken(taken) != nil {
+			sp.NodePort = 0
+		}
+		lost := func(ip netip.Addr) bool { return sp.balancedTaken(ip, taken) != nil }
+		if slices.ContainsFunc(sp.LoadBalancerIPs, lost) {
+			sp.LoadBalancerIPs = slices.DeleteFunc(slices.Clone(sp.LoadBalancerIPs), lost)
 		}
 	}
+	return ports
 }
 
 // takenMessage is what the event says: which port, who has it as far as /proc tells, and what comes of it.

@@ -184,7 +184,7 @@ func TestATroubleIsToldOnceForAsLongAsItLasts(t *testing.T) {
 		return nil
 	}
 	tell := func(taken map[nodePort]error, f features) string {
-		told.tell(recorder, object, troublesOf(ports, nil, taken, f))
+		told.tell(recorder, object, serviceTroubles(ports, taken, f), func(trouble) bool { return true })
 		var events []string
 		for len(recorder.Events) > 0 {
 			words := strings.Fields(<-recorder.Events)

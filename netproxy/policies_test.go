@@ -51,15 +51,17 @@ func TestWhatPoliciesMean(t *testing.T) {
 }
 
 func TestEveryPolicyIsTraced(t *testing.T) {
-	for _, c := range policyCases {
-		t.Run(c.says, func(t *testing.T) {
-			tracer := newTracer(t, policyRuleset(c.set(t)).String())
-			c.probes(func(probe, from, to string, passes bool) {
-				if got := tracer.trace(from, to); (got == untouched) != passes || got != untouched && got != "dropped" {
-					t.Errorf("%s: %s, want passes %v", probe, got, passes)
-				}
+	for _, mode := range modes() {
+		for _, c := range policyCases {
+			t.Run(string(mode)+"/"+c.says, func(t *testing.T) {
+				w := newWalker(t, mode, policyDesired(c.set(t)))
+				c.probes(func(probe, from, to string, passes bool) {
+					if got := trace(w, from, to); (got == untouched) != passes || got != untouched && got != "dropped" {
+						t.Errorf("%s: %s, want passes %v", probe, got, passes)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 
@@ -83,8 +85,10 @@ func TestPoliciesSeeWhereServicesLead(t *testing.T) {
 		{"the API server through its Service", podA, "tcp://10.96.0.1:443", "dropped", allowed},
 		{"a Service without endpoints", podA, "tcp://10.96.0.4:80", refused, denied},
 	} {
-		if got := newTracer(t, policyRuleset(c.policies.set(t)).String()).trace(c.from, c.to); got != c.want {
-			t.Errorf("%s: %s, want %s", c.says, got, c.want)
+		for _, mode := range modes() {
+			if got := trace(newWalker(t, mode, policyDesired(c.policies.set(t))), c.from, c.to); got != c.want {
+				t.Errorf("%s: %s: %s, want %s", mode, c.says, got, c.want)
+			}
 		}
 	}
 }
@@ -95,7 +99,7 @@ func TestNobodyTalksUnknownWhileAnIsolatedPodStarts(t *testing.T) {
 	const unknown, container = "10.244.0.9", "10.244.192.1"
 	trace := func(pods []*corev1.Pod, from, to string) string {
 		set := policiesOf(policies, policyNamespaces(), pods, policyDNS())
-		return newTracer(t, policyRuleset(set).String()).trace(from, to)
+		return trace(newTracer(t, policyRuleset(set).String()), from, to)
 	}
 	starting := append(policyPods(), labeledPod("default", "new", "", "web", 0))
 	for probe, want := range map[[2]string]string{

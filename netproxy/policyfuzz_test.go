@@ -110,7 +110,7 @@ func FuzzPolicies(f *testing.F) {
 			protocol, port := protocols()[d.IntN(3)], []uint16{53, 8080, 9090, 9500, 1}[d.IntN(5)]
 			end := netip.AddrPortFrom(netip.MustParseAddr(to), port)
 			want := set.allows(netip.MustParseAddr(from), end.Addr(), protocol, port)
-			if got := tracer.trace(from, strings.ToLower(string(protocol))+"://"+end.String()); (got == untouched) != want {
+			if got := trace(tracer, from, strings.ToLower(string(protocol))+"://"+end.String()); (got == untouched) != want {
 				t.Fatalf("%s to %s %s: %s, want allowed %v\n%s", from, end, protocol, got, want, text)
 			}
 		}

@@ -28,21 +28,24 @@ func (l *lab) passesIn(from, to string, limit time.Duration) bool {
 	return passes
 }
 
-func TestEveryPolicyInTheKernel(t *testing.T) {
-	l := newLab(t)
+func TestEveryPolicyInTheKernel(t *testing.T) { inEachMode(t, testEveryPolicy) }
+
+func testEveryPolicy(t *testing.T, l *lab) {
 	l.servePods()
 	if seen, err := l.host().ensure(); err != nil || !seen {
 		t.Fatalf("preparing the kernel: %v, %v", seen, err)
 	}
-	a := l.applier()
+	b, want := l.backend(), desiredOf(policySettings(), worldPorts(), nil)
 	real := map[string]bool{podA: true, podB: true, strangerLAN: true, "host": true, gateway: true}
 	for _, c := range policyCases {
 		t.Run(c.says, func(t *testing.T) {
 			l.t = t
-			if _, err := a.apply(t.Context(), policyRuleset(c.set(t))); err != nil {
+			var changed changes
+			want.setPolicies(c.set(t), &changed)
+			if _, err := b.apply(t.Context(), want, changed); err != nil {
 				t.Fatal(err)
 			}
-			if whole, err := a.verify(t.Context()); err != nil || !whole {
+			if whole, err := b.verify(t.Context()); err != nil || !whole {
 				t.Errorf("what the kernel has is not what was wanted: %v, %v", whole, err)
 			}
 			var all sync.WaitGroup
@@ -110,8 +113,9 @@ func policyWorld() kubernetes.Interface {
 
 const denyAll = `{podSelector: {}, policyTypes: [Ingress, Egress]}`
 
-func TestPoliciesComeAndGo(t *testing.T) {
-	l := newLab(t)
+func TestPoliciesComeAndGo(t *testing.T) { inEachMode(t, testPoliciesComeAndGo) }
+
+func testPoliciesComeAndGo(t *testing.T, l *lab) {
 	l.servePods()
 	d := l.start(testOptions("test", testBridge), policyWorld())
 	before := l.sh("iptables-save -t filter | grep -v '^#' | sed 's/ \\[.*//'")
@@ -152,8 +156,9 @@ func TestPoliciesComeAndGo(t *testing.T) {
 }
 
 // As with most implementations, a policy decides about connections when they begin.
-func TestOpenConnectionsOutliveANewPolicy(t *testing.T) {
-	l := newLab(t)
+func TestOpenConnectionsOutliveANewPolicy(t *testing.T) { inEachMode(t, testOpenConnections) }
+
+func testOpenConnections(t *testing.T, l *lab) {
 	d := l.start(testOptions("test", testBridge), policyWorld())
 	accepted := make(chan net.Conn, 1)
 	l.in(podA, func() error {
@@ -190,7 +195,7 @@ func TestOpenConnectionsOutliveANewPolicy(t *testing.T) {
 
 // Where iptables does not see what the bridge switches, an event on each policy says what does not hold.
 func TestPoliciesThatTheKernelCannotEnforceAreReported(t *testing.T) {
-	l := newLab(t)
+	l := newLab(t, ModeIPTables)
 	l.servePods()
 	d := l.start(testOptions("test", testBridge), policyWorld())
 	if d.proxy.policies.object(types.NamespacedName{Namespace: "default", Name: "deny"}) != nil {

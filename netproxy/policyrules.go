@@ -41,7 +41,11 @@ func (s settings) addPolicies(c chains, set *policySet) {
 	r := policyRules{settings: s, chains: c, set: set}
 	before := func(chain, rule string) { // what lets packets pass, but behind what refuses them
 		chain = s.prefix + chain
-		c[chain] = slices.Insert(slices.Clone(c[chain]), min(1, len(c[chain])), rule)
+		at := slices.IndexFunc(c[chain], func(r string) bool { return strings.HasSuffix(r, "-j ACCEPT") })
+		if at < 0 {
+			at = len(c[chain])
+		}
+		c[chain] = slices.Insert(slices.Clone(c[chain]), at, rule)
 	}
 	fromPods := "-i " + s.bridge + " " + newConnection + " -j " + s.prefix + egressSide.chain
 	toPods := "-o " + s.bridge + " " + newConnection + " -j " + s.prefix + ingressSide.chain

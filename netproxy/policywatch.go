@@ -74,6 +74,22 @@ func (p *Proxy) EnforcePolicies(policies networkinginformers.NetworkPolicyInform
 	return nil
 }
 
+// observePolicies notes in the description what NetworkPolicies mean now.
+func (p *Proxy) observePolicies() error {
+	eps, err := p.slicesOf(types.NamespacedName{Namespace: metav1.NamespaceSystem, Name: dnsService})
+	if err != nil {
+		return err
+	}
+	set, err := p.policies.sync(eps)
+	if err != nil {
+		return err
+	}
+	p.desired.setPolicies(set, &p.changed)
+	found := p.policies.troubles(p.desired.settings, p.log)
+	p.troubles.tell(p.recorder, p.object, found, func(t trouble) bool { return t.kind == "NetworkPolicy" })
+	return nil
+}
+
 // handlerOf calls changed, but not for an update between two that are the same.
 func handlerOf[T runtime.Object](changed func(), same func(before, after T) bool) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{

@@ -204,6 +204,13 @@ func policySettings() settings {
 	return s
 }
 
+// policyDesired has the world's Services too.
+func policyDesired(set *policySet) *desired {
+	d := desiredOf(policySettings(), worldPorts(), nil)
+	d.policies = set
+	return d
+}
+
 // policyRuleset has the world's Services too.
 func policyRuleset(set *policySet) ruleset {
 	s := policySettings()

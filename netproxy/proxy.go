@@ -12,17 +12,17 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	discoveryinformers "k8s.io/client-go/informers/discovery/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
-	discoverylisters "k8s.io/client-go/listers/discovery/v1"
 )
 
-// Options say what one instance's proxy works on. Every field but OtherCIDR, NodePortAddresses, Recorder
-// and Log is required.
+// Options say what one instance's proxy works on. Every field but OtherCIDR, NodePortAddresses, Mode, Recorder and Log is
+// required.
 type Options struct {
 	// Instance is the name of the kube-lite instance. It goes, hashed, into every chain name.
 	Instance string
@@ -41,6 +41,8 @@ type Options struct {
 	// NodePortAddresses are the ranges of this machine's addresses at which NodePorts and externalIPs also answer
 	// what comes from outside this machine. Default none: only this machine and its pods are answered.
 	NodePortAddresses []netip.Prefix
+	// Mode is the program that the rules are made with; default DefaultMode.
+	Mode Mode
 	// Recorder takes the events on Services and Pods. Nil: no events.
 	Recorder record.EventRecorder
 	// Log defaults to slog.Default().
@@ -72,15 +74,18 @@ func (o Options) validate() error {
 // Proxy keeps the kernel's rules equal to the Services and EndpointSlices of its informers.
 type Proxy struct {
 	services corelisters.ServiceLister
-	slices   discoverylisters.EndpointSliceLister
+	slices   cache.Indexer // of EndpointSlices, see sliceIndex
 	pods     corelisters.PodLister
 	synced   []cache.InformerSynced
 	nodeName string
 	recorder record.EventRecorder
 	log      *slog.Logger
-	backend  *backend
+	kernel   *kernelTools
+	backend  backend
 
 	verifyInterval, pollInterval time.Duration // see the constants; tests are less patient
+
+	pending pending // what changed of the informers' objects
 
 	// Each holds one token: that there is something to look at, not what.
 	objectsChanged, hostChanged, rulesChanged chan struct{}
@@ -88,18 +93,21 @@ type Proxy struct {
 
 	// What follows belongs to the one goroutine of Run that does the work.
 	readyOnce  sync.Once
-	hostReady  bool // the route stood at least once
-	settings   settings
-	renderer   *renderer
+	hostReady  bool                              // the route stood at least once
+	observed   map[types.NamespacedName]observed // what is declared
+	hosts      []hostPort                        // and of Pods
+	claims     claims                            // of ports of this machine
+	claims6    claims                            // of ports of [::1]
+	desired    *desired
+	changed    changes // of desired, since the backend was given it
 	host       host
-	applier    applier
 	ports      reservations
 	loopback6  reservations
 	troubles   troubles
 	health     healthChecks
 	policies   policies
-	flows      udpFlows
-	targets    targets
+	flows      *flows
+	applied    bool   // the backend succeeded the last time
 	generation uint32 // of the nftables rules when they were last known to be right
 }
 
@@ -109,49 +117,49 @@ func New(services coreinformers.ServiceInformer, endpoints discoveryinformers.En
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
-	backend, err := findBackend()
+	kernel, err := findKernelTools(opts.Mode, opts.Instance)
 	if err != nil {
 		return nil, err
 	}
 	log := cmp.Or(opts.Log, slog.Default())
-	prefix := ChainPrefix(opts.Instance)
 	p := &Proxy{
 		services:       services.Lister(),
-		slices:         endpoints.Lister(),
+		slices:         endpoints.Informer().GetIndexer(),
 		pods:           pods.Lister(),
 		nodeName:       opts.NodeName,
 		recorder:       opts.Recorder,
 		log:            log,
-		backend:        backend,
+		kernel:         kernel,
+		backend:        kernel.backend(opts.Instance, opts.Bridge, log),
 		verifyInterval: defaultVerifyInterval,
 		pollInterval:   defaultPollInterval,
 		objectsChanged: make(chan struct{}, 1),
 		hostChanged:    make(chan struct{}, 1),
 		rulesChanged:   make(chan struct{}, 1),
 		ready:          make(chan struct{}),
-		renderer:       newRenderer(),
-		settings: settings{
-			prefix:            prefix,
+		desired: newDesired(settings{
+			prefix:            ChainPrefix(opts.Instance),
 			bridge:            opts.Bridge,
 			serviceCIDR:       opts.ServiceCIDR.Masked(),
 			podCIDR:           opts.PodCIDR,
 			otherCIDR:         opts.OtherCIDR,
 			nodePortAddresses: opts.NodePortAddresses,
-		},
+		}),
 		host:     host{bridge: opts.Bridge, serviceCIDR: opts.ServiceCIDR, log: log, told: map[string]bool{}},
-		applier:  applier{run: backend, jumps: backend.jumps, prefix: prefix, bridge: opts.Bridge, log: log},
+		observed: map[types.NamespacedName]observed{},
+		claims:   newClaims(),
+		claims6:  newClaims(),
+		flows:    newFlows(opts.ServiceCIDR.Masked()),
 		troubles: troubles{},
 		health:   newHealthChecks(opts.NodeName, opts.NodePortAddresses),
 		ports:    reservations{open: openNodePort, held: map[nodePort]io.Closer{}},
 
 		loopback6: reservations{open: openForwarder, held: map[nodePort]io.Closer{}},
 	}
-	changed := func() { signal(p.objectsChanged) }
-	handler := cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { changed() },
-		UpdateFunc: func(any, any) { changed() },
-		DeleteFunc: func(any) { changed() },
+	if err := indexSlices(endpoints.Informer()); err != nil {
+		return nil, fmt.Errorf("netproxy: indexing EndpointSlices: %w", err)
 	}
+	handler := p.objectHandler()
 	for _, informer := range []cache.SharedIndexInformer{services.Informer(), endpoints.Informer()} {
 		registration, err := informer.AddEventHandler(handler)
 		if err != nil {
@@ -159,7 +167,7 @@ func New(services coreinformers.ServiceInformer, endpoints discoveryinformers.En
 		}
 		p.synced = append(p.synced, registration.HasSynced)
 	}
-	registration, err := pods.Informer().AddEventHandler(p.podHandler(changed))
+	registration, err := pods.Informer().AddEventHandler(p.podHandler())
 	if err != nil {
 		return nil, fmt.Errorf("netproxy: registering with an informer: %w", err)
 	}
@@ -167,9 +175,12 @@ func New(services coreinformers.ServiceInformer, endpoints discoveryinformers.En
 	return p, nil
 }
 
-// podHandler calls changed for what matters of Pods, their ports of this machine: most changes of Pods do not, and a
-// pass over all Services costs 10 ms.
-func (p *Proxy) podHandler(changed func()) cache.ResourceEventHandler {
+// podHandler notes what matters of Pods, their ports of this machine: most changes of Pods do not.
+func (p *Proxy) podHandler() cache.ResourceEventHandler {
+	changed := func() {
+		p.pending.addHosts()
+		signal(p.objectsChanged)
+	}
 	ports := func(obj any) []hostPort {
 		if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 			obj = gone.Obj

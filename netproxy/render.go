@@ -39,7 +39,7 @@ type features struct {
 
 // render is the whole desired state for these ports of Services and of this machine.
 func render(s settings, ports []servicePort, hosts []hostPort) ruleset {
-	return newRenderer().render(s, ports, hosts)
+	return new(renderer).render(s, ports, hosts)
 }
 
 // renderer remembers the rules of ports that stay as they are: among 1,000 Services a change costs a tenth.
@@ -48,8 +48,6 @@ type renderer struct {
 	features features
 	memory   map[string]portRules // by servicePort.id
 }
-
-func newRenderer() *renderer { return &renderer{} }
 
 func (r *renderer) render(s settings, ports []servicePort, hosts []hostPort) ruleset {
 	old, known := r.memory, r.features == s.features
@@ -71,8 +69,14 @@ func (r *renderer) render(s settings, ports []servicePort, hosts []hostPort) rul
 // the Services: whatever is still addressed to the service CIDR behind the nat table has nobody to go to.
 func filterChains(s settings) chains {
 	c := chains{}
-	reject := s.prefix + chainReject
-	fromPods, toPods := "-i "+s.bridge, "-o "+s.bridge
+	s.addRefusals(c)
+	s.addAccepts(c)
+	return c
+}
+
+// addRefusals makes the rules that end packets.
+func (s settings) addRefusals(c chains) {
+	reject, fromPods := s.prefix+chainReject, "-i "+s.bridge
 	toService := "-d " + s.serviceCIDR.String()
 
 	// A reset for TCP, because the kernel sends one host only one ICMP error a second.
@@ -87,18 +91,24 @@ func filterChains(s settings) chains {
 	c.add(input, "-j", reject)
 	// route_localnet on the bridge would let pods reach what listens on this machine's 127.0.0.1.
 	c.add(input, fromPods, "-d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP")
-	c.add(input, fromPods, "-m conntrack --ctstate DNAT --ctdir ORIGINAL -j ACCEPT")
 
 	forward := s.prefix + "FORWARD"
 	c.add(forward, "-j", reject)
 	// A late packet that is not translated back would look to the client like a stranger's, and be reset.
 	c.add(forward, fromPods, "-m conntrack --ctstate INVALID -j DROP")
+
+	c.add(s.prefix+"OUTPUT", "-j", reject)
+}
+
+// addAccepts makes the rules that let packets pass others' rules in the same chains, such as Docker's policy for FORWARD
+// and a firewall's for INPUT. With nftables they stay here: what one chain accepts there, another may still drop.
+func (s settings) addAccepts(c chains) {
+	fromPods, toPods := "-i "+s.bridge, "-o "+s.bridge
+	c.add(s.prefix+"INPUT", fromPods, "-m conntrack --ctstate DNAT --ctdir ORIGINAL -j ACCEPT")
+	forward := s.prefix + "FORWARD"
 	c.add(forward, fromPods, toPods, "-j ACCEPT")
 	c.add(forward, toPods, "-m conntrack --ctstate DNAT --ctdir ORIGINAL -j ACCEPT")
 	c.add(forward, fromPods, "-m conntrack --ctstate DNAT --ctdir REPLY -j ACCEPT")
-
-	c.add(s.prefix+"OUTPUT", "-j", reject)
-	return c
 }
 
 // natChains translate the first packet of each connection; conntrack does the rest.

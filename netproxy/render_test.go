@@ -110,7 +110,7 @@ func TestWhatTheKernelLacksIsLeftOut(t *testing.T) {
 			t.Errorf("the text has %s:\n%s", absent, text)
 		}
 	}
-	if got, want := newTracer(t, text).trace("host", "tcp://10.96.0.5:80"), "10.244.0.2:8080<-10.244.0.1 10.244.0.3:8080<-10.244.0.1"; got != want {
+	if got, want := trace(newTracer(t, text), "host", "tcp://10.96.0.5:80"), "10.244.0.2:8080<-10.244.0.1 10.244.0.3:8080<-10.244.0.1"; got != want {
 		t.Errorf("without affinity: got %s, want %s", got, want)
 	}
 }
@@ -142,18 +142,19 @@ func TestChainNamesFitTheKernel(t *testing.T) {
 
 func TestEveryServiceOfAThousandIsFound(t *testing.T) {
 	services, slices := thousand(1000)
-	rules := render(testSettings(), snapshot(services, slices, "n1"), nil)
-	tr := newTracer(t, rules.String())
-	for i, s := range services {
-		want := fmt.Sprintf("%[1]s:8080<-10.244.0.1 %[2]s:8080<-10.244.0.1 %[3]s:8080<-10.244.0.1",
-			endpointAddress(3*i), endpointAddress(3*i+1), endpointAddress(3*i+2))
-		to := []string{"tcp://" + s.Spec.ClusterIP + ":80"}
-		if n := s.Spec.Ports[0].NodePort; n != 0 {
-			to = append(to, fmt.Sprintf("tcp://127.0.0.1:%d", n))
-		}
-		for _, to := range to {
-			if got := tr.trace("host", to); sorted(got) != sorted(want) {
-				t.Fatalf("%s:\n got %s\nwant %s", to, got, want)
+	for _, mode := range modes() {
+		tr := newWalker(t, mode, desiredOf(testSettings(), snapshot(services, slices, "n1"), nil))
+		for i, s := range services {
+			want := fmt.Sprintf("%[1]s:8080<-10.244.0.1 %[2]s:8080<-10.244.0.1 %[3]s:8080<-10.244.0.1",
+				endpointAddress(3*i), endpointAddress(3*i+1), endpointAddress(3*i+2))
+			to := []string{"tcp://" + s.Spec.ClusterIP + ":80"}
+			if n := s.Spec.Ports[0].NodePort; n != 0 {
+				to = append(to, fmt.Sprintf("tcp://127.0.0.1:%d", n))
+			}
+			for _, to := range to {
+				if got := trace(tr, "host", to); sorted(got) != sorted(want) {
+					t.Fatalf("%s:\n got %s\nwant %s", to, got, want)
+				}
 			}
 		}
 	}
@@ -178,7 +179,7 @@ func TestAmongAThousandAChangeIsSmallAndChainsAreShort(t *testing.T) {
 
 func TestWhatIsRememberedDoesNotShow(t *testing.T) {
 	services, slices := thousand(50)
-	r, random := newRenderer(), rand.New(rand.NewPCG(3, 4))
+	r, random := new(renderer), rand.New(rand.NewPCG(3, 4))
 	for step := range 200 {
 		i := random.IntN(len(services))
 		switch random.IntN(4) {

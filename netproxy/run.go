@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -44,7 +42,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	defer p.health.close()
 	var g errgroup.Group
 	g.Go(func() error { p.keepWatching(ctx, "devices and routes", watchHost, p.hostChanged); return nil })
-	if !p.backend.legacy {
+	if !p.kernel.untold() {
 		g.Go(func() error { p.keepWatching(ctx, "nftables rules", watchRules, p.rulesChanged); return nil })
 	}
 	g.Go(func() error { p.loop(ctx); return nil })
@@ -66,7 +64,7 @@ func (p *Proxy) keepWatching(ctx context.Context, what string, watch func(contex
 
 // loop does one thing at a time until ctx ends.
 func (p *Proxy) loop(ctx context.Context) {
-	p.settings.features = p.backend.probe(ctx)
+	p.desired.settings.features = p.kernel.probe(ctx)
 	poll := time.NewTicker(p.pollInterval)
 	defer poll.Stop()
 	objects, host, rules := newGate(minSyncInterval), newGate(minHostInterval), newGate(p.verifyInterval)
@@ -142,8 +140,8 @@ func (p *Proxy) checkHost(context.Context) error {
 		return err
 	}
 	p.hostReady = true
-	if p.settings.masqueradePods == seen {
-		p.settings.masqueradePods = !seen
+	if p.desired.settings.masqueradePods == seen {
+		p.desired.settings.masqueradePods, p.changed.all = !seen, true
 		signal(p.objectsChanged)
 	}
 	return nil
@@ -155,46 +153,24 @@ func (p *Proxy) sync(ctx context.Context) error {
 	if !p.hostReady {
 		return nil
 	}
-	services, err := p.services.List(labels.Everything())
-	if err != nil {
-		return fmt.Errorf("listing Services: %w", err)
-	}
-	slices, err := p.slices.List(labels.Everything())
-	if err != nil {
-		return fmt.Errorf("listing EndpointSlices: %w", err)
-	}
-	pods, err := p.pods.List(labels.Everything())
-	if err != nil {
-		return fmt.Errorf("listing Pods: %w", err)
-	}
-	ports, hosts := snapshot(services, slices, p.nodeName), hostSnapshot(pods, p.nodeName)
-	taken := p.ports.reserve(portsToHold(ports, hosts))
-	elsewhere(ports, taken)
-	found := troublesOf(ports, hosts, taken, p.settings.features)
-	withoutTaken(ports, taken)
-	hosts = withoutHostPorts(hosts, taken)
-	maps.Copy(found, answerAtLoopback6(&p.loopback6, ports))
-	policies, err := p.policies.sync(slices)
-	if err != nil {
+	if err := p.observe(); err != nil {
 		return err
 	}
-	maps.Copy(found, p.policies.troubles(p.settings, p.log))
-	p.troubles.tell(p.recorder, p.object, found)
-
-	rules := p.renderer.render(p.settings, ports, hosts)
-	p.settings.addPolicies(rules["filter"], policies)
-	if err := p.applyRules(ctx, rules); err != nil {
+	if err := p.observePolicies(); err != nil {
 		return err
 	}
-	if err := p.health.sync(services, slices, p.nodeName); err != nil {
+	if err := p.applyRules(ctx); err != nil {
+		return err
+	}
+	if err := p.health.sync(); err != nil {
 		return fmt.Errorf("health checks of Services: %w", err)
 	}
-	return p.forgetFlows(udpFlowsOf(p.settings.serviceCIDR, ports, hosts), targetsOf(slices, hosts))
+	return p.forgetFlows()
 }
 
 // forgetFlows goes on without where conntrack cannot be changed at all: such clients reconnect in the end.
-func (p *Proxy) forgetFlows(now udpFlows, targets targets) error {
-	forgotten, err := forgetStaleFlows(p.flows, now, p.targets.lost(targets))
+func (p *Proxy) forgetFlows() error {
+	forgotten, err := p.flows.forgetStale()
 	if errors.Is(err, netlink.ErrDumpInterrupted) {
 		return err
 	}
@@ -202,18 +178,18 @@ func (p *Proxy) forgetFlows(now udpFlows, targets targets) error {
 	if forgotten > 0 {
 		p.log.Debug("flows that lead nowhere forgotten", "flows", forgotten)
 	}
-	p.flows, p.targets = now, targets
+	p.flows.forgotten()
 	return nil
 }
 
 // applyRules applies, and knows the generation afterwards if nobody else's transaction came in between.
-func (p *Proxy) applyRules(ctx context.Context, want ruleset) error {
+func (p *Proxy) applyRules(ctx context.Context) error {
 	before, _ := rulesGeneration()
-	if len(p.applier.applied) == 0 {
+	if !p.applied {
 		p.generation = before // apply reads what it does not know, and writes all of it
 	}
-	transactions, err := p.applier.apply(ctx, want)
-	if err != nil {
+	transactions, err := p.backend.apply(ctx, p.desired, p.changed)
+	if p.changed, p.applied = (changes{}), err == nil; err != nil {
 		return err
 	}
 	if after, err := rulesGeneration(); err == nil && before == p.generation && after == before+transactions {
@@ -225,7 +201,7 @@ func (p *Proxy) applyRules(ctx context.Context, want ruleset) error {
 
 // somebodyChangedRules is cheap: the kernel counts transactions. In legacy mode nobody counts: perhaps they did.
 func (p *Proxy) somebodyChangedRules() bool {
-	if p.backend.legacy {
+	if p.kernel.untold() {
 		return true
 	}
 	now, err := rulesGeneration()
@@ -238,7 +214,7 @@ func (p *Proxy) checkRules(ctx context.Context) error {
 		return nil
 	}
 	generation, _ := rulesGeneration()
-	whole, err := p.applier.verify(ctx)
+	whole, err := p.backend.verify(ctx)
 	if err != nil {
 		return err
 	}

@@ -41,26 +41,6 @@ func (sp *servicePort) String() string { return sp.id }
 // See https://kubernetes.io/docs/reference/labels-annotations-taints/#servicekubernetesioservice-proxy-name
 const serviceProxyNameLabel = "service.kubernetes.io/service-proxy-name"
 
-// snapshot joins Services with their EndpointSlices into what this node serves, in a stable order.
-func snapshot(services []*corev1.Service, eps []*discoveryv1.EndpointSlice, node string) []servicePort {
-	slicesOf := make(map[types.NamespacedName][]*discoveryv1.EndpointSlice, len(services))
-	for _, s := range eps {
-		if s.AddressType == discoveryv1.AddressTypeIPv4 {
-			owner := types.NamespacedName{Namespace: s.Namespace, Name: s.Labels[discoveryv1.LabelServiceName]}
-			slicesOf[owner] = append(slicesOf[owner], s)
-		}
-	}
-	var all []servicePort
-	for _, svc := range services {
-		all = append(all, portsOf(svc, slicesOf[types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}], node)...)
-	}
-	slices.SortFunc(all, func(a, b servicePort) int {
-		return cmp.Or(cmp.Compare(a.Service.Namespace, b.Service.Namespace), cmp.Compare(a.Service.Name, b.Service.Name),
-			cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Port, b.Port), cmp.Compare(a.PortName, b.PortName))
-	})
-	return all
-}
-
 // portsOf is empty for Services that rules have nothing to do with: headless, ExternalName, another proxy's.
 func portsOf(svc *corev1.Service, eps []*discoveryv1.EndpointSlice, node string) []servicePort {
 	ip, ok := clusterIP(svc)
@@ -101,7 +81,7 @@ func endpoints(eps []*discoveryv1.EndpointSlice, port string, protocol corev1.Pr
 	var ready, leaving []netip.AddrPort
 	for _, slice := range eps {
 		number, ok := portNumber(slice, port, protocol)
-		if !ok {
+		if !ok || slice.AddressType != discoveryv1.AddressTypeIPv4 {
 			continue
 		}
 		for _, ep := range slice.Endpoints {

@@ -42,8 +42,16 @@ func newTracer(t *testing.T, text string) *tracer {
 	return tr
 }
 
+// walker goes through the rules of one backend.
+type walker interface {
+	// nat calls end for each way out of the hook's nat rules.
+	nat(hook string, p packet, end func(packet))
+	// filter returns what the hook's filter rules, which have no random choice, decide.
+	filter(hook string, p *packet) (verdict string)
+}
+
 // trace says where packets from an address to protocol://address:port end, as path.want does.
-func (tr *tracer) trace(from, to string) string {
+func trace(w walker, from, to string) string {
 	proto, rest, _ := strings.Cut(to, "://")
 	dst := netip.MustParseAddrPort(rest)
 	p := packet{proto: proto, dst: dst.Addr(), port: uint64(dst.Port())}
@@ -56,7 +64,7 @@ func (tr *tracer) trace(from, to string) string {
 		p.in = deviceTo(p.src)
 	}
 	ends := map[string]bool{}
-	tr.walk("nat", pre, p, func(p packet) { ends[tr.finish(p)] = true })
+	w.nat(pre, p, func(p packet) { ends[finish(w, p)] = true })
 	var all []string
 	for e := range ends {
 		all = append(all, e)
@@ -66,7 +74,7 @@ func (tr *tracer) trace(from, to string) string {
 }
 
 // finish goes on behind the first nat chain: filter, then POSTROUTING.
-func (tr *tracer) finish(p packet) string {
+func finish(w walker, p packet) string {
 	hook := "FORWARD"
 	if p.in == "" {
 		hook = "OUTPUT"
@@ -76,8 +84,7 @@ func (tr *tracer) finish(p packet) string {
 	if hook != "INPUT" {
 		p.out = deviceTo(p.dst)
 	}
-	verdict := ""
-	tr.filter(hook, &p, &verdict)
+	verdict := w.filter(hook, &p)
 	switch {
 	case verdict == "REJECT":
 		return refused
@@ -85,23 +92,25 @@ func (tr *tracer) finish(p packet) string {
 		return "dropped"
 	case !p.dnat:
 		return untouched
-	case hook == "FORWARD" && verdict != "ACCEPT":
+	case hook != "OUTPUT" && verdict != "ACCEPT" && p.in == testBridge, hook == "FORWARD" && verdict != "ACCEPT":
 		return "left to others' rules" // Docker's policy for FORWARD is DROP
 	}
 	end := netip.AddrPortFrom(p.dst, uint16(p.port)).String() + "<-"
 	if hook == "INPUT" {
 		return end + p.src.String()
 	}
-	tr.walk("nat", "POSTROUTING", p, func(q packet) { p = q })
+	w.nat("POSTROUTING", p, func(q packet) { p = q })
 	if p.out == "lo" {
 		return end + "host"
 	}
 	return end + p.src.String()
 }
 
-// filter runs the filter table's chain of a hook, which has no random choice, to its verdict.
-func (tr *tracer) filter(hook string, p *packet, verdict *string) {
-	tr.walk("filter", hook, *p, func(q packet) { *p = q }, verdict)
+func (tr *tracer) nat(hook string, p packet, end func(packet)) { tr.walk("nat", hook, p, end) }
+
+func (tr *tracer) filter(hook string, p *packet) (verdict string) {
+	tr.walk("filter", hook, *p, func(q packet) { *p = q }, &verdict)
+	return verdict
 }
 
 // walk goes through our chain of a hook and calls end for each way out.

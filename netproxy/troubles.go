@@ -35,19 +35,19 @@ type trouble struct {
 // troubles are those that were told; each is told once for as long as it lasts.
 type troubles map[trouble]bool
 
-// troublesOf finds what cannot be had now, with the sentence for it. A sentence is a function because it costs a
-// walk through /proc, and most are never told.
-func troublesOf(ports []servicePort, hosts []hostPort, taken map[nodePort]error, f features) map[trouble]func() string {
+// serviceTroubles finds what a Service cannot have now, with the sentence for it. A sentence is a function because it
+// costs a walk through /proc, and most are never told.
+func serviceTroubles(ports []servicePort, taken map[nodePort]error, f features) map[trouble]func() string {
 	found := map[trouble]func() string{}
 	for i := range ports {
 		sp := &ports[i]
 		n := nodePort{protocol: sp.Protocol, port: sp.NodePort}
-		if err := taken[n]; err != nil {
+		if err := sp.nodePortTaken(taken); err != nil {
 			found[trouble{"Service", sp.Service, reasonNodePortUnavailable, n.String()}] = func() string { return takenMessage("NodePort", n, err, "the ClusterIP") }
 		}
 		for _, ip := range sp.LoadBalancerIPs {
 			n := sp.balancedAt(ip)
-			if err := taken[n]; err != nil {
+			if err := sp.balancedTaken(ip, taken); err != nil {
 				found[trouble{"Service", sp.Service, reasonBalancerUnavailable, n.String()}] = func() string {
 					return takenMessage("load balancer port", n, err, "the ClusterIP")
 				}
@@ -64,6 +64,12 @@ func troublesOf(ports []servicePort, hosts []hostPort, taken map[nodePort]error,
 			}
 		}
 	}
+	return found
+}
+
+// hostTroubles finds what Pods cannot have of this machine now.
+func hostTroubles(hosts []hostPort, taken map[nodePort]error, f features) map[trouble]func() string {
+	found := map[trouble]func() string{}
 	for _, h := range hosts {
 		if err := taken[h.socket()]; err != nil {
 			found[trouble{"Pod", h.Pod, reasonHostPortUnavailable, h.socket().String()}] = func() string {
@@ -88,8 +94,8 @@ var served = map[string]struct{ reason, port string }{
 }
 
 // tell sends an event for each new trouble, and for each port that came free. object finds what a trouble is about, or
-// returns nil.
-func (t troubles) tell(recorder record.EventRecorder, object func(trouble) runtime.Object, found map[trouble]func() string) {
+// returns nil. Those of which looked tells that nobody looked for them stay as they are.
+func (t troubles) tell(recorder record.EventRecorder, object func(trouble) runtime.Object, found map[trouble]func() string, looked func(trouble) bool) {
 	for tr, sentence := range found {
 		if about := object(tr); !t[tr] && recorder != nil && about != nil {
 			recorder.Event(about, corev1.EventTypeWarning, tr.reason, sentence())
@@ -97,7 +103,7 @@ func (t troubles) tell(recorder record.EventRecorder, object func(trouble) runti
 		t[tr] = true
 	}
 	for tr := range t {
-		if found[tr] != nil {
+		if found[tr] != nil || !looked(tr) {
 			continue
 		}
 		delete(t, tr)

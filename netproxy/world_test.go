@@ -2,12 +2,14 @@ package netproxy
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 )
 
@@ -131,6 +133,20 @@ func worldObjects() ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
 			slice("machine", ports("6443/TCP"), gateway),
 			slice("outside", ports("8080/TCP"), strangerLAN),
 		}
+}
+
+// snapshot joins Services with their EndpointSlices, as a Proxy does.
+func snapshot(services []*corev1.Service, eps []*discoveryv1.EndpointSlice, node string) []servicePort {
+	of := map[types.NamespacedName][]*discoveryv1.EndpointSlice{}
+	for _, s := range eps {
+		of[ownerOf(s)] = append(of[ownerOf(s)], s)
+	}
+	var all []servicePort
+	for _, s := range services {
+		all = append(all, portsOf(s, of[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}], node)...)
+	}
+	slices.SortFunc(all, compareServicePorts)
+	return all
 }
 
 func worldPorts() []servicePort {
@@ -315,13 +331,37 @@ func (p path) settings() settings {
 	return s
 }
 
+// desiredOf is what a Proxy would make of them.
+func desiredOf(s settings, ports []servicePort, hosts []hostPort) *desired {
+	d := newDesired(s)
+	for _, sp := range ports {
+		d.services[sp.Service] = append(d.services[sp.Service], sp)
+	}
+	d.hosts = hosts
+	return d
+}
+
+func modes() []Mode { return []Mode{ModeIPTables, ModeNFTables} }
+
+func newWalker(t *testing.T, mode Mode, want *desired) walker {
+	if mode == ModeIPTables {
+		rules := render(want.settings, want.ports(), want.hosts)
+		want.settings.addPolicies(rules["filter"], want.policies)
+		return newTracer(t, rules.String())
+	}
+	text, passes := nftText(t, want)
+	return newNftTracer(t, text, newTracer(t, passes.String()))
+}
+
 func TestEveryPathIsTraced(t *testing.T) {
-	for _, p := range paths {
-		t.Run(p.says, func(t *testing.T) {
-			text := render(p.settings(), worldPorts(), worldHosts()).String()
-			if got := newTracer(t, text).trace(p.from, p.to); got != p.want {
-				t.Errorf("%s to %s:\n got %s\nwant %s", p.from, p.to, got, p.want)
-			}
-		})
+	for _, mode := range modes() {
+		for _, p := range paths {
+			t.Run(string(mode)+"/"+p.says, func(t *testing.T) {
+				w := newWalker(t, mode, desiredOf(p.settings(), worldPorts(), worldHosts()))
+				if got := trace(w, p.from, p.to); got != p.want {
+					t.Errorf("%s to %s:\n got %s\nwant %s", p.from, p.to, got, p.want)
+				}
+			})
+		}
 	}
 }
