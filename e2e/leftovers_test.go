@@ -69,6 +69,7 @@ func (i *instance) leftovers() (left []string, err error) {
 			return i.docker("volume", "ls", "--filter", i.label(), "--format", "{{.Name}}")
 		},
 		"chains":    i.chains,
+		"tables":    i.tables,
 		"routes":    i.routes,
 		"devices":   i.devices,
 		"mounts":    i.mounts,
@@ -117,6 +118,15 @@ func output(name string, args ...string) (string, error) {
 func (i *instance) chainPrefix() string {
 	sum := sha256.Sum256([]byte(i.name))
 	return "KUBE-LITE-" + base32.StdEncoding.EncodeToString(sum[:])[:5] + "-"
+}
+
+// tables returns the instance's table of nftables.
+func (i *instance) tables() (string, error) {
+	if _, err := exec.LookPath("nft"); err != nil {
+		return "", nil
+	}
+	tables, err := output("nft", "list", "tables", "ip")
+	return linesWith(tables, "kube-lite-"+i.name), err
 }
 
 // chains returns the lines of iptables-save that name a chain of the instance.

@@ -102,7 +102,7 @@ func (e *nftElements) take() (gone, added []elementKey) {
 			added = append(added, k)
 		}
 	}
-	clear(e.dirty)
+	e.dirty = map[elementKey]known{} // clearing one that was large once would cost that each time
 	compare := func(a, b elementKey) int { return cmp.Or(cmp.Compare(a.in, b.in), cmp.Compare(a.key, b.key)) }
 	slices.SortFunc(gone, compare)
 	slices.SortFunc(added, compare)
