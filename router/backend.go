@@ -179,7 +179,7 @@ func portOf(svc *corev1.Service, wanted networkingv1.ServiceBackendPort) (corev1
 		return corev1.ServicePort{Port: wanted.Number}, nil
 	}
 	name := cmp.Or(wanted.Name, strconv.Itoa(int(wanted.Number)))
-	return corev1.ServicePort{}, fmt.Errorf("Service %s/%s has no port %s", svc.Namespace, svc.Name, name)
+	return corev1.ServicePort{}, fmt.Errorf("the Service %s/%s has no port %s", svc.Namespace, svc.Name, name)
 }
 
 // addressesOf are where the pods behind a port of a Service take requests: those that are ready, or else those that still

@@ -59,7 +59,7 @@ func (b *backends) resolve(to *backend) {
 	key := to.key
 	svc, err := b.services.Services(key.namespace).Get(key.service)
 	if err != nil { // listers know no other error than "not found"
-		to.lead(protocolHTTP, nil, fmt.Sprintf("Service %s/%s does not exist", key.namespace, key.service))
+		to.lead(protocolHTTP, nil, fmt.Sprintf("the Service %s/%s does not exist", key.namespace, key.service))
 		return
 	}
 	port, err := portOf(svc, key.port)

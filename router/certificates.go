@@ -78,7 +78,7 @@ func (s *secretCertificates) get(namespace, name string) (*tls.Certificate, erro
 	key := namespace + "/" + name
 	secret, err := s.secrets.Secrets(namespace).Get(name)
 	if err != nil {
-		return nil, fmt.Errorf("Secret %s does not exist", key)
+		return nil, fmt.Errorf("the Secret %s does not exist", key)
 	}
 	if known, ok := s.parsed[key]; ok && known.version == secret.ResourceVersion {
 		return known.certificate, known.err
@@ -88,7 +88,7 @@ func (s *secretCertificates) get(namespace, name string) (*tls.Certificate, erro
 	if err == nil {
 		parsed.certificate = &pair
 	} else {
-		parsed.err = fmt.Errorf("Secret %s holds no certificate with its key in %s and %s: %w", key, corev1.TLSCertKey, corev1.TLSPrivateKeyKey, err)
+		parsed.err = fmt.Errorf("the Secret %s holds no certificate with its key in %s and %s: %w", key, corev1.TLSCertKey, corev1.TLSPrivateKeyKey, err)
 	}
 	s.parsed[key] = parsed
 	return parsed.certificate, parsed.err

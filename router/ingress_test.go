@@ -42,7 +42,7 @@ func translated(t *testing.T, text string) *translation {
 				known[key] = &backend{key: key}
 				problem := ""
 				if key.service == "nowhere" {
-					problem = "Service default/nowhere does not exist"
+					problem = "the Service default/nowhere does not exist"
 				}
 				known[key].lead(protocolHTTP, nil, problem)
 			}
@@ -50,7 +50,7 @@ func translated(t *testing.T, text string) *translation {
 		},
 		certificate: func(_, name string) (*tls.Certificate, error) {
 			if name == "missing" {
-				return nil, errors.New("Secret default/missing does not exist")
+				return nil, errors.New("the Secret default/missing does not exist")
 			}
 			return &tls.Certificate{Certificate: [][]byte{[]byte(name)}}, nil
 		},
@@ -62,9 +62,9 @@ func translated(t *testing.T, text string) *translation {
 }
 
 // led is the Service that a request is led to, "-" if to none; "!" after it says that TLS is wanted.
-func (tr *translation) led(url string) string {
+func (t *translation) led(url string) string {
 	host, path, _ := strings.Cut(url, "/")
-	r := tr.table.find(host, "/"+path)
+	r := t.table.find(host, "/"+path)
 	if r == nil {
 		return "-"
 	}
@@ -211,8 +211,8 @@ spec:
   - host: b.localhost
 `)
 	want := []string{
-		"spec.tls[0].secretName: Secret default/missing does not exist; the instance's own CA signs for a.localhost, b.localhost meanwhile",
-		"spec.rules[0].http.paths[0]: Service default/nowhere does not exist",
+		"spec.tls[0].secretName: the Secret default/missing does not exist; the instance's own CA signs for a.localhost, b.localhost meanwhile",
+		"spec.rules[0].http.paths[0]: the Service default/nowhere does not exist",
 		"spec.rules[0].http.paths[1]: a backend that is no Service cannot be served here",
 		"spec.rules[1] has no paths, and there is no spec.defaultBackend",
 	}

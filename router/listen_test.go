@@ -120,7 +120,7 @@ func TestPortsAreTakenWhileThereAreIngresses(t *testing.T) {
 		events = append(events, <-w.events.Events)
 	}
 	if want := []string{
-		"Warning InvalidIngress spec.rules[0].http.paths[0]: Service default/web does not exist",
+		"Warning InvalidIngress spec.rules[0].http.paths[0]: the Service default/web does not exist",
 		fmt.Sprintf("Normal Routed Reachable at http://web.localhost:%d", first.HTTP),
 	}; !slices.Equal(events, want) {
 		t.Errorf("events: %q", events)

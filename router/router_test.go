@@ -76,7 +76,7 @@ func TestAnswersWithoutAPodSayWhy(t *testing.T) {
 	w.ingress(toAll("nowhere.localhost", "nowhere"))
 	for url, want := range map[string]string{
 		"http://empty.localhost":   "503 kube-lite: Ingress default/empty: Service default/empty: no pod of it is ready\n",
-		"http://nowhere.localhost": "503 kube-lite: Ingress default/nowhere: Service default/nowhere does not exist\n",
+		"http://nowhere.localhost": "503 kube-lite: Ingress default/nowhere: the Service default/nowhere does not exist\n",
 		"http://down.localhost":    fmt.Sprintf("502 kube-lite: Ingress default/down: Service default/down: endpoint %[1]s: dial tcp %[1]s: connect: connection refused\n", gone.Listener.Addr()),
 		"http://typo.localhost/x":  `404 kube-lite: no Ingress has a rule for the host "typo.localhost" and the path "/x"; there are rules for down.localhost, empty.localhost, nowhere.localhost` + "\n",
 	} {
