@@ -46,10 +46,10 @@ func newAccounts(e imageEngine) *accounts { return &accounts{engine: e, known: l
 
 // of reads the files; spec is the container to read them from.
 func (s *accounts) of(ctx context.Context, spec docker.ContainerSpec) (map[string][]byte, error) {
-	if known, ok := s.known.Get(spec.Image); ok {
-		return known.(map[string][]byte), nil
-	}
 	read, err, _ := s.reads.Do(spec.Image, func() (any, error) {
+		if known, ok := s.known.Get(spec.Image); ok {
+			return known, nil
+		}
 		texts, err := s.engine.ImageTexts(ctx, spec, passwdPath, groupPath)
 		if err == nil {
 			s.known.Add(spec.Image, texts)
