@@ -37,9 +37,13 @@ func trustCommand(e *env) *cli.Command {
 			options := []truststore.Option{truststore.WithPrefix("kube-lite-" + cfg.Name + "-"), truststore.WithFirefox()}
 			switch {
 			case c.Bool("install"):
-				err = explained(truststore.InstallFile(file, options...))
+				if err = explained(truststore.InstallFile(file, options...)); err == nil {
+					fmt.Fprintf(e.stdout, "this machine trusts the instance %q now, until \"kube-lite%s trust --uninstall\"\n", cfg.Name, nameArgument(cfg))
+				}
 			case c.Bool("uninstall"):
-				err = explained(truststore.UninstallFile(file, options...))
+				if err = explained(truststore.UninstallFile(file, options...)); err == nil {
+					fmt.Fprintf(e.stdout, "this machine does not trust the instance %q any more\n", cfg.Name)
+				}
 			default:
 				_, err = e.stdout.Write(text)
 			}
