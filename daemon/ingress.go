@@ -45,7 +45,7 @@ func (d *daemon) newRouter() (httpRouter, error) {
 	opts.Recorder = events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "kube-lite-router"})
 	made, err := router.New(client, d.server.Informers(), opts)
 	if err != nil {
-		return nil, fmt.Errorf("--http-ports %s: %w", d.cfg.HTTPPorts, err)
+		return nil, fmt.Errorf("serve Ingresses at --http-ports %s: %w", d.cfg.HTTPPorts, err)
 	}
 	return made, nil
 }

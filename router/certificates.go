@@ -64,7 +64,8 @@ func (r *Router) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 // secretCertificates parse what Secrets hold, once for each version of one.
 type secretCertificates struct {
 	secrets corelisters.SecretLister
-	parsed  map[string]parsedCertificate // by "namespace/name"
+	// parsed has what the last table needed, used what the one that is being made does, by "namespace/name".
+	parsed, used map[string]parsedCertificate
 }
 
 type parsedCertificate struct {
@@ -80,8 +81,11 @@ func (s *secretCertificates) get(namespace, name string) (*tls.Certificate, erro
 	if err != nil {
 		return nil, fmt.Errorf("the Secret %s does not exist", key)
 	}
-	if known, ok := s.parsed[key]; ok && known.version == secret.ResourceVersion {
-		return known.certificate, known.err
+	for _, kept := range []map[string]parsedCertificate{s.used, s.parsed} {
+		if known, ok := kept[key]; ok && known.version == secret.ResourceVersion {
+			s.used[key] = known
+			return known.certificate, known.err
+		}
 	}
 	parsed := parsedCertificate{version: secret.ResourceVersion}
 	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
@@ -90,6 +94,11 @@ func (s *secretCertificates) get(namespace, name string) (*tls.Certificate, erro
 	} else {
 		parsed.err = fmt.Errorf("the Secret %s holds no certificate with its key in %s and %s: %w", key, corev1.TLSCertKey, corev1.TLSPrivateKeyKey, err)
 	}
-	s.parsed[key] = parsed
+	s.used[key] = parsed
 	return parsed.certificate, parsed.err
+}
+
+// retain forgets the certificates, and so the keys, that the table does not need any more.
+func (s *secretCertificates) retain() {
+	s.parsed, s.used = s.used, map[string]parsedCertificate{}
 }

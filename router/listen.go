@@ -74,6 +74,7 @@ func candidates(before Ports) []Ports {
 // listeners are the sockets of a pair of ports on several addresses.
 type listeners struct {
 	ports       Ports
+	addresses   []netip.Addr
 	http, https []net.Listener
 }
 
@@ -85,7 +86,7 @@ func (l *listeners) close() {
 
 // listenAt binds both ports at each address. An error leaves none of them bound.
 func listenAt(ports Ports, addresses []netip.Addr) (*listeners, error) {
-	l := &listeners{ports: ports}
+	l := &listeners{ports: ports, addresses: addresses}
 	for _, side := range []struct {
 		port uint16
 		to   *[]net.Listener
@@ -175,17 +176,17 @@ func (r *Router) serve(l *listeners) *server {
 	secured.Protocols.SetHTTP2(true)
 	secured.TLSConfig = &tls.Config{GetCertificate: r.getCertificate}
 	for _, one := range l.http {
-		s.running.Go(func() { r.logEnd(plain.Serve(one)) })
+		s.running.Go(func() { r.logEnd(one, plain.Serve(one)) })
 	}
 	for _, one := range l.https {
-		s.running.Go(func() { r.logEnd(secured.ServeTLS(one, "", "")) })
+		s.running.Go(func() { r.logEnd(one, secured.ServeTLS(one, "", "")) })
 	}
 	return s
 }
 
-func (r *Router) logEnd(err error) {
+func (r *Router) logEnd(l net.Listener, err error) {
 	if !errors.Is(err, http.ErrServerClosed) {
-		r.log.Error("Ingresses are not served any more at one of their sockets", "err", err)
+		r.log.Error("Ingresses are not served any more", "at", l.Addr().String(), "err", err)
 	}
 }
 

@@ -52,7 +52,8 @@ type Router struct {
 	// What follows belongs to that goroutine.
 	backends *backends
 	secrets  *secretCertificates
-	serving  *server // nil: nothing is
+	bound    *listeners // from New until Run serves them
+	serving  *server    // nil: nothing is
 }
 
 // New registers with the informers, which may be started before or after, and takes the ports of opts.
@@ -68,29 +69,27 @@ func New(client kubernetes.Interface, shared informers.SharedInformerFactory, op
 		return nil, err
 	}
 	r.backends = &backends{services: r.watch.services, slices: r.watch.slices, all: map[backendKey]*backend{}}
-	r.secrets = &secretCertificates{secrets: r.watch.secrets, parsed: map[string]parsedCertificate{}}
+	r.secrets = &secretCertificates{secrets: r.watch.secrets, used: map[string]parsedCertificate{}}
 	r.report = newReporter(client, r.watch, opts.Recorder, r.log)
 	if opts.Ports == (Ports{}) {
 		return r, nil
 	}
 	addresses, err := localAddresses(opts.Addresses)
-	if err != nil {
-		return nil, fmt.Errorf("router: %w", err)
+	if err == nil {
+		r.bound, err = listenAt(opts.Ports, addresses)
 	}
-	l, err := listenAt(opts.Ports, addresses)
 	if err != nil {
 		r.watch.stop()
-		return nil, fmt.Errorf("router: %w", err)
+		return nil, err
 	}
-	r.begin(l, addresses)
 	return r, nil
 }
 
 // begin serves the sockets.
-func (r *Router) begin(l *listeners, addresses []netip.Addr) {
+func (r *Router) begin(l *listeners) {
 	r.serving = r.serve(l)
 	r.ports.Store(&l.ports)
-	r.report.listening(l.ports, addresses)
+	r.report.listening(l.ports, l.addresses)
 }
 
 // Ready is closed when the IngressClass is there, so that the first Ingress finds it.
@@ -101,6 +100,9 @@ func (r *Router) Ready() <-chan struct{} { return r.ready }
 func (r *Router) Run(ctx context.Context) error {
 	defer r.end()
 	defer r.watch.stop()
+	if r.bound != nil {
+		r.begin(r.bound)
+	}
 	if _, err := ensureClass(ctx, r.report.client); err != nil {
 		if ctx.Err() != nil {
 			return nil

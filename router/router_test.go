@@ -27,6 +27,8 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
 )
 
 func TestPodsGetRequestsAsTheyWereSent(t *testing.T) {
@@ -181,6 +183,24 @@ func TestHostsHaveTheirCertificates(t *testing.T) {
 	})
 	if got := certified("other.localhost"); got != "other.localhost" {
 		t.Errorf("a host without a Secret has the certificate of %s", got)
+	}
+}
+
+func TestKeysOfSecretsThatNoIngressNeedsAreForgotten(t *testing.T) {
+	secrets := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	if err := secrets.Add(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "cert", ResourceVersion: "1"}}); err != nil {
+		t.Fatal(err)
+	}
+	s := &secretCertificates{secrets: corelisters.NewSecretLister(secrets), used: map[string]parsedCertificate{}}
+	for _, needed := range []int{1, 1, 0} {
+		for range needed {
+			if _, err := s.get("default", "cert"); err == nil {
+				t.Error("an empty Secret holds a certificate")
+			}
+		}
+		if s.retain(); len(s.parsed) != needed {
+			t.Errorf("of %d Secrets that are needed %d are kept", needed, len(s.parsed))
+		}
 	}
 }
 

@@ -199,6 +199,7 @@ func (r *Router) pass(c changes) error {
 	t.translate(ours)
 	r.table.Store(t.table)
 	r.backends.retain(t.used)
+	r.secrets.retain()
 	err = r.listen(len(ours) > 0)
 	r.report.update(ours, t.problems)
 	return err
@@ -225,6 +226,6 @@ func (r *Router) listen(wanted bool) error {
 	if err != nil {
 		return err
 	}
-	r.begin(l, addresses)
+	r.begin(l)
 	return nil
 }
