@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -88,7 +89,7 @@ func (w *watcher) isOurs(ingress *networkingv1.Ingress) bool {
 }
 
 // Retire removes what says that Ingresses are served, for an instance in which they are not: the IngressClass, and the
-// status of the Ingresses of that class.
+// status of Ingresses that names its ports. One of another class has such a status too, if that class was not there.
 func Retire(ctx context.Context, client kubernetes.Interface) error {
 	class, err := client.NetworkingV1().IngressClasses().Get(ctx, ClassName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || err == nil && class.Spec.Controller != Controller {
@@ -102,7 +103,8 @@ func Retire(ctx context.Context, client kubernetes.Interface) error {
 		return fmt.Errorf("list Ingresses: %w", err)
 	}
 	for _, ingress := range all.Items {
-		if classOf(&ingress) != ClassName || len(ingress.Status.LoadBalancer.Ingress) == 0 {
+		told := ingress.Status.LoadBalancer.Ingress
+		if len(told) == 0 || !slices.Equal(told[0].Ports, PortsOf(class).status()) {
 			continue
 		}
 		_, err := client.NetworkingV1().Ingresses(ingress.Namespace).Patch(ctx, ingress.Name, types.MergePatchType,

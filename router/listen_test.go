@@ -195,19 +195,26 @@ func TestWhichIngressesAreServed(t *testing.T) {
 }
 
 func TestRetireTakesBackWhatWasTold(t *testing.T) {
-	told := parseIngresses(t, toAll("h", "web"))[0]
-	name := ClassName
-	told.Spec.IngressClassName = &name
-	told.Status.LoadBalancer.Ingress = []networkingv1.IngressLoadBalancerIngress{{IP: "127.0.0.1"}}
-	client := fake.NewClientset(newClass(), told)
+	const text = "metadata: {name: %s}\nspec: {ingressClassName: %s}\nstatus: {loadBalancer: {ingress: [{ip: 127.0.0.1, ports: [%s]}]}}"
+	ours, theirs := "{port: 80, protocol: TCP}, {port: 443, protocol: TCP}", ""
+	class := newClass()
+	class.Annotations[HTTPPortAnnotation], class.Annotations[HTTPSPortAnnotation] = "80", "443"
+	client := fake.NewClientset(class)
+	for _, document := range []string{fmt.Sprintf(text, "of-the-class", ClassName, ours), fmt.Sprintf(text, "of-no-class-there", "nginx", ours), fmt.Sprintf(text, "theirs", "nginx", theirs)} {
+		if err := client.Tracker().Add(parseIngresses(t, document)[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for range 2 { // the second time there is nothing to do
 		if err := Retire(t.Context(), client); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got, err := client.NetworkingV1().Ingresses("default").Get(t.Context(), "web", metav1.GetOptions{})
-	if err != nil || len(got.Status.LoadBalancer.Ingress) > 0 {
-		t.Errorf("the status is %+v, %v", got.Status, err)
+	for name, want := range map[string]int{"of-the-class": 0, "of-no-class-there": 0, "theirs": 1} {
+		got, err := client.NetworkingV1().Ingresses("default").Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil || len(got.Status.LoadBalancer.Ingress) != want {
+			t.Errorf("the status of %s is %+v, %v", name, got.Status, err)
+		}
 	}
 	if classes, err := client.NetworkingV1().IngressClasses().List(t.Context(), metav1.ListOptions{}); err != nil || len(classes.Items) > 0 {
 		t.Errorf("classes: %+v, %v", classes.Items, err)

@@ -151,11 +151,13 @@ func (s state) status() (all []networkingv1.IngressLoadBalancerIngress) {
 		if a.Is6() && a.IsLoopback() {
 			continue // the other name of localhost
 		}
-		all = append(all, networkingv1.IngressLoadBalancerIngress{IP: a.String(), Ports: []networkingv1.IngressPortStatus{
-			{Port: int32(s.ports.HTTP), Protocol: corev1.ProtocolTCP}, {Port: int32(s.ports.HTTPS), Protocol: corev1.ProtocolTCP},
-		}})
+		all = append(all, networkingv1.IngressLoadBalancerIngress{IP: a.String(), Ports: s.ports.status()})
 	}
 	return all
+}
+
+func (p Ports) status() []networkingv1.IngressPortStatus {
+	return []networkingv1.IngressPortStatus{{Port: int32(p.HTTP), Protocol: corev1.ProtocolTCP}, {Port: int32(p.HTTPS), Protocol: corev1.ProtocolTCP}}
 }
 
 func (r *reporter) tellStatus(ctx context.Context, ingress *networkingv1.Ingress, want []networkingv1.IngressLoadBalancerIngress) error {
