@@ -7,7 +7,8 @@ import (
 )
 
 // databases are two of PostgreSQL, declared with nothing that helps them with their directories: they run as the
-// image's own user, set no fsGroup, and no init container changes an owner.
+// image's own user, set no fsGroup, and no init container changes an owner. A machine at its limit takes more than a
+// second to run pg_isready, and what is not ready has no name.
 const databases = `
 apiVersion: v1
 kind: Service
@@ -29,7 +30,7 @@ spec:
         image: kube-lite-test/postgres:15
         imagePullPolicy: Never
         env: [{name: PGDATA, value: /var/lib/postgresql/data}]
-        readinessProbe: {exec: {command: [pg_isready]}, periodSeconds: 1}
+        readinessProbe: {exec: {command: [pg_isready]}, periodSeconds: 1, timeoutSeconds: 10}
         volumeMounts: [{name: data, mountPath: /var/lib/postgresql/data}]
   volumeClaimTemplates:
   - metadata: {name: data}
