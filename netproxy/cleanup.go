@@ -15,13 +15,17 @@ import (
 // even iptables, there is nothing to do. Kernel settings stay where others may rely on them by now (ip_forward, and
 // what iptables sees of bridges); those of the bridge go with it.
 func Cleanup(ctx context.Context, opts Options) error {
-	h := host{bridge: opts.Bridge, serviceCIDR: opts.ServiceCIDR}
-	_, err := removeTable(ctx, opts.Instance)
-	return errors.Join(cleanupRules(ctx, opts), err, h.cleanup())
+	var errs []error
+	for _, f := range opts.families() {
+		h := host{bridge: opts.Bridge, serviceCIDR: opts.ranges(f).ServiceCIDR}
+		_, err := removeTable(ctx, f, opts.Instance)
+		errs = append(errs, cleanupRules(ctx, f, opts), err, h.cleanup())
+	}
+	return errors.Join(errs...)
 }
 
-func cleanupRules(ctx context.Context, opts Options) error {
-	tools, err := findIPTables()
+func cleanupRules(ctx context.Context, f family, opts Options) error {
+	tools, err := findIPTables(f)
 	if errors.Is(err, errNotFound) {
 		return nil
 	}
@@ -43,11 +47,11 @@ func (a *applier) remove(ctx context.Context) error {
 }
 
 // removeTable removes the instance's table of nftables. Where there is none, not even nft is needed.
-func removeTable(ctx context.Context, instance string) (transactions uint32, err error) {
-	if there, err := tableExists(nftTable(instance)); err != nil || !there {
+func removeTable(ctx context.Context, f family, instance string) (transactions uint32, err error) {
+	if there, err := tableExists(f, nftTable(instance)); err != nil || !there {
 		return 0, err
 	}
-	nft, err := findNFT(nftTable(instance))
+	nft, err := findNFT(f, nftTable(instance))
 	if err != nil {
 		return 0, err
 	}

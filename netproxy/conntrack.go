@@ -122,7 +122,7 @@ func (f udpFlows) atHost(asked netip.AddrPort) (endpointSet, bool) {
 	return eps, ok
 }
 
-// flows are the connections that lead somewhere, and what changed since the kernel was last made to forget others.
+// flows are the connections of one IP family that lead somewhere, and what changed since the kernel was last made to forget others.
 type flows struct {
 	udp        udpFlows
 	before     udpFlows // what of udp is gone
@@ -181,7 +181,7 @@ func (f *flows) forgetStale() (forgotten uint, err error) {
 		filters = append(filters, lostConnections{f.lost})
 	}
 	if f.udpChanged {
-		local, err := localAddresses()
+		local, err := localAddresses(f.family())
 		if err != nil {
 			return 0, err
 		}
@@ -190,7 +190,7 @@ func (f *flows) forgetStale() (forgotten uint, err error) {
 	if len(filters) == 0 {
 		return 0, nil
 	}
-	if forgotten, err = netlink.ConntrackDeleteFilters(netlink.ConntrackTable, netlink.FAMILY_V4, filters...); err != nil {
+	if forgotten, err = netlink.ConntrackDeleteFilters(netlink.ConntrackTable, netlink.InetFamily(f.family().netlink()), filters...); err != nil {
 		return forgotten, fmt.Errorf("removing stale flows from conntrack: %w", err)
 	}
 	return forgotten, nil
@@ -201,10 +201,13 @@ func (f *flows) forgotten() {
 	f.before, f.udpChanged, f.lost = newUDPFlows(f.udp.serviceCIDR), false, targets{}
 }
 
+// family is that of all flows.
+func (f *flows) family() family { return family{f.udp.serviceCIDR.Addr().Is6()} }
+
 // localAddresses are this machine's.
-func localAddresses() (map[netip.Addr]bool, error) {
+func localAddresses(f family) (map[netip.Addr]bool, error) {
 	local := map[netip.Addr]bool{}
-	addrs, err := netlink.AddrList(nil, netlink.FAMILY_V4)
+	addrs, err := netlink.AddrList(nil, f.netlink())
 	if err != nil {
 		return nil, fmt.Errorf("listing this machine's addresses: %w", err)
 	}

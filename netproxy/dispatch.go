@@ -2,6 +2,7 @@ package netproxy
 
 import (
 	"cmp"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -16,15 +17,14 @@ import (
 // again, a branch takes 5.
 type dispatch struct {
 	chains chains
-	name   string                          // what the branches' names begin with
-	named  func(branch string) string      // makes a branch's name of one that may be too long; nil: it is not
-	digits int                             // hexadecimal digits of a key: 8 for an address, 4 for a port
-	match  func(first, last uint32) string // what matches the keys of a branch
+	name   string                     // what the branches' names begin with
+	named  func(branch string) string // makes a branch's name of one that may be too long; nil: it is not
+	match  func(digits string) string // what matches the keys that begin with these digits
 }
 
-// leaf is a rule, which matches in full by itself, under its key.
+// leaf is a rule, which matches in full by itself, under its key: all digits of an address or a port, in hexadecimal.
 type leaf struct {
-	key  uint32
+	key  string
 	rule string
 }
 
@@ -35,69 +35,74 @@ const fanout = 16
 func (d dispatch) build(chain string, leaves []leaf) {
 	slices.SortStableFunc(leaves, func(a, b leaf) int { return cmp.Compare(a.key, b.key) })
 	d.chains.add(chain)
-	d.grow(chain, leaves, d.digits)
+	d.grow(chain, leaves, 0)
 }
 
-// grow handles leaves that have all but the last digits digits in common.
-func (d dispatch) grow(chain string, leaves []leaf, digits int) {
-	if len(leaves) <= fanout || digits == 0 {
+// grow handles leaves that have their first digits in common, as many as common says.
+func (d dispatch) grow(chain string, leaves []leaf, common int) {
+	if len(leaves) <= fanout || common == len(leaves[0].key) {
 		for _, l := range leaves {
 			d.chains.add(chain, l.rule)
 		}
 		return
 	}
-	shift := 4 * (digits - 1)
-	first, last := leaves[0].key>>shift, leaves[len(leaves)-1].key>>shift
-	if first == last { // a digit that does not tell them apart needs no chain
-		d.grow(chain, leaves, digits-1)
+	common++
+	if leaves[0].key[:common] == leaves[len(leaves)-1].key[:common] { // a digit that does not tell them apart needs no chain
+		d.grow(chain, leaves, common)
 		return
 	}
 	for len(leaves) > 0 {
-		branch := leaves[0].key >> shift
+		branch := leaves[0].key[:common]
 		n := len(leaves)
-		if i := slices.IndexFunc(leaves, func(l leaf) bool { return l.key>>shift != branch }); i >= 0 {
+		if i := slices.IndexFunc(leaves, func(l leaf) bool { return l.key[:common] != branch }); i >= 0 {
 			n = i
 		}
-		name := d.name + hexDigits(branch, d.digits-digits+1)
+		name := d.name + branch
 		if d.named != nil {
 			name = d.named(name)
 		}
-		d.chains.add(chain, d.match(branch<<shift, branch<<shift|(1<<shift-1)), "-j", name)
-		d.grow(name, leaves[:n], digits-1)
+		d.chains.add(chain, d.match(branch), "-j", name)
+		d.grow(name, leaves[:n], common)
 		leaves = leaves[n:]
 	}
 }
 
-// hexDigits is v as exactly n hexadecimal digits, so that no two branches share a name.
-func hexDigits(v uint32, n int) string {
-	s := strconv.FormatUint(uint64(v), 16)
-	for len(s) < n {
-		s = "0" + s
-	}
-	return s
-}
-
-// addressDispatch tells IPv4 addresses apart by ever longer prefixes.
+// addressDispatch tells addresses apart by ever longer prefixes. Those of IPv6 are too long for a chain's name.
 func (s settings) addressDispatch(c chains, name string) dispatch {
-	return dispatch{chains: c, name: s.prefix + name, digits: 8, match: func(first, last uint32) string {
-		return "-d " + prefixOf(first, last)
-	}}
+	d := dispatch{chains: c, name: s.prefix + name, match: func(digits string) string { return "-d " + s.prefixOf(digits) }}
+	if s.family == ipv6 {
+		d.named = func(branch string) string { return s.prefix + name + hash(branch)[:8] }
+	}
+	return d
 }
 
-// prefixOf is the range of the addresses from first to last, which have to be one.
-func prefixOf(first, last uint32) string {
-	a := netip.AddrFrom4([4]byte{byte(first >> 24), byte(first >> 16), byte(first >> 8), byte(first)})
-	bits := 32
-	for span := last - first; span > 0; span >>= 1 {
-		bits--
+// addressKey is the key of an address: 8 digits of IPv4, 32 of IPv6.
+func addressKey(a netip.Addr) string { return hex.EncodeToString(a.AsSlice()) }
+
+// prefixOf is the range of the addresses whose keys begin with these digits, of which there are 8 or fewer for IPv4.
+func (s settings) prefixOf(digits string) string {
+	length := 8
+	if s.family == ipv6 {
+		length = 32
 	}
-	return netip.PrefixFrom(a, bits).String()
+	b, _ := hex.DecodeString(digits + strings.Repeat("0", length-len(digits))) // keys have nothing but digits
+	a, _ := netip.AddrFromSlice(b)
+	return netip.PrefixFrom(a, 4*len(digits)).String()
 }
 
 // portDispatch tells the ports of one protocol apart by ever shorter ranges.
 func (s settings) portDispatch(c chains, p corev1.Protocol) dispatch {
 	proto := strings.ToLower(string(p))
-	return dispatch{chains: c, name: s.prefix + string(p) + "-", digits: 4, match: func(first, last uint32) string {
-		return fmt.Sprintf("-p %s -m %s --dport %d:%d", proto, proto, first, last)
+	return dispatch{chains: c, name: s.prefix + string(p) + "-", match: func(digits string) string {
+		first, last := digits+strings.Repeat("0", 4-len(digits)), digits+strings.Repeat("f", 4-len(digits))
+		return fmt.Sprintf("-p %s -m %s --dport %d:%d", proto, proto, portOf(first), portOf(last))
 	}}
+}
+
+// portKey is the key of a port.
+func portKey(port uint16) string { return fmt.Sprintf("%04x", port) }
+
+func portOf(key string) uint64 {
+	port, _ := strconv.ParseUint(key, 16, 16) // keys have nothing but digits
+	return port
 }

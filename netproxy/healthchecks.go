@@ -53,6 +53,9 @@ func (h *healthChecks) observe(name types.NamespacedName, svc *corev1.Service, e
 	}
 	local := map[string]bool{}
 	for _, slice := range eps {
+		if len(svc.Spec.IPFamilies) > 0 && string(svc.Spec.IPFamilies[0]) != string(slice.AddressType) {
+			continue // its endpoints are there once for each family
+		}
 		for _, ep := range slice.Endpoints {
 			if ptr.Deref(ep.NodeName, "") == node && ptr.Deref(ep.Conditions.Ready, true) && len(ep.Addresses) > 0 {
 				local[ep.Addresses[0]] = true

@@ -36,19 +36,54 @@ func (h *host) ensure() (switchedSeen bool, err error) {
 		return false, fmt.Errorf("the pods' bridge %s is down", h.bridge)
 	}
 	h.index = link.Attrs().Index
-	if err := set("/proc/sys/net/ipv4/ip_forward", "1"); err != nil {
+	if err := h.forward(); err != nil {
 		return false, err
 	}
-	// Packets from 127.0.0.1 leave through the bridge, and their replies come back there.
-	if err := set(h.conf(h.bridge, "route_localnet"), "1"); err != nil {
-		return false, err
-	}
-	h.quietRedirects()
 	switchedSeen = h.showSwitched()
 	if switchedSeen {
 		h.hairpin()
 	}
 	return switchedSeen, h.ensureRoute(link)
+}
+
+// family is that of the route.
+func (h *host) family() family { return family{h.serviceCIDR.Addr().Is6()} }
+
+// forward has this machine pass on what goes from and to Pods.
+func (h *host) forward() error {
+	if h.family() == ipv6 {
+		return ForwardIPv6()
+	}
+	if err := set("/proc/sys/net/ipv4/ip_forward", "1"); err != nil {
+		return err
+	}
+	// Packets from 127.0.0.1 leave through the bridge, and their replies come back there.
+	if err := set(h.conf(h.bridge, "route_localnet"), "1"); err != nil {
+		return err
+	}
+	h.quietRedirects()
+	return nil
+}
+
+// ForwardIPv6 has this machine forward IPv6. Kernels forget routes that routers have advertised when they begin to, and
+// listen to no more of them, but at devices that are to listen all the same. So does the default route of a laptop stay.
+// Call it before an engine makes a network of IPv6, which switches forwarding on without that.
+// https://docs.kernel.org/networking/ip-sysctl.html (accept_ra)
+func ForwardIPv6() error {
+	const all = "/proc/sys/net/ipv6/conf/all/forwarding"
+	if read(all) == "1" {
+		return nil
+	}
+	devices, _ := filepath.Glob("/proc/sys/net/ipv6/conf/*/accept_ra")
+	for _, accept := range devices {
+		if read(accept) != "1" { // nobody listens, or somebody chose
+			continue
+		}
+		if err := set(accept, "2"); err != nil && !errors.Is(err, fs.ErrNotExist) { // a device may be gone meanwhile
+			return err
+		}
+	}
+	return set(all, "1")
 }
 
 // routeProtocol marks our routes, so that one of an earlier start with another service CIDR is known for ours.
@@ -77,7 +112,7 @@ func (h *host) ensureRoute(link netlink.Link) error {
 
 // routes are ours to this bridge: marked so, or to the service CIDR.
 func (h *host) routes(link netlink.Link) ([]netlink.Route, error) {
-	all, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{LinkIndex: link.Attrs().Index}, netlink.RT_FILTER_OIF)
+	all, err := netlink.RouteListFiltered(h.family().netlink(), &netlink.Route{LinkIndex: link.Attrs().Index}, netlink.RT_FILTER_OIF)
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return nil, fmt.Errorf("listing the routes to %s: %w", h.bridge, err)
 	}
@@ -97,7 +132,7 @@ func (h *host) removeRoutes(routes []netlink.Route) error {
 
 func (h *host) route(link netlink.Link) *netlink.Route {
 	masked := h.serviceCIDR.Masked()
-	dst := &net.IPNet{IP: masked.Addr().AsSlice(), Mask: net.CIDRMask(masked.Bits(), 32)}
+	dst := &net.IPNet{IP: masked.Addr().AsSlice(), Mask: net.CIDRMask(masked.Bits(), masked.Addr().BitLen())}
 	return &netlink.Route{LinkIndex: link.Attrs().Index, Dst: dst, Scope: netlink.SCOPE_LINK, Protocol: routeProtocol}
 }
 
@@ -113,7 +148,7 @@ func (h *host) quietRedirects() {
 // showSwitched has iptables see what the bridge switches between pods, on our bridge only where that can be: others,
 // such as libvirt's, are often kept from iptables on purpose.
 func (h *host) showSwitched() bool {
-	const all = "/proc/sys/net/bridge/bridge-nf-call-iptables"
+	all := "/proc/sys/net/bridge/bridge-nf-call-" + h.family().iptables()
 	if _, err := os.Stat(all); errors.Is(err, fs.ErrNotExist) {
 		// Missing where the kernel has it built in, or no modules at all: then the file tells.
 		_ = exec.Command("modprobe", "br_netfilter").Run()
@@ -121,7 +156,7 @@ func (h *host) showSwitched() bool {
 	if read(all) == "1" {
 		return true
 	}
-	err := set(filepath.Join("/sys/class/net", h.bridge, "bridge/nf_call_iptables"), "1")
+	err := set(filepath.Join("/sys/class/net", h.bridge, "bridge/nf_call_"+h.family().iptables()), "1")
 	if _, missing := os.Stat(all); err != nil || missing != nil {
 		err = set(all, "1")
 	}

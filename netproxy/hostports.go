@@ -15,6 +15,7 @@ import (
 // See https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#ports
 type hostPort struct {
 	Pod      types.NamespacedName
+	Family   family
 	Protocol corev1.Protocol
 	HostIP   netip.Addr // the zero Addr: every address of this machine
 	Port     uint16
@@ -48,29 +49,47 @@ func (h hostPort) rank() int {
 }
 
 // socket is what is reserved for the port.
-func (h hostPort) socket() nodePort { return nodePort{h.Protocol, h.Port, h.HostIP} }
+func (h hostPort) socket() nodePort {
+	return nodePort{protocol: h.Protocol, port: h.Port, addr: h.HostIP}
+}
 
-// hostPortsOf are the ports of this machine that lead to a Pod of the node. One in the host's network has them itself.
-func hostPortsOf(pod *corev1.Pod, node string) (out []hostPort) {
+// hostPortsOf are the ports of this machine that lead to a Pod of the node, in each of the families. One in the host's
+// network has them itself.
+func hostPortsOf(pod *corev1.Pod, node string, families ...family) (out []hostPort) {
 	ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 	if pod.Spec.NodeName != node || pod.Spec.HostNetwork || ended {
 		return nil
 	}
-	addr, _ := netip.ParseAddr(pod.Status.PodIP)
+	for _, f := range families {
+		out = append(out, f.hostPortsOf(pod)...)
+	}
+	return out
+}
+
+func (f family) hostPortsOf(pod *corev1.Pod) (out []hostPort) {
+	texts := []string{pod.Status.PodIP}
+	for _, ip := range pod.Status.PodIPs {
+		texts = append(texts, ip.IP)
+	}
+	var addr netip.Addr
+	if own := f.addresses(texts); len(own) > 0 {
+		addr = own[0]
+	}
 	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
 		for _, c := range list {
 			for _, p := range c.Ports {
 				h := hostPort{
 					Pod:      types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name},
+					Family:   f,
 					Protocol: cmp.Or(p.Protocol, corev1.ProtocolTCP), Port: uint16(p.HostPort),
 				}
 				if host, err := netip.ParseAddr(p.HostIP); err == nil && !host.IsUnspecified() {
 					h.HostIP = host.Unmap()
 				}
-				if h.Port == 0 || h.HostIP.Is6() { // rules are of IPv4
+				if h.Port == 0 || h.HostIP.IsValid() && !f.has(h.HostIP) {
 					continue
 				}
-				if addr.Is4() {
+				if addr.IsValid() {
 					h.To = netip.AddrPortFrom(addr, uint16(p.ContainerPort))
 				}
 				out = append(out, h)
@@ -82,18 +101,18 @@ func hostPortsOf(pod *corev1.Pod, node string) (out []hostPort) {
 
 // hostSnapshot are the ports of this machine that Pods want, in a stable order. Of several Pods that want the same, of
 // which one is mostly about to be rejected or to end, one that has an address goes first, then the older one.
-func hostSnapshot(pods []*corev1.Pod, node string) (all []hostPort) {
+func hostSnapshot(pods []*corev1.Pod, node string, families ...family) (all []hostPort) {
 	pods = slices.Clone(pods)
 	slices.SortFunc(pods, func(a, b *corev1.Pod) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	for _, pod := range pods {
-		all = append(all, hostPortsOf(pod, node)...)
+		all = append(all, hostPortsOf(pod, node, families...)...)
 	}
 	slices.SortStableFunc(all, func(a, b hostPort) int { // the zero Addr is the least of all
-		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Port, b.Port), a.HostIP.Compare(b.HostIP), a.rank()-b.rank())
+		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Port, b.Port), a.HostIP.Compare(b.HostIP), strings.Compare(a.Family.ip(), b.Family.ip()), a.rank()-b.rank())
 	})
-	return slices.CompactFunc(all, func(a, b hostPort) bool { return a.socket() == b.socket() })
+	return slices.CompactFunc(all, func(a, b hostPort) bool { return a.Family == b.Family && a.socket() == b.socket() })
 }
 
 // addHostPorts makes the chains for ports of this machine, and has chain, where packets begin, lead there. They answer
@@ -104,7 +123,7 @@ func (s settings) addHostPorts(c chains, ports []hostPort, from ...string) {
 	}
 	hosts := s.prefix + chainHostPorts
 	for _, chain := range from {
-		c.add(chain, "-m addrtype --dst-type LOCAL -j", hosts)
+		c.add(chain, s.toThisMachine()+"-j", hosts)
 	}
 	leaves := map[corev1.Protocol][]leaf{}
 	for _, h := range ports {
@@ -113,7 +132,7 @@ func (s settings) addHostPorts(c chains, ports []hostPort, from ...string) {
 		}
 		rule := ""
 		if h.HostIP.IsValid() {
-			rule = "-d " + h.HostIP.String() + "/32 "
+			rule = "-d " + one(h.HostIP) + " "
 		}
 		rule += portMatch(h.Protocol, h.Port) + ` -m comment --comment "` + h.comment() + `"`
 		if h.To.IsValid() {
@@ -121,7 +140,7 @@ func (s settings) addHostPorts(c chains, ports []hostPort, from ...string) {
 		} else {
 			rule += " -j MARK --set-xmark " + rejectMark
 		}
-		leaves[h.Protocol] = append(leaves[h.Protocol], leaf{uint32(h.Port), rule})
+		leaves[h.Protocol] = append(leaves[h.Protocol], leaf{portKey(h.Port), rule})
 	}
 	c.add(hosts)
 	for _, protocol := range protocols() {
@@ -135,8 +154,8 @@ func (s settings) addHostPorts(c chains, ports []hostPort, from ...string) {
 func (s settings) addHostPort(c chains, h hostPort) string {
 	chain := s.prefix + "HP-" + hash(h.String())[:8]
 	// A Pod that calls itself would see its own address; and 127.0.0.1 no Pod can answer.
-	c.add(chain, "-s", h.To.Addr().String()+"/32 -j MARK --set-xmark", masqueradeMark)
-	c.add(chain, "-s 127.0.0.0/8 -j MARK --set-xmark", masqueradeMark)
+	c.add(chain, "-s", one(h.To.Addr())+" -j MARK --set-xmark", masqueradeMark)
+	c.add(chain, "-s", s.family.loopback(), "-j MARK --set-xmark", masqueradeMark)
 	if s.masqueradePods {
 		c.add(chain, "-i", s.bridge, "-j MARK --set-xmark", masqueradeMark)
 	}

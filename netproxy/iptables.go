@@ -38,6 +38,7 @@ const (
 // iptablesTools are the machine's.
 type iptablesTools struct {
 	program
+	family   family
 	jumps    jumper
 	features features
 	legacy   bool // not in nf_tables mode: the kernel does not tell about changes
@@ -47,20 +48,20 @@ type iptablesTools struct {
 var errNotFound = errors.New("iptables not found: install the package iptables")
 
 // findIPTables finds iptables as the machine's PATH has it, or else where root's shell would.
-func findIPTables() (*iptablesTools, error) {
-	path, err := findProgram("iptables")
+func findIPTables(f family) (*iptablesTools, error) {
+	path, err := findProgram(f.iptables())
 	if err != nil {
 		return nil, errNotFound
 	}
-	ipt, err := iptables.New(iptables.Path(path), iptables.Timeout(lockSeconds))
+	ipt, err := iptables.New(iptables.IPFamily(f.iptablesProtocol()), iptables.Path(path), iptables.Timeout(lockSeconds))
 	if err != nil {
 		return nil, fmt.Errorf("asking %s for its version: %w", path, err)
 	}
-	b := &iptablesTools{jumps: ipt, features: features{randomFully: ipt.HasRandomFully()}}
-	if b.savePath, err = findProgram("iptables-save"); err != nil {
+	b := &iptablesTools{family: f, jumps: ipt, features: features{randomFully: ipt.HasRandomFully()}}
+	if b.savePath, err = findProgram(f.iptables() + "-save"); err != nil {
 		return nil, errNotFound
 	}
-	if b.restorePath, err = findProgram("iptables-restore"); err != nil {
+	if b.restorePath, err = findProgram(f.iptables() + "-restore"); err != nil {
 		return nil, errNotFound
 	}
 	v1, v2, v3 := ipt.GetIptablesVersion()
@@ -119,18 +120,18 @@ func (p program) run(ctx context.Context, path string, stdin []byte, args ...str
 }
 
 // checkIPTables makes and removes a chain of its own in the tables nat and filter.
-func checkIPTables(ctx context.Context) error {
-	b, err := findIPTables()
+func checkIPTables(ctx context.Context, f family) error {
+	b, err := findIPTables(f)
 	if err != nil {
 		return err
 	}
 	for _, table := range tables() {
-		if b.try(ctx, table, requiredRules(table)...) == nil {
+		if b.try(ctx, table, f.requiredRules(table)...) == nil {
 			continue
 		}
-		for _, rule := range requiredRules(table) { // which one?
+		for _, rule := range f.requiredRules(table) { // which one?
 			if err := b.try(ctx, table, rule); err != nil {
-				return fmt.Errorf("this machine's iptables cannot do what Services need (table %s, rule %q): %w", table, rule, err)
+				return fmt.Errorf("this machine's "+f.iptables()+" cannot do what Services need (table %s, rule %q): %w", table, rule, err)
 			}
 		}
 	}
@@ -138,7 +139,7 @@ func checkIPTables(ctx context.Context) error {
 }
 
 // requiredRules use each match and target that all rules are made of.
-func requiredRules(table string) []string {
+func (f family) requiredRules(table string) []string {
 	if table == "filter" {
 		return []string{
 			"-p tcp -m mark --mark " + rejectMark + " -j REJECT --reject-with tcp-reset",
@@ -146,18 +147,19 @@ func requiredRules(table string) []string {
 		}
 	}
 	return []string{
-		`-p tcp -m tcp --dport 1:2 -m comment --comment "kube-lite" -j DNAT --to-destination 192.0.2.1:1`,
+		`-p tcp -m tcp --dport 1:2 -m comment --comment "kube-lite" -j DNAT --to-destination ` + f.example(),
 		"-m statistic --mode random --probability 0.5 -j MARK --set-xmark " + masqueradeMark,
 		"-m addrtype --dst-type LOCAL -j MASQUERADE",
 	}
 }
 
+// example is an address for documentation.
+func (f family) example() string { return f.choose("192.0.2.1:1", "[2001:db8::1]:1") }
+
 // probe finds out about the features that cannot be told from the version.
 func (b *iptablesTools) probe(ctx context.Context) features {
-	const (
-		recent = "-m recent --name kube-lite-try --rcheck --seconds 1 --reap -j RETURN"
-		sctp   = "-p sctp -m sctp --dport 1 -j DNAT --to-destination 192.0.2.1:1"
-	)
+	const recent = "-m recent --name kube-lite-try --rcheck --seconds 1 --reap -j RETURN"
+	sctp := "-p sctp -m sctp --dport 1 -j DNAT --to-destination " + b.family.example()
 	f := b.features
 	both := b.try(ctx, "nat", recent, sctp) == nil
 	f.recent = both || b.try(ctx, "nat", recent) == nil

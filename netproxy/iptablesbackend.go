@@ -6,6 +6,7 @@ import "context"
 type iptablesBackend struct {
 	renderer renderer
 	applier  *applier
+	family   family
 	instance string
 	alone    bool // what the other backend left is gone
 }
@@ -20,7 +21,7 @@ func (b *iptablesBackend) apply(ctx context.Context, want *desired, c changes) (
 	if err != nil || b.alone {
 		return transactions, err
 	}
-	n, err := removeTable(ctx, b.instance)
+	n, err := removeTable(ctx, b.family, b.instance)
 	b.alone = err == nil
 	return transactions + n, err
 }

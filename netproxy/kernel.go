@@ -21,9 +21,13 @@ const (
 	nftaTableName     = 1
 )
 
-// watchHost calls changed whenever a device or an IPv4 route of this machine changes, until ctx ends.
-func watchHost(ctx context.Context, changed func()) error {
-	return watch(ctx, unix.NETLINK_ROUTE, []uint{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_ROUTE}, nil, changed)
+// watchHost calls changed whenever a device or a route of this machine changes, until ctx ends.
+func watchHost(ctx context.Context, families []family, changed func()) error {
+	groups := []uint{unix.RTNLGRP_LINK}
+	for _, f := range families {
+		groups = append(groups, f.routeGroup())
+	}
+	return watch(ctx, unix.NETLINK_ROUTE, groups, nil, changed)
 }
 
 // watchRules calls changed whenever a transaction changed nftables rules, ours too, until ctx ends.
@@ -89,10 +93,10 @@ func rulesGeneration() (uint32, error) {
 	return 0, errors.New("the kernel did not tell the generation of the nftables rules")
 }
 
-// tableExists asks for a table of the family ip. A kernel without nftables has none.
-func tableExists(name string) (bool, error) {
+// tableExists asks for a table. A kernel without nftables has none.
+func tableExists(f family, name string) (bool, error) {
 	req := nl.NewNetlinkRequest(nftMsgGetTable, unix.NLM_F_ACK)
-	req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_INET, Version: nl.NFNETLINK_V0})
+	req.AddData(&nl.Nfgenmsg{NfgenFamily: uint8(f.socket()), Version: nl.NFNETLINK_V0})
 	req.AddData(nl.NewRtAttr(nftaTableName, nl.ZeroTerminated(name)))
 	_, err := req.Execute(unix.NETLINK_NETFILTER, 0)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPROTONOSUPPORT) {

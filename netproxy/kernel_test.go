@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(m.Run())
 	}
-	if _, err := findIPTables(); os.Geteuid() != 0 || err != nil {
+	if _, err := findIPTables(ipv4); os.Geteuid() != 0 || err != nil {
 		os.Exit(m.Run())
 	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
@@ -78,29 +79,34 @@ type lab struct {
 	t    testing.TB
 	b    *iptablesTools
 	mode Mode
+	family
 }
 
 func newLab(t testing.TB, mode Mode) *lab {
 	needKernel(t)
-	b, err := findIPTables()
+	b, err := findIPTables(ipv4)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := &lab{t: t, b: b, mode: mode}
 	t.Cleanup(l.remove)
+	l.sh("sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.icmp.ratelimit=0")
 	l.ip("link add %s type bridge", testBridge)
 	l.ip("address add %s/16 dev %s", gateway, testBridge)
+	l.ip("address add %s dev %s nodad", sixth(gateway+"/16"), testBridge)
 	l.ip("link set %s up", testBridge)
 	l.wire("a", "va0", podA+"/16")
 	l.wire("b", "vb0", podB+"/16")
 	l.wire("stranger", "lan0", strangerLAN+"/24")
 	l.ip("link set va0 master %s", testBridge)
 	l.ip("link set vb0 master %s", testBridge)
-	l.ip("address add %s/24 dev lan0", hostOnLAN)
-	l.ip("-n a route add default via %s", gateway)
-	l.ip("-n b route add default via %s", gateway)
-	l.ip("-n stranger route add default via %s", hostOnLAN)
-	l.ip("route add default via %s", strangerLAN)
+	for _, f := range families() {
+		l.ip("address add %s dev lan0", f.text(hostOnLAN+"/24"))
+		l.ip("-n a route add default via %s", f.text(gateway))
+		l.ip("-n b route add default via %s", f.text(gateway))
+		l.ip("-n stranger route add default via %s", f.text(hostOnLAN))
+		l.ip("route add default via %s", f.text(strangerLAN))
+	}
 	l.sh("sysctl -qw net.ipv4.icmp_ratelimit=0") // one error a second would make a test of refusals wait
 	return l
 }
@@ -111,6 +117,7 @@ func (l *lab) wire(ns, device, cidr string) {
 	l.ip("link add %s type veth peer name eth0 netns %s", device, ns)
 	l.ip("link set %s up", device)
 	l.ip("-n %s address add %s dev eth0", ns, cidr)
+	l.ip("-n %s address add %s dev eth0 nodad", ns, sixth(cidr))
 	l.ip("-n %s link set lo up", ns)
 	l.ip("-n %s link set eth0 up", ns)
 }
@@ -134,7 +141,9 @@ func (l *lab) remove() {
 	for _, command := range []string{
 		"ip link delete " + testBridge, "ip link delete va0", "ip link delete vb0", "ip link delete lan0",
 		"ip netns delete a", "ip netns delete b", "ip netns delete stranger",
-		"iptables -F", "iptables -X", "iptables -t nat -F", "iptables -t nat -X", "iptables -P FORWARD ACCEPT", "iptables -P INPUT ACCEPT", "sysctl -qw net.ipv4.conf.all.rp_filter=0",
+		"iptables -F", "iptables -X", "iptables -t nat -F", "iptables -t nat -X", "iptables -P FORWARD ACCEPT", "iptables -P INPUT ACCEPT",
+		"ip6tables -F", "ip6tables -X", "ip6tables -t nat -F", "ip6tables -t nat -X", "ip6tables -P FORWARD ACCEPT", "ip6tables -P INPUT ACCEPT",
+		"nft delete table ip6 " + nftTable("test"), "sysctl -qw net.bridge.bridge-nf-call-ip6tables=1", "sysctl -qw net.ipv4.conf.all.rp_filter=0",
 		"nft delete table ip " + nftTable("test"), "nft delete table ip " + nftTable("other"),
 		"sysctl -qw net.bridge.bridge-nf-call-iptables=1", "conntrack -F",
 	} {
@@ -145,7 +154,8 @@ func (l *lab) remove() {
 // in calls do on a thread in the namespace of an address; sockets made there stay there.
 func (l *lab) in(address string, do func() error) {
 	l.t.Helper()
-	ns := map[string]string{podA: "a", podB: "b", strangerLAN: "stranger"}[address]
+	ns := map[string]string{podA: "a", podB: "b", strangerLAN: "stranger",
+		sixth(podA): "a", sixth(podB): "b", sixth(strangerLAN): "stranger"}[address]
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
@@ -171,13 +181,13 @@ func (l *lab) in(address string, do func() error) {
 // serve answers at address:port, TCP and UDP, with "address:port<-client".
 func (l *lab) serve(address string, port int) {
 	l.t.Helper()
-	at := fmt.Sprintf("%s:%d", address, port)
+	at := net.JoinHostPort(address, strconv.Itoa(port))
 	l.in(address, func() error {
-		tcp, err := net.Listen("tcp4", at)
+		tcp, err := net.Listen("tcp", at)
 		if err != nil {
 			return err
 		}
-		udp, err := net.ListenPacket("udp4", at)
+		udp, err := net.ListenPacket("udp", at)
 		if err != nil {
 			return err
 		}
@@ -228,7 +238,7 @@ func askHere(to string) string { return askWithin(to, time.Second) }
 // askWithin waits no longer for each step.
 func askWithin(to string, limit time.Duration) string {
 	network, address, _ := strings.Cut(to, "://")
-	c, err := net.DialTimeout(network+"4", address, limit)
+	c, err := net.DialTimeout(network, address, limit)
 	if err == nil {
 		defer c.Close()
 		err = c.SetDeadline(time.Now().Add(limit))
@@ -263,13 +273,13 @@ func (l *lab) askAll(from, to, want string) string {
 
 // host prepares the kernel as Run does.
 func (l *lab) host() *host {
-	return &host{bridge: testBridge, serviceCIDR: testSettings().serviceCIDR, log: slog.New(slog.DiscardHandler), told: map[string]bool{}}
+	return &host{bridge: testBridge, serviceCIDR: l.settings().serviceCIDR, log: slog.New(slog.DiscardHandler), told: map[string]bool{}}
 }
 
 // backend is what a Proxy would use.
 func (l *lab) backend() backend {
 	l.t.Helper()
-	tools, err := findKernelTools(l.mode, "test")
+	tools, err := findKernelTools(l.mode, l.family, "test")
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -285,39 +295,58 @@ func inEachMode(t *testing.T, do func(t *testing.T, l *lab)) {
 
 // makeBlind has the bridge hide from iptables what it switches. On a kernel that cannot, there is nothing to test.
 func (l *lab) makeBlind() {
-	if err := set("/proc/sys/net/bridge/bridge-nf-call-iptables", "0"); err != nil {
+	if err := set("/proc/sys/net/bridge/bridge-nf-call-"+l.iptables(), "0"); err != nil {
 		l.t.Skip(err)
 	}
-	_ = set("/sys/class/net/"+testBridge+"/bridge/nf_call_iptables", "0")
+	_ = set("/sys/class/net/"+testBridge+"/bridge/nf_call_"+l.iptables(), "0")
 }
 
 func TestEveryPathInTheKernel(t *testing.T) { inEachMode(t, everyPathInTheKernel) }
 
+func TestEveryPathOfIPv6InTheKernel(t *testing.T) {
+	inEachMode(t, func(t *testing.T, l *lab) {
+		l.family = ipv6
+		everyPathInTheKernel(t, l)
+	})
+}
+
 func everyPathInTheKernel(t *testing.T, l *lab) {
 	for _, pod := range []string{podA, podB} {
-		l.serve(pod, 8080)
-		l.serve(pod, 9090)
+		l.serve(l.text(pod), 8080)
+		l.serve(l.text(pod), 9090)
 	}
-	l.serve(gateway, 6443)
-	l.serve(strangerLAN, 8080)
+	l.serve(l.text(gateway), 6443)
+	l.serve(l.text(strangerLAN), 8080)
 	if seen, err := l.host().ensure(); err != nil || !seen {
 		t.Fatalf("preparing the kernel: %v, %v", seen, err)
 	}
-	l.sh("iptables -P FORWARD DROP")                                                                                            // as Docker has it
-	l.sh("iptables -P INPUT DROP; iptables -A INPUT -i lo -j ACCEPT; iptables -A INPUT -m state --state ESTABLISHED -j ACCEPT") // and ufw
-	l.sh("sysctl -qw net.ipv4.conf.all.rp_filter=1")                                                                            // and careful people
+	program := l.iptables()
+	l.sh(program + " -P FORWARD DROP") // as Docker has it
+	l.sh(program + " -P INPUT DROP")   // and ufw
+	l.sh(program + " -A INPUT -i lo -j ACCEPT")
+	l.sh(program + " -A INPUT -m state --state ESTABLISHED -j ACCEPT")
+	if l.family == ipv6 {
+		l.sh("ip6tables -A INPUT -p ipv6-icmp -j ACCEPT")
+	}
+	l.sh("sysctl -qw net.ipv4.conf.all.rp_filter=1") // and careful people
 	b, last := l.backend(), settings{}
-	for _, p := range paths {
+	for _, p := range l.paths() {
 		t.Run(p.says, func(t *testing.T) {
 			l.t = t
 			if p.blind {
 				l.makeBlind()
 			}
-			if want := p.settings(); !reflect.DeepEqual(want, last) {
-				if _, err := b.apply(t.Context(), desiredOf(want, worldPorts(), worldHosts()), changes{all: true}); err != nil {
+			if want := p.settings(l.family); !reflect.DeepEqual(want, last) {
+				if _, err := b.apply(t.Context(), desiredOf(want, l.worldPorts(), l.worldHosts()), changes{all: true}); err != nil {
 					t.Fatal(err)
 				}
 				last = want
+			}
+			if p.want == "dropped" {
+				if got := l.ask(p.from, p.to); !strings.Contains(got, "timeout") {
+					t.Errorf("%s to %s: got %s", p.from, p.to, got)
+				}
+				return
 			}
 			if p.want == untouched { // what is not translated can only be answered by who was asked
 				if got := l.ask(p.from, p.to); strings.Contains(got, "<-") && "tcp://"+strings.Split(got, "<-")[0] != p.to {
@@ -326,7 +355,7 @@ func everyPathInTheKernel(t *testing.T, l *lab) {
 				return
 			}
 			got, want := l.askAll(p.from, p.to, p.want), p.want
-			if p.want == "10.244.0.1:6443<-host" { // from whichever of its own addresses
+			if strings.HasSuffix(p.want, ":6443<-host") { // from whichever of its own addresses
 				got, _, _ = strings.Cut(got, "<-")
 				want, _, _ = strings.Cut(want, "<-")
 			}

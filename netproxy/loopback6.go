@@ -30,9 +30,10 @@ var (
 )
 
 // A forwarder answers at [::1], where localhost leads first: what comes it takes to the same port of 127.0.0.1, since no
-// rule can translate an address of one family to one of the other. It also holds the port.
+// rule can translate an address of one family to one of the other; or to where the Service answers by IPv6, since no rule
+// can translate what goes to [::1] at all. It also holds the port.
 type forwarder struct {
-	to  string // 127.0.0.1:port
+	to  string
 	ctx context.Context
 	end context.CancelFunc
 
@@ -43,7 +44,7 @@ type forwarder struct {
 
 // openForwarder is openNodePort for [::1].
 func openForwarder(n nodePort) (io.Closer, error) {
-	f := &forwarder{to: netip.AddrPortFrom(loopback4, n.port).String(), open: map[io.Closer]bool{}}
+	f := &forwarder{to: n.to.String(), open: map[io.Closer]bool{}}
 	f.ctx, f.end = context.WithCancel(context.Background())
 	at := netip.AddrPortFrom(n.addr, n.port)
 	switch n.protocol {
@@ -116,7 +117,7 @@ func (f *forwarder) accept(listener *net.TCPListener) {
 // as it would be at 127.0.0.1.
 func (f *forwarder) forward(client *net.TCPConn) {
 	var dialer net.Dialer
-	server, err := dialer.DialContext(f.ctx, "tcp4", f.to)
+	server, err := dialer.DialContext(f.ctx, "tcp", f.to)
 	if err != nil {
 		_ = client.SetLinger(0)
 		return
@@ -162,7 +163,7 @@ func (f *forwarder) receive(socket *net.UDPConn) {
 			continue
 		}
 		if server == nil {
-			dialed, err := net.Dial("udp4", f.to)
+			dialed, err := net.Dial("udp", f.to)
 			if err != nil {
 				continue
 			}

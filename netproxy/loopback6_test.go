@@ -18,7 +18,7 @@ import (
 // forward has [::1] lead to 127.0.0.1 at a port, unless this machine has no IPv6.
 func forward(t *testing.T, protocol corev1.Protocol, port uint16) (at string, end func()) {
 	t.Helper()
-	f, err := openForwarder(nodePort{protocol, port, loopback6})
+	f, err := openForwarder(nodePort{protocol, port, loopback6, netip.AddrPortFrom(loopback4, port)})
 	if err != nil {
 		t.Skipf("no [::1] here: %v", err)
 	}

@@ -34,29 +34,44 @@ func ParseMode(text string) (Mode, error) {
 }
 
 // Check tells which mode works on this machine, the one that is asked for, or in one sentence what to do so that it does.
-// It needs root, and leaves nothing in the kernel.
-func Check(ctx context.Context, mode Mode) (Mode, error) {
+// It needs root, and leaves nothing in the kernel. IPv6 is looked at where it is wanted.
+func Check(ctx context.Context, mode Mode, wantsIPv6 bool) (Mode, error) {
+	families, check := []family{ipv4}, checkIPTables
 	if mode == ModeNFTables {
-		return mode, checkNFTables(ctx)
+		check = checkNFTables
+	} else {
+		mode = ModeIPTables
 	}
-	return ModeIPTables, checkIPTables(ctx)
+	if wantsIPv6 {
+		families = append(families, ipv6)
+		if disabled := read("/proc/sys/net/ipv6/conf/all/disable_ipv6"); disabled != "0" {
+			return mode, errors.New("this machine has no IPv6: switch it on (sysctl net.ipv6.conf.all.disable_ipv6=0), or start with --ip-family ipv4")
+		}
+	}
+	for _, f := range families {
+		if err := check(ctx, f); err != nil {
+			return mode, err
+		}
+	}
+	return mode, nil
 }
 
 // kernelTools are the machine's, as far as a mode needs them.
 type kernelTools struct {
+	family   family
 	iptables *iptablesTools      // nil where there are none, which only nftables can do without
 	nft      knftables.Interface // nil with iptables
 }
 
-func findKernelTools(mode Mode, instance string) (*kernelTools, error) {
-	var k kernelTools
+func findKernelTools(mode Mode, f family, instance string) (*kernelTools, error) {
+	k := kernelTools{family: f}
 	var err error
 	if mode == ModeNFTables {
-		if k.nft, err = findNFT(nftTable(instance)); err != nil {
+		if k.nft, err = findNFT(f, nftTable(instance)); err != nil {
 			return nil, err
 		}
 	}
-	k.iptables, err = findIPTables()
+	k.iptables, err = findIPTables(f)
 	if k.nft != nil && errors.Is(err, errNotFound) {
 		return &k, nil
 	}
@@ -64,8 +79,8 @@ func findKernelTools(mode Mode, instance string) (*kernelTools, error) {
 }
 
 // findNFT is for one table.
-func findNFT(table string) (knftables.Interface, error) {
-	nft, err := knftables.New(knftables.IPv4Family, table, knftables.NoObjectCommentEmulation)
+func findNFT(f family, table string) (knftables.Interface, error) {
+	nft, err := knftables.New(f.nftables(), table, knftables.NoObjectCommentEmulation)
 	if err != nil {
 		return nil, fmt.Errorf("this machine cannot do --proxy-mode %s, which needs the package nftables, 1.0.1 or newer: %w", ModeNFTables, err)
 	}
@@ -79,9 +94,9 @@ func (k *kernelTools) backend(instance, bridge string, log *slog.Logger) backend
 		passes = newApplier(k.iptables, instance, bridge, log)
 	}
 	if k.nft != nil {
-		return newNftBackend(k.nft, instance, passes, log)
+		return newNftBackend(k.nft, k.family, instance, passes, log)
 	}
-	return &iptablesBackend{applier: passes, instance: instance}
+	return &iptablesBackend{applier: passes, family: k.family, instance: instance}
 }
 
 // untold tells whether the kernel counts no changes of our rules and does not tell about them.
@@ -96,14 +111,14 @@ func (k *kernelTools) probe(ctx context.Context) features {
 }
 
 // checkNFTables has nft and the kernel look at a table with a Service of every sort, which they do not keep.
-func checkNFTables(ctx context.Context) error {
-	nft, err := findNFT(fmt.Sprintf("kube-lite-try-%d", os.Getpid()))
+func checkNFTables(ctx context.Context, f family) error {
+	nft, err := findNFT(f, fmt.Sprintf("kube-lite-try-%d", os.Getpid()))
 	if err != nil {
 		return err
 	}
-	b := newNftBackend(nft, "", nil, slog.Default())
-	cidr := netip.MustParsePrefix("192.0.2.0/24") // for documentation, as all addresses here
-	want := newDesired(settings{bridge: "kube-lite", serviceCIDR: cidr, nodePortAddresses: []netip.Prefix{cidr}})
+	b := newNftBackend(nft, f, "", nil, slog.Default())
+	cidr := netip.MustParsePrefix(f.choose("192.0.2.0/24", "2001:db8::/64")) // for documentation, as all addresses here
+	want := newDesired(settings{family: f, podCIDR: cidr, bridge: "kube-lite", serviceCIDR: cidr, nodePortAddresses: []netip.Prefix{cidr}})
 	ip := cidr.Addr().Next()
 	plain := servicePort{Protocol: corev1.ProtocolTCP, ClusterIP: ip, Port: 1, NodePort: 1, LoadBalancerIPs: []netip.Addr{ip},
 		SourceRanges: []netip.Prefix{cidr}, Internal: []netip.AddrPort{netip.AddrPortFrom(ip, 1)}}

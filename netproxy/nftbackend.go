@@ -17,6 +17,7 @@ import (
 // depend on the number of Services: a packet is looked up in a map, and a change is a few elements of it.
 type nftBackend struct {
 	nft    knftables.Interface
+	family family
 	table  string
 	passes *applier // iptables, for what has to be accepted there, and for policies; nil where there is none
 	told   repairs
@@ -34,8 +35,8 @@ type nftBackend struct {
 	stale    []string        // chains that nothing leads to any more, flushed
 }
 
-func newNftBackend(nft knftables.Interface, instance string, passes *applier, log *slog.Logger) *nftBackend {
-	return &nftBackend{nft: nft, table: nftTable(instance), passes: passes, told: newRepairs(log)}
+func newNftBackend(nft knftables.Interface, f family, instance string, passes *applier, log *slog.Logger) *nftBackend {
+	return &nftBackend{nft: nft, family: f, table: nftTable(instance), passes: passes, told: newRepairs(log)}
 }
 
 func (b *nftBackend) apply(ctx context.Context, want *desired, c changes) (transactions uint32, err error) {
@@ -157,15 +158,15 @@ func (b *nftBackend) addMaps(tx *knftables.Transaction, part *nftPart) {
 			tx.Flush(&knftables.Map{Name: name}) // of what an earlier daemon left
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(nftMaps())) {
-		add(name, nftMaps()[name])
+	for _, name := range slices.Sorted(maps.Keys(b.family.nftMaps())) {
+		add(name, b.family.nftMaps()[name])
 	}
 	byName := func(a, b balance) int { return strings.Compare(a.chain(), b.chain()) }
 	for _, balance := range slices.SortedFunc(maps.Keys(part.balances), byName) {
 		part.chains[balance.chain()] = balance.rules()
 		for i := range balance.n {
-			add(balance.way.endpointMap(i), balance.way.endpointMapType())
-			part.chains[balance.way.endpointChain(i)] = balance.way.endpointRules(i)
+			add(balance.way.endpointMap(i), balance.way.endpointMapType(b.family))
+			part.chains[balance.way.endpointChain(i)] = balance.way.endpointRules(i, b.family)
 		}
 	}
 }
@@ -178,7 +179,7 @@ func (b *nftBackend) addClients(tx *knftables.Transaction, clients map[string]in
 		}
 		b.clients[name] = clients[name]
 		timeout := time.Duration(clients[name]) * time.Second
-		tx.Add(&knftables.Set{Name: name, Type: "ipv4_addr", Timeout: &timeout,
+		tx.Add(&knftables.Set{Name: name, Type: b.family.addressType(), Timeout: &timeout,
 			Flags: []knftables.SetFlag{knftables.DynamicFlag, knftables.TimeoutFlag}})
 	}
 }

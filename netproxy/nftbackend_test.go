@@ -18,7 +18,7 @@ import (
 func newFakeNft() *knftables.Fake { return knftables.NewFake(knftables.IPv4Family, nftTable("test")) }
 
 func onFake(fake *knftables.Fake) *nftBackend {
-	return newNftBackend(fake, "test", nil, slog.New(slog.DiscardHandler))
+	return newNftBackend(fake, ipv4, "test", nil, slog.New(slog.DiscardHandler))
 }
 
 // brings has the backend apply the world's ports of some Services; what changed since is compared.

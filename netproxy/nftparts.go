@@ -103,7 +103,7 @@ func (p *nftPart) firewall(sp *servicePort, to string) string {
 	name := "firewall-" + hash(sp.id)[:8]
 	p.chains[name] = []string{
 		"fib saddr type local goto " + to,
-		"ip saddr { " + strings.Join(disjoint(sp.SourceRanges), ", ") + " } goto " + to,
+		familyOf(sp.ClusterIP).ip() + " saddr { " + strings.Join(disjoint(sp.SourceRanges), ", ") + " } goto " + to,
 		"goto " + nftRefuse,
 	}
 	return name
@@ -127,15 +127,16 @@ func (p *nftPart) sticky(source source, sp *servicePort, eps []netip.AddrPort) s
 // stickyBalance makes a chain that sends a client to the endpoint that it had, or else to any.
 func (p *nftPart) stickyBalance(chain string, sp *servicePort, eps []netip.AddrPort) {
 	var rules, choices []string
+	ip := familyOf(sp.ClusterIP).ip()
 	for i, ep := range eps {
 		id := hash(sp.id + ">" + ep.String())[:8]
 		endpoint, clients := "endpoint-"+id, fmt.Sprintf("clients-%s-%d", id, sp.AffinitySeconds)
-		rules = append(rules, "ip saddr @"+clients+" goto "+endpoint)
+		rules = append(rules, ip+" saddr @"+clients+" goto "+endpoint)
 		choices = append(choices, fmt.Sprintf("%d : goto %s", i, endpoint))
 		p.clients[clients] = sp.AffinitySeconds
 		p.chains[endpoint] = []string{
-			"update @" + clients + " { ip saddr }",
-			fmt.Sprintf("meta l4proto %s dnat ip to %s", protocolName(sp.Protocol), ep),
+			"update @" + clients + " { " + ip + " saddr }",
+			fmt.Sprintf("meta l4proto %s dnat %s to %s", protocolName(sp.Protocol), ip, ep),
 		}
 	}
 	p.chains[chain] = append(rules, fmt.Sprintf("numgen random mod %d vmap { %s }", len(eps), strings.Join(choices, " , ")))

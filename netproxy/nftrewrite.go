@@ -39,7 +39,7 @@ func (b *nftBackend) rewrite(ctx context.Context, tx *knftables.Transaction, wan
 	maps.Copy(all.chains, want.settings.nftChains())
 
 	b.addMaps(tx, all)
-	tx.Add(&knftables.Set{Name: nftHairpins, Type: "ipv4_addr . ipv4_addr"})
+	tx.Add(&knftables.Set{Name: nftHairpins, Type: b.family.addressType() + " . " + b.family.addressType()})
 	tx.Flush(&knftables.Set{Name: nftHairpins})
 	b.addClients(tx, all.clients)
 	b.addChains(tx, all.chains)

@@ -27,20 +27,25 @@ const (
 	nftReject   = "rejected"    // rejects it
 )
 
-// nftTable is the name of the table of an instance, in the family ip.
+// nftTable is the name of the tables of an instance, in the families ip and ip6.
 func nftTable(instance string) string { return "kube-lite-" + instance }
 
 // What maps look up, as the type of a key and as the expression for it.
 const (
-	nftAtType   = "ipv4_addr . inet_proto . inet_service"
-	nftAt       = "ip daddr . meta l4proto . th dport"
 	nftPortType = "inet_proto . inet_service"
 	nftPort     = "meta l4proto . th dport"
-	nftTarget   = " : ipv4_addr . inet_service"
 )
 
+// at is an address and a port, as an expression of nft and as its type.
+func (f family) at() string     { return f.ip() + " daddr . meta l4proto . th dport" }
+func (f family) atType() string { return f.addressType() + " . inet_proto . inet_service" }
+
+// target is what the values of maps have that lead to endpoints.
+func (f family) target() string { return " : " + f.addressType() + " . inet_service" }
+
 // nftMaps are the types of the maps that every table has; each endpointMap comes when it is needed.
-func nftMaps() map[string]string {
+func (f family) nftMaps() map[string]string {
+	nftAtType, nftTarget := f.atType(), f.target()
 	return map[string]string{
 		nftClusterIPs: nftAtType + " : verdict", nftOutsideIPs: nftAtType + " : verdict", nftNodePorts: nftPortType + " : verdict",
 		nftHostPorts: nftPortType + " : verdict", nftHostPods: nftPortType + nftTarget,
@@ -76,61 +81,76 @@ func nftBaseChains() map[string]baseChain {
 // nftChains are the chains of every table. What they do is what the chains of iptables do, see natChains and
 // filterChains; what differs is that one look into a map replaces all rules of Services.
 func (s settings) nftChains() chains {
-	c := chains{}
+	c, nftAt := chains{}, s.family.at()
 	s.addNftNAT(c)
 	s.addNftFilter(c)
 	c.add(nftServices, nftAt, "vmap @"+nftClusterIPs)
 	c.add(nftServices, "goto", nftOutside)
 	c.add(nftOutside, nftAt, "vmap @"+nftOutsideIPs)
-	c.add(nftOutside, "fib daddr type local", nftPort, "vmap @"+nftNodePorts)
+	c.add(nftOutside, s.nftToThisMachine(), nftPort, "vmap @"+nftNodePorts)
 	c.add(nftHosts, nftPort, "vmap @"+nftHostPorts)
 	c.add(nftHosts, nftAt, "vmap @"+nftHostIPPorts)
 	for chain, to := range map[string]string{nftToPod: nftPort + " map @" + nftHostPods, nftToPodIP: nftAt + " map @" + nftHostIPPods} {
 		// 127.0.0.1 no Pod can answer.
-		c.add(chain, "ip saddr 127.0.0.0/8", nftMarkMasquerade)
+		c.add(chain, s.family.ip()+" saddr", s.family.loopback(), nftMarkMasquerade)
 		if s.masqueradePods {
 			c.add(chain, "iifname", quoted(s.bridge), nftMarkMasquerade)
 		}
-		c.add(chain, "dnat ip to", to)
+		c.add(chain, "dnat", s.family.ip(), "to", to)
 	}
 	c.add(nftRefuse, nftMarkReject)
 	return c
 }
 
 func (s settings) addNftNAT(c chains) {
-	bridge, toService := quoted(s.bridge), "ip daddr "+s.serviceCIDR.String()
+	ip, bridge := s.family.ip(), quoted(s.bridge)
+	toService := ip + " daddr " + s.serviceCIDR.String()
 	if s.masqueradePods {
 		c.add("nat-prerouting", "iifname", bridge, toService, nftMarkMasquerade)
 	}
 	c.add("nat-prerouting", "iifname", bridge, "jump", nftServices)
 	for _, cidr := range s.nodePortAddresses {
-		c.add("nat-prerouting", "iifname !=", bridge, "ip daddr", cidr.Masked().String(), "fib daddr type local jump", nftOutside)
+		c.add("nat-prerouting", "iifname !=", bridge, ip+" daddr", cidr.Masked().String(), "fib daddr type local jump", nftOutside)
 	}
-	c.add("nat-prerouting", "fib daddr type local jump", nftHosts)
+	c.add("nat-prerouting", s.nftToThisMachine(), "jump", nftHosts)
 
 	c.add("nat-output", toService, nftMarkMasquerade)
 	c.add("nat-output", "jump", nftServices)
-	c.add("nat-output", "fib daddr type local jump", nftHosts)
+	c.add("nat-output", s.nftToThisMachine(), "jump", nftHosts)
 
-	c.add("nat-postrouting", "ct status dnat ip saddr . ip daddr @"+nftHairpins, nftMarkMasquerade)
+	if s.family == ipv6 { // see addBorder
+		c.add("nat-postrouting", "ip6 saddr", s.podCIDR.Masked().String(), "oifname !=", bridge, "masquerade fully-random")
+	}
+	c.add("nat-postrouting", "ct status dnat", ip, "saddr .", ip, "daddr @"+nftHairpins, nftMarkMasquerade)
 	c.add("nat-postrouting", nftIsMasquerade, "!= 0x4000 return")
 	c.add("nat-postrouting", "meta mark set meta mark xor 0x4000")
 	c.add("nat-postrouting", "masquerade fully-random")
 }
 
 func (s settings) addNftFilter(c chains) {
-	bridge, toService := quoted(s.bridge), "ip daddr "+s.serviceCIDR.String()
+	ip, bridge := s.family.ip(), quoted(s.bridge)
+	toService := ip + " daddr " + s.serviceCIDR.String()
 	for _, chain := range []string{"filter-input", "filter-forward", "filter-output"} {
 		c.add(chain, nftIsReject, "== 0x8000 goto", nftReject)
 		c.add(chain, toService, "goto", nftReject)
 	}
-	toLocalhost := "iifname " + bridge + " ip daddr 127.0.0.0/8 "
-	c.add("filter-input", toLocalhost+"ct state invalid,untracked drop")
-	c.add("filter-input", toLocalhost+"ct state new ct status and dnat != dnat drop")
+	if s.family == ipv4 {
+		toLocalhost := "iifname " + bridge + " ip daddr 127.0.0.0/8 "
+		c.add("filter-input", toLocalhost+"ct state invalid,untracked drop")
+		c.add("filter-input", toLocalhost+"ct state new ct status and dnat != dnat drop")
+	}
 	c.add("filter-forward", "iifname", bridge, "ct state invalid drop")
 	c.add(nftReject, toService, "ct state invalid drop")
 	c.add(nftReject, "meta l4proto tcp reject with tcp reset")
 	c.add(nftReject, "reject")
+}
+
+// nftToThisMachine is toThisMachine.
+func (s settings) nftToThisMachine() string {
+	if s.family == ipv6 {
+		return "ip6 daddr != ::1 fib daddr type local"
+	}
+	return "fib daddr type local"
 }
 
 // balance is the choice of one of n endpoints, the same for all Services that have as many. Each number has a map of its
@@ -190,21 +210,21 @@ func (s source) mark() string {
 // endpointMap has the endpoints with a number; endpointChain sends to the one of the Service that was called.
 func (w way) endpointMap(number int) string { return fmt.Sprintf("%s-endpoints-%d", w, number) }
 
-func (w way) endpointMapType() string {
+func (w way) endpointMapType(f family) string {
 	if w == byNodePort {
-		return nftPortType + nftTarget
+		return nftPortType + f.target()
 	}
-	return nftAtType + nftTarget
+	return f.atType() + f.target()
 }
 
 func (w way) endpointChain(number int) string { return fmt.Sprintf("%s-endpoint-%d", w, number) }
 
-func (w way) endpointRules(number int) []string {
-	key := nftAt
+func (w way) endpointRules(number int, f family) []string {
+	key := f.at()
 	if w == byNodePort {
 		key = nftPort
 	}
-	return []string{"dnat ip to " + key + " map @" + w.endpointMap(number)}
+	return []string{"dnat " + f.ip() + " to " + key + " map @" + w.endpointMap(number)}
 }
 
 func quoted(device string) string { return `"` + device + `"` }

@@ -2,6 +2,7 @@ package netproxy
 
 import (
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -113,6 +114,10 @@ func (tr *nftTracer) rule(words []string, p packet) []outcome {
 		switch {
 		case has("iifname !="):
 			hit = take() != quoted(p.in)
+		case has("oifname !="):
+			hit = take() != quoted(p.out)
+		case has("ip6 daddr !="):
+			hit = take() != p.dst.String()
 		case has("iifname"):
 			hit = take() == quoted(p.in)
 		case has("fib daddr type local"):
@@ -137,7 +142,7 @@ func (tr *nftTracer) rule(words []string, p packet) []outcome {
 		case has("masquerade"):
 			p.src = sourceTowards(p.dst)
 			return []outcome{{p, []string{"masquerade"}}}
-		case has("dnat ip to"):
+		case has("dnat ip to"), has("dnat ip6 to"):
 			return tr.dnat(words, p)
 		case slices.Contains([]string{"goto", "jump", "return", "drop", "reject"}, words[0]):
 			return []outcome{{p, words}}
@@ -161,9 +166,9 @@ func (tr *nftTracer) fields(words []string, p packet) (keys, rest []string) {
 	for {
 		var values []string
 		switch strings.Join(words[:2], " ") {
-		case "ip saddr":
+		case "ip saddr", "ip6 saddr":
 			values, words = []string{p.src.String()}, words[2:]
-		case "ip daddr":
+		case "ip daddr", "ip6 daddr":
 			values, words = []string{p.dst.String()}, words[2:]
 		case "meta l4proto":
 			values, words = []string{p.proto}, words[2:]
@@ -259,15 +264,16 @@ func (tr *nftTracer) dnat(words []string, p packet) (out []outcome) {
 		if !ok {
 			tr.t.Fatalf("%s has no %s", words[1], k)
 		}
-		to(value[0] + ":" + value[2]) // with a dot between them
+		to(net.JoinHostPort(value[0], value[2])) // with a dot between them
 	}
 	return out
 }
 
 // nftText is the whole table for what is wanted, and what is left to iptables beside it.
 func nftText(t *testing.T, want *desired) (string, ruleset) {
-	fake := knftables.NewFake(knftables.IPv4Family, nftTable("test"))
-	if _, err := newNftBackend(fake, "test", nil, slog.New(slog.DiscardHandler)).apply(t.Context(), want, changes{all: true}); err != nil {
+	f := want.settings.family
+	fake := knftables.NewFake(f.nftables(), nftTable("test"))
+	if _, err := newNftBackend(fake, f, "test", nil, slog.New(slog.DiscardHandler)).apply(t.Context(), want, changes{all: true}); err != nil {
 		t.Fatal(err)
 	}
 	return fake.Dump(), nftBeside(want)

@@ -17,7 +17,8 @@ import (
 type nodePort struct {
 	protocol corev1.Protocol
 	port     uint16
-	addr     netip.Addr // the zero Addr: every address of this machine
+	addr     netip.Addr     // the zero Addr: every address of this machine
+	to       netip.AddrPort // where a forwarder takes what comes; the zero AddrPort: there is none
 }
 
 func (n nodePort) String() string {
@@ -28,12 +29,14 @@ func (n nodePort) String() string {
 }
 
 // at is where the port's socket is bound.
-func (n nodePort) at() *unix.SockaddrInet4 {
-	to := &unix.SockaddrInet4{Port: int(n.port)}
-	if n.addr.Is4() {
-		to.Addr = n.addr.As4()
+func (n nodePort) at() unix.Sockaddr {
+	switch {
+	case n.addr.Is6():
+		return &unix.SockaddrInet6{Port: int(n.port), Addr: n.addr.As16()}
+	case n.addr.Is4():
+		return &unix.SockaddrInet4{Port: int(n.port), Addr: n.addr.As4()}
 	}
-	return to
+	return &unix.SockaddrInet4{Port: int(n.port)}
 }
 
 // reservations holds every NodePort, hostPort and load balancer's port with a socket, so that a process that has the port already is found out
@@ -99,7 +102,7 @@ func openNodePort(n nodePort) (io.Closer, error) {
 	default: // SCTP: the kernel may not have it, and hardly anybody uses it
 		return io.NopCloser(nil), nil
 	}
-	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
+	fd, err := unix.Socket(family{n.addr.Is6()}.socket(), kind|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("making a socket for port %s: %w", n, err)
 	}
@@ -130,7 +133,9 @@ func bindNodePort(fd int, n nodePort) error {
 }
 
 // balancedAt is the port at an address of its load balancer.
-func (sp *servicePort) balancedAt(ip netip.Addr) nodePort { return nodePort{sp.Protocol, sp.Port, ip} }
+func (sp *servicePort) balancedAt(ip netip.Addr) nodePort {
+	return nodePort{protocol: sp.Protocol, port: sp.Port, addr: ip}
+}
 
 // balancedTaken tells why the port at an address of its load balancer cannot be had. At an address that this machine does
 // not have no program here can have it either.

@@ -54,7 +54,7 @@ func TestReservations(t *testing.T) {
 
 func TestAPortOfOneAddressAndOfAllAreHeldSideBySide(t *testing.T) {
 	for _, protocol := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP} {
-		one := nodePort{protocol, freePort(t), netip.MustParseAddr("127.0.0.1")}
+		one := nodePort{protocol: protocol, port: freePort(t), addr: netip.MustParseAddr("127.0.0.1")}
 		all := nodePort{protocol: protocol, port: one.port}
 		for _, order := range [][]nodePort{{one, all}, {all, one}} {
 			r := reservations{open: openNodePort, held: map[nodePort]io.Closer{}}

@@ -87,7 +87,9 @@ func (p *Proxy) observeService(name types.NamespacedName) error {
 	}
 	old := p.observed[name]
 	p.claims.replace(claimsOf(old.ports), claimsOf(now.ports))
-	p.flows.retarget(old.targets, now.targets)
+	for _, s := range p.sides {
+		s.flows.retarget(s.targets(old.targets), s.targets(now.targets))
+	}
 	p.health.observe(name, svc, eps, p.nodeName)
 	if now.ports == nil && len(now.targets) == 0 {
 		delete(p.observed, name)
@@ -116,7 +118,7 @@ func (p *Proxy) observeHosts() error {
 	if err != nil {
 		return fmt.Errorf("listing Pods: %w", err)
 	}
-	hosts := hostSnapshot(pods, p.nodeName)
+	hosts := hostSnapshot(pods, p.nodeName, p.families()...)
 	p.claims.replace(hostClaims(p.hosts), hostClaims(hosts))
 	p.hosts = hosts
 	return nil
@@ -125,30 +127,45 @@ func (p *Proxy) observeHosts() error {
 // serve notes what these Services and all hostPorts have of what they want, and what they cannot have.
 func (p *Proxy) serve(services map[types.NamespacedName]bool) {
 	found := map[trouble]func() string{}
-	taken := p.ports.taken
+	taken, features := p.ports.taken, p.features()
 	for name := range services {
 		ports := p.observed[name].ports
-		maps.Copy(found, serviceTroubles(ports, taken, p.desired.settings.features))
+		maps.Copy(found, serviceTroubles(ports, taken, features))
 		ports = withoutTaken(ports, taken)
-		if old := p.desired.services[name]; p.desired.setService(name, ports, &p.changed) {
-			p.flows.replacePorts(old, ports)
-			p.claims6.replace(loopbackClaims(old), loopbackClaims(ports))
+		claims6 := p.loopbackClaims(name)
+		for _, s := range p.sides {
+			s.setService(name, s.ports(ports))
 		}
+		p.claims6.replace(claims6, p.loopbackClaims(name))
 	}
-	maps.Copy(found, hostTroubles(p.hosts, taken, p.desired.settings.features))
+	maps.Copy(found, hostTroubles(p.hosts, taken, features))
 	hosts := withoutHostPorts(slices.Clone(p.hosts), taken)
-	if old := p.desired.hosts; p.desired.setHosts(hosts, &p.changed) {
-		p.flows.replaceHosts(old, hosts)
+	for _, s := range p.sides {
+		s.setHosts(s.hosts(hosts))
 	}
 	p.loopback6.reserve(p.claims6.want)
 	p.loopbackTroubles(services, found)
 	p.troubles.tell(p.recorder, p.object, found, func(t trouble) bool { return t.kind == "Pod" || t.kind == "Service" && services[t.name] })
 }
 
+// setService notes what a Service has now of the family.
+func (s *side) setService(name types.NamespacedName, ports []servicePort) {
+	if old := s.desired.services[name]; s.desired.setService(name, ports, &s.changed) {
+		s.flows.replacePorts(old, ports)
+	}
+}
+
+// setHosts notes which ports of this machine lead to Pods.
+func (s *side) setHosts(hosts []hostPort) {
+	if old := s.desired.hosts; s.desired.setHosts(hosts, &s.changed) {
+		s.flows.replaceHosts(old, hosts)
+	}
+}
+
 // loopbackTroubles adds what is wrong with ports of [::1]. A machine may have no such address.
 func (p *Proxy) loopbackTroubles(services map[types.NamespacedName]bool, found map[trouble]func() string) {
 	for name := range services {
-		for _, n := range loopbackClaims(p.desired.services[name]) {
+		for _, n := range p.loopbackClaims(name) {
 			err := p.loopback6.taken[n]
 			if err == nil || errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EAFNOSUPPORT) {
 				continue
@@ -189,7 +206,9 @@ func claimsOf(ports []servicePort) (all []nodePort) {
 			all = append(all, nodePort{protocol: ports[i].Protocol, port: ports[i].NodePort})
 		}
 		for _, ip := range ports[i].LoadBalancerIPs {
-			all = append(all, ports[i].balancedAt(ip))
+			if ip != loopback6 { // see loopbackClaims
+				all = append(all, ports[i].balancedAt(ip))
+			}
 		}
 	}
 	return all
@@ -202,15 +221,29 @@ func hostClaims(hosts []hostPort) (all []nodePort) {
 	return all
 }
 
-// loopbackClaims are the ports of [::1] for those that are served at 127.0.0.1.
-func loopbackClaims(ports []servicePort) (all []nodePort) {
-	for i := range ports {
-		sp := &ports[i]
-		if sp.NodePort != 0 {
-			all = append(all, nodePort{sp.Protocol, sp.NodePort, loopback6})
-		}
-		if slices.ContainsFunc(sp.LoadBalancerIPs, func(ip netip.Addr) bool { return ip == loopback4 }) {
-			all = append(all, nodePort{sp.Protocol, sp.Port, loopback6})
+// loopbackClaims are the ports of [::1] that a Service has: they lead to its endpoints of IPv6 by the bridge's own address
+// and by the ClusterIP, or else to where it is served at 127.0.0.1.
+func (p *Proxy) loopbackClaims(name types.NamespacedName) (all []nodePort) {
+	claimed := map[nodePort]bool{}
+	for _, s := range slices.Backward(p.sides) { // IPv6 first
+		for _, sp := range s.desired.services[name] {
+			node, balanced := netip.AddrPortFrom(loopback4, sp.NodePort), netip.AddrPortFrom(loopback4, sp.Port)
+			if s.family == ipv6 {
+				node, balanced = netip.AddrPortFrom(p.gateway6, sp.NodePort), netip.AddrPortFrom(sp.ClusterIP, sp.Port)
+			}
+			claim := func(port uint16, to netip.AddrPort) {
+				if at := (nodePort{protocol: sp.Protocol, port: port, addr: loopback6}); !claimed[at] {
+					claimed[at] = true
+					at.to = to
+					all = append(all, at)
+				}
+			}
+			if sp.NodePort != 0 {
+				claim(sp.NodePort, node)
+			}
+			if slices.ContainsFunc(sp.LoadBalancerIPs, func(ip netip.Addr) bool { return ip == loopback4 || ip == loopback6 }) {
+				claim(sp.Port, balanced)
+			}
 		}
 	}
 	return all

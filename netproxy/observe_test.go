@@ -37,7 +37,7 @@ func observing(t *testing.T) (*Proxy, *recorded, informers.SharedInformerFactory
 		t.Fatal(err)
 	}
 	r := &recorded{}
-	p.backend, p.hostReady = r, true
+	p.sides[0].backend, p.hostReady = r, true
 	t.Cleanup(func() { p.ports.reserve(nil); p.loopback6.reserve(nil) })
 	return p, r, factory
 }

@@ -212,7 +212,7 @@ func TestPoliciesThatTheKernelCannotEnforceAreReported(t *testing.T) {
 	p := &policies{all: policiesIn(t, policyText("deny", denyAll)+policyText("sctp", `{podSelector: {}, ingress: [{ports: [{port: 1, protocol: SCTP}]}]}`))}
 	for range 2 {
 		var all []string
-		for tr, sentence := range p.troubles(s, slog.New(slog.NewTextHandler(&log, nil))) {
+		for tr, sentence := range p.troubles(s.masqueradePods, s.features, slog.New(slog.NewTextHandler(&log, nil))) {
 			all = append(all, tr.name.Name+": "+sentence())
 		}
 		if text := strings.Join(all, "\n"); len(all) != 3 || strings.Count(text, "br_netfilter") != 2 || strings.Count(text, "sctp: SCTP stays forbidden") != 1 {

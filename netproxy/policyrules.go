@@ -16,6 +16,10 @@ const (
 // newConnection matches what conntrack knows nothing of. What was allowed when it began goes on, and replies pass.
 const newConnection = "-m conntrack ! --ctstate RELATED,ESTABLISHED"
 
+// neighbourDiscovery are the messages by which the machines of a link find each other, which have conntrack know nothing of
+// them. IPv4 has a protocol of its own for that, which no policy is about either.
+func neighbourDiscovery() []string { return []string{"133", "134", "135", "136"} }
+
 // policySide is a direction: the sides of a packet that Pods and peers are on.
 type policySide struct{ chain, letter, pod, peer string }
 
@@ -72,13 +76,18 @@ func (r policyRules) addSide(side policySide, isolations []isolation) bool {
 		return false
 	}
 	chain := r.prefix + side.chain
+	if r.family == ipv6 {
+		for _, kind := range neighbourDiscovery() {
+			r.chains.add(chain, "-p ipv6-icmp -m icmp6 --icmpv6-type", kind, "-j RETURN")
+		}
+	}
 	r.chains.add(chain, "-j MARK --set-xmark", noAllowMark)
 	var leaves []leaf
 	for _, i := range isolations {
 		name := r.addIsolation(side, i)
 		for _, pod := range i.pods {
-			if pod.Is4() { // it may always reach itself, which it does through its own Service
-				at := pod.String() + "/32"
+			if r.family.has(pod) { // it may always reach itself, which it does through its own Service
+				at := one(pod)
 				leaves = append(leaves, leaf{addressKey(pod), side.pod + " " + at + " ! " + side.peer + " " + at + " -j " + name})
 			}
 		}
@@ -151,7 +160,7 @@ func (r policyRules) addPeers(side policySide, a allowance) string {
 		r.chains.add(chain, "-j", r.addGroup(side, g))
 	}
 	for _, b := range a.blocks {
-		if !b.cidr.Addr().Is4() {
+		if !r.family.has(b.cidr.Addr()) {
 			continue
 		}
 		target := "-j MARK --set-xmark " + allowMark
@@ -174,7 +183,7 @@ func (r policyRules) addBlock(side policySide, b addressBlock, mark string) stri
 		return chain
 	}
 	for _, hole := range b.except {
-		if hole.Addr().Is4() {
+		if r.family.has(hole.Addr()) {
 			r.chains.add(chain, side.peer, hole.String(), "-j RETURN")
 		}
 	}
@@ -191,8 +200,8 @@ func (r policyRules) addGroup(side policySide, id string) string {
 	}
 	var leaves []leaf
 	for _, a := range r.set.groups[id] {
-		if a.Is4() {
-			leaves = append(leaves, leaf{addressKey(a), side.peer + " " + a.String() + "/32 -j MARK --set-xmark " + allowMark})
+		if r.family.has(a) {
+			leaves = append(leaves, leaf{addressKey(a), side.peer + " " + one(a) + " -j MARK --set-xmark " + allowMark})
 		}
 	}
 	d := r.dispatch(name, side.peer)
@@ -215,9 +224,9 @@ func (r policyRules) addStarting(side policySide) string {
 	return chain
 }
 
-// dispatch tells IPv4 addresses on one side of a packet apart.
+// dispatch tells addresses on one side of a packet apart.
 func (r policyRules) dispatch(name, side string) dispatch {
 	d := r.addressDispatch(r.chains, name)
-	d.match = func(first, last uint32) string { return side + " " + prefixOf(first, last) }
+	d.match = func(digits string) string { return side + " " + r.prefixOf(digits) }
 	return d
 }

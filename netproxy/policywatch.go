@@ -84,8 +84,12 @@ func (p *Proxy) observePolicies() error {
 	if err != nil {
 		return err
 	}
-	p.desired.setPolicies(set, &p.changed)
-	found := p.policies.troubles(p.desired.settings, p.log)
+	unseen := false
+	for _, s := range p.sides {
+		s.desired.setPolicies(set, &s.changed)
+		unseen = unseen || s.desired.settings.masqueradePods
+	}
+	found := p.policies.troubles(unseen, p.features(), p.log)
 	p.troubles.tell(p.recorder, p.object, found, func(t trouble) bool { return t.kind == "NetworkPolicy" })
 	return nil
 }
@@ -181,15 +185,15 @@ func (p *policies) object(name types.NamespacedName) runtime.Object {
 }
 
 // troubles are what of the policies cannot be enforced, or cannot be allowed.
-func (p *policies) troubles(s settings, log *slog.Logger) map[trouble]func() string {
+func (p *policies) troubles(unseen bool, f features, log *slog.Logger) map[trouble]func() string {
 	found := map[trouble]func() string{}
-	unseen := s.masqueradePods && len(p.all) > 0
+	unseen = unseen && len(p.all) > 0
 	for _, policy := range p.all {
 		name := types.NamespacedName{Namespace: policy.Namespace, Name: policy.Name}
 		if unseen {
 			found[trouble{"NetworkPolicy", name, reasonPolicyIncomplete, "unseen"}] = func() string { return unseenPods }
 		}
-		if !s.features.sctp && allowsSCTP(policy) {
+		if !f.sctp && allowsSCTP(policy) {
 			found[trouble{"NetworkPolicy", name, reasonPolicyIncomplete, "SCTP"}] = func() string {
 				return "SCTP stays forbidden: this kernel lacks the iptables match sctp (module xt_sctp)"
 			}

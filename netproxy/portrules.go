@@ -28,7 +28,7 @@ func (s settings) portRules(sp *servicePort) portRules {
 	}
 	if len(sp.Internal) > 0 {
 		svc := servicePortChain(s.prefix, "SVC", sp)
-		rule := "-d " + sp.ClusterIP.String() + "/32 " + portMatch(sp.Protocol, sp.Port) + comment(sp) + " -j " + svc
+		rule := "-d " + one(sp.ClusterIP) + " " + portMatch(sp.Protocol, sp.Port) + comment(sp) + " -j " + svc
 		r.clusterIP = []leaf{{addressKey(sp.ClusterIP), rule}}
 		s.addBalancing(r.chains, svc, sp, sp.Internal)
 	}
@@ -44,14 +44,14 @@ func (s settings) portRules(sp *servicePort) portRules {
 	}
 	addresses := func(ips []netip.Addr, target string) {
 		for _, ip := range ips {
-			rule := "-d " + ip.String() + "/32 " + portMatch(sp.Protocol, sp.Port) + target
+			rule := "-d " + one(ip) + " " + portMatch(sp.Protocol, sp.Port) + target
 			r.externalIPs = append(r.externalIPs, leaf{addressKey(ip), rule})
 		}
 	}
 	addresses(sp.ExternalIPs, target)
 	addresses(sp.LoadBalancerIPs, balanced)
 	if sp.NodePort != 0 {
-		r.nodePort = []leaf{{uint32(sp.NodePort), portMatch(sp.Protocol, sp.NodePort) + target}}
+		r.nodePort = []leaf{{portKey(sp.NodePort), portMatch(sp.Protocol, sp.NodePort) + target}}
 	}
 	return r
 }
@@ -116,7 +116,7 @@ func (s settings) addBalancing(c chains, chain string, sp *servicePort, eps []ne
 
 // addEndpoint sends to one endpoint. One that calls itself would see its own address and never answer the Service.
 func (s settings) addEndpoint(c chains, sep string, sp *servicePort, ep netip.AddrPort, affinity bool) {
-	c.add(sep, "-s", ep.Addr().String()+"/32 -j MARK --set-xmark", masqueradeMark)
+	c.add(sep, "-s", one(ep.Addr())+" -j MARK --set-xmark", masqueradeMark)
 	remember := ""
 	if affinity {
 		remember = "-m recent --name " + sep + " --set "
@@ -142,9 +142,4 @@ func portMatch(p corev1.Protocol, port uint16) string {
 // comment names the port to whoever reads iptables-save. Names are DNS labels: nothing to quote inside.
 func comment(sp *servicePort) string {
 	return ` -m comment --comment "` + sp.String() + `"`
-}
-
-func addressKey(a netip.Addr) uint32 {
-	b := a.As4()
-	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
 }

@@ -38,6 +38,11 @@ type Options struct {
 	// OtherCIDR is the part of PodCIDR whose addresses are not Pods', but those of other containers on the bridge.
 	// Default none.
 	OtherCIDR netip.Prefix
+	// IPv6 has the same ranges of IPv6. Default none: nothing is done for IPv6. An instance of IPv6 only has none of the
+	// three above.
+	IPv6 Ranges
+	// Gateway6 is the bridge's own address of IPv6, required with IPv6.
+	Gateway6 netip.Addr
 	// NodePortAddresses are the ranges of this machine's addresses at which NodePorts and externalIPs also answer
 	// what comes from outside this machine. Default none: only this machine and its pods are answered.
 	NodePortAddresses []netip.Prefix
@@ -49,6 +54,28 @@ type Options struct {
 	Log *slog.Logger
 }
 
+// Ranges are those of one IP family.
+type Ranges struct{ PodCIDR, ServiceCIDR, OtherCIDR netip.Prefix }
+
+// ranges are those of a family.
+func (o Options) ranges(f family) Ranges {
+	if f == ipv6 {
+		return o.IPv6
+	}
+	return Ranges{o.PodCIDR, o.ServiceCIDR, o.OtherCIDR}
+}
+
+// families are those that the instance has. One that says nothing has IPv4: so it is with Cleanup.
+func (o Options) families() (all []family) {
+	if o.ServiceCIDR.IsValid() || !o.IPv6.ServiceCIDR.IsValid() {
+		all = append(all, ipv4)
+	}
+	if o.IPv6.ServiceCIDR.IsValid() {
+		all = append(all, ipv6)
+	}
+	return all
+}
+
 // validate finds what would make rules that iptables rejects, or that translate too much.
 func (o Options) validate() error {
 	switch {
@@ -56,19 +83,64 @@ func (o Options) validate() error {
 		return errors.New("netproxy: no instance name")
 	case o.Bridge == "" || len(o.Bridge) > 15:
 		return fmt.Errorf("netproxy: bridge name %q: want 1 to 15 characters", o.Bridge)
-	case !o.ServiceCIDR.IsValid() || !o.ServiceCIDR.Addr().Is4():
-		return fmt.Errorf("netproxy: service CIDR %q: want an IPv4 range", o.ServiceCIDR)
-	case !o.PodCIDR.IsValid() || !o.PodCIDR.Addr().Is4():
-		return fmt.Errorf("netproxy: pod CIDR %q: want an IPv4 range", o.PodCIDR)
-	case o.PodCIDR.Overlaps(o.ServiceCIDR):
-		return fmt.Errorf("netproxy: pod CIDR %s and service CIDR %s overlap", o.PodCIDR, o.ServiceCIDR)
+	case o.IPv6.ServiceCIDR.IsValid() && !o.Gateway6.IsValid():
+		return errors.New("netproxy: no IPv6 address of the bridge")
+	}
+	for _, f := range o.families() {
+		if err := o.ranges(f).validate(f); err != nil {
+			return err
+		}
 	}
 	for _, p := range o.NodePortAddresses {
-		if !p.IsValid() || !p.Addr().Is4() {
-			return fmt.Errorf("netproxy: node port addresses %q: want IPv4 ranges", p)
+		if !p.IsValid() || !slices.Contains(o.families(), familyOf(p.Addr())) {
+			return fmt.Errorf("netproxy: node port addresses %q: want ranges of the instance's families", p)
 		}
 	}
 	return nil
+}
+
+func (r Ranges) validate(f family) error {
+	version := f.choose("IPv4", "IPv6")
+	switch {
+	case !f.has(r.ServiceCIDR.Addr()):
+		return fmt.Errorf("netproxy: service CIDR %q: want an %s range", r.ServiceCIDR, version)
+	case !f.has(r.PodCIDR.Addr()):
+		return fmt.Errorf("netproxy: pod CIDR %q: want an %s range", r.PodCIDR, version)
+	case r.PodCIDR.Overlaps(r.ServiceCIDR):
+		return fmt.Errorf("netproxy: pod CIDR %s and service CIDR %s overlap", r.PodCIDR, r.ServiceCIDR)
+	}
+	return nil
+}
+
+// A side is what the Proxy has of one IP family: all that is wanted, and who brings it to the kernel.
+type side struct {
+	family
+	desired *desired
+	changed changes // of desired, since the backend was given it
+	tools   *kernelTools
+	backend backend
+	host    host
+	flows   *flows
+}
+
+func newSide(f family, opts Options, tools *kernelTools, log *slog.Logger) *side {
+	r := opts.ranges(f)
+	return &side{
+		family:  f,
+		tools:   tools,
+		backend: tools.backend(opts.Instance, opts.Bridge, log),
+		desired: newDesired(settings{
+			family:            f,
+			prefix:            ChainPrefix(opts.Instance),
+			bridge:            opts.Bridge,
+			serviceCIDR:       r.ServiceCIDR.Masked(),
+			podCIDR:           r.PodCIDR,
+			otherCIDR:         r.OtherCIDR,
+			nodePortAddresses: f.prefixes(opts.NodePortAddresses),
+		}),
+		host:  host{bridge: opts.Bridge, serviceCIDR: r.ServiceCIDR, log: log, told: map[string]bool{}},
+		flows: newFlows(r.ServiceCIDR.Masked()),
+	}
 }
 
 // Proxy keeps the kernel's rules equal to the Services and EndpointSlices of its informers.
@@ -80,8 +152,9 @@ type Proxy struct {
 	nodeName string
 	recorder record.EventRecorder
 	log      *slog.Logger
-	kernel   *kernelTools
-	backend  backend
+	kernel   *kernelTools // those of either family: what is asked of them is the same
+	sides    []*side      // one for each family
+	gateway6 netip.Addr   // see Options
 
 	verifyInterval, pollInterval time.Duration // see the constants; tests are less patient
 
@@ -98,16 +171,12 @@ type Proxy struct {
 	hosts      []hostPort                        // and of Pods
 	claims     claims                            // of ports of this machine
 	claims6    claims                            // of ports of [::1]
-	desired    *desired
-	changed    changes // of desired, since the backend was given it
-	host       host
 	ports      reservations
 	loopback6  reservations
 	troubles   troubles
 	health     healthChecks
 	policies   policies
-	flows      *flows
-	applied    bool   // the backend succeeded the last time
+	applied    bool   // the backends succeeded the last time
 	generation uint32 // of the nftables rules when they were last known to be right
 }
 
@@ -117,11 +186,16 @@ func New(services coreinformers.ServiceInformer, endpoints discoveryinformers.En
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
-	kernel, err := findKernelTools(opts.Mode, opts.Instance)
-	if err != nil {
-		return nil, err
-	}
 	log := cmp.Or(opts.Log, slog.Default())
+	var sides []*side
+	var kernel *kernelTools
+	for _, f := range opts.families() {
+		tools, err := findKernelTools(opts.Mode, f, opts.Instance)
+		if err != nil {
+			return nil, err
+		}
+		sides, kernel = append(sides, newSide(f, opts, tools, log)), tools
+	}
 	p := &Proxy{
 		services:       services.Lister(),
 		slices:         endpoints.Informer().GetIndexer(),
@@ -130,29 +204,20 @@ func New(services coreinformers.ServiceInformer, endpoints discoveryinformers.En
 		recorder:       opts.Recorder,
 		log:            log,
 		kernel:         kernel,
-		backend:        kernel.backend(opts.Instance, opts.Bridge, log),
+		sides:          sides,
+		gateway6:       opts.Gateway6,
 		verifyInterval: defaultVerifyInterval,
 		pollInterval:   defaultPollInterval,
 		objectsChanged: make(chan struct{}, 1),
 		hostChanged:    make(chan struct{}, 1),
 		rulesChanged:   make(chan struct{}, 1),
 		ready:          make(chan struct{}),
-		desired: newDesired(settings{
-			prefix:            ChainPrefix(opts.Instance),
-			bridge:            opts.Bridge,
-			serviceCIDR:       opts.ServiceCIDR.Masked(),
-			podCIDR:           opts.PodCIDR,
-			otherCIDR:         opts.OtherCIDR,
-			nodePortAddresses: opts.NodePortAddresses,
-		}),
-		host:     host{bridge: opts.Bridge, serviceCIDR: opts.ServiceCIDR, log: log, told: map[string]bool{}},
-		observed: map[types.NamespacedName]observed{},
-		claims:   newClaims(),
-		claims6:  newClaims(),
-		flows:    newFlows(opts.ServiceCIDR.Masked()),
-		troubles: troubles{},
-		health:   newHealthChecks(opts.NodeName, opts.NodePortAddresses),
-		ports:    reservations{open: openNodePort, held: map[nodePort]io.Closer{}},
+		observed:       map[types.NamespacedName]observed{},
+		claims:         newClaims(),
+		claims6:        newClaims(),
+		troubles:       troubles{},
+		health:         newHealthChecks(opts.NodeName, opts.NodePortAddresses),
+		ports:          reservations{open: openNodePort, held: map[nodePort]io.Closer{}},
 
 		loopback6: reservations{open: openForwarder, held: map[nodePort]io.Closer{}},
 	}
@@ -186,7 +251,7 @@ func (p *Proxy) podHandler() cache.ResourceEventHandler {
 			obj = gone.Obj
 		}
 		if pod, ok := obj.(*corev1.Pod); ok {
-			return hostPortsOf(pod, p.nodeName)
+			return hostPortsOf(pod, p.nodeName, p.families()...)
 		}
 		return nil
 	}
@@ -203,6 +268,24 @@ func (p *Proxy) podHandler() cache.ResourceEventHandler {
 			}
 		},
 	}
+}
+
+// families are those of the sides.
+func (p *Proxy) families() (all []family) {
+	for _, s := range p.sides {
+		all = append(all, s.family)
+	}
+	return all
+}
+
+// features are what the rules of every family may use.
+func (p *Proxy) features() features {
+	all := features{true, true, true}
+	for _, s := range p.sides {
+		have := s.desired.settings.features
+		all = features{all.randomFully && have.randomFully, all.recent && have.recent, all.sctp && have.sctp}
+	}
+	return all
 }
 
 // Ready is closed when the rules stand for the first time.

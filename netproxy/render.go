@@ -17,6 +17,7 @@ const (
 
 // settings are what all rules of an instance have in common.
 type settings struct {
+	family            family // of all addresses
 	prefix            string // of every chain's name
 	bridge            string
 	serviceCIDR       netip.Prefix
@@ -81,16 +82,18 @@ func (s settings) addRefusals(c chains) {
 
 	// A reset for TCP, because the kernel sends one host only one ICMP error a second.
 	c.add(reject, "-p tcp -m mark --mark", rejectMark, "-j REJECT --reject-with tcp-reset")
-	c.add(reject, "-m mark --mark", rejectMark, "-j REJECT --reject-with icmp-port-unreachable")
+	c.add(reject, "-m mark --mark", rejectMark, "-j REJECT --reject-with", s.family.portUnreachable())
 	// The nat table leaves alone what conntrack finds invalid; a reset would end a connection that is fine.
 	c.add(reject, toService, "-m conntrack --ctstate INVALID -j DROP")
 	c.add(reject, toService, "-p tcp -j REJECT --reject-with tcp-reset")
-	c.add(reject, toService, "-j REJECT --reject-with icmp-port-unreachable")
+	c.add(reject, toService, "-j REJECT --reject-with", s.family.portUnreachable())
 
 	input := s.prefix + "INPUT"
 	c.add(input, "-j", reject)
-	// route_localnet on the bridge would let pods reach what listens on this machine's 127.0.0.1.
-	c.add(input, fromPods, "-d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP")
+	if s.family == ipv4 {
+		// route_localnet on the bridge would let pods reach what listens on this machine's 127.0.0.1.
+		c.add(input, fromPods, "-d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP")
+	}
 
 	forward := s.prefix + "FORWARD"
 	c.add(forward, "-j", reject)
@@ -109,6 +112,32 @@ func (s settings) addAccepts(c chains) {
 	c.add(forward, fromPods, toPods, "-j ACCEPT")
 	c.add(forward, toPods, "-m conntrack --ctstate DNAT --ctdir ORIGINAL -j ACCEPT")
 	c.add(forward, fromPods, "-m conntrack --ctstate DNAT --ctdir REPLY -j ACCEPT")
+	if s.family == ipv6 {
+		s.addBorder(c)
+	}
+}
+
+// addBorder has Pods reach the world by IPv6, and keeps the world from them and from what listens for them on the bridge.
+// For IPv4 Docker does that; engines before 27 leave IPv6 alone.
+func (s settings) addBorder(c chains) {
+	const known = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+	fromPods, toPods := "-i "+s.bridge, "-o "+s.bridge
+	forward, input := s.prefix+"FORWARD", s.prefix+"INPUT"
+	c.add(forward, toPods, known)
+	c.add(forward, fromPods, "-j ACCEPT")
+	c.add(forward, toPods, "-j DROP")
+	toBridge := "-d " + s.podCIDR.Masked().String()
+	c.add(input, "-i lo", toBridge, "-j ACCEPT")
+	c.add(input, "! "+fromPods, toBridge, "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP")
+}
+
+// toThisMachine matches what is addressed to it. Nothing can be translated that goes to [::1]: the answers would come
+// from another device than the loopback one, and the kernel takes none of these (see loopback6.go).
+func (s settings) toThisMachine() string {
+	if s.family == ipv6 {
+		return "! -d ::1/128 -m addrtype --dst-type LOCAL "
+	}
+	return "-m addrtype --dst-type LOCAL "
 }
 
 // natChains translate the first packet of each connection; conntrack does the rest.
@@ -132,12 +161,15 @@ func natChains(s settings, ports []portRules, hosts []hostPort) chains {
 	s.addHostPorts(c, hosts, pre, out)
 
 	post := s.prefix + "POSTROUTING"
-	c.add(post, "-m mark ! --mark", masqueradeMark, "-j RETURN")
-	c.add(post, "-j MARK --set-xmark 0x0/0x4000")
 	masquerade := "-j MASQUERADE"
 	if s.features.randomFully {
 		masquerade += " --random-fully"
 	}
+	if s.family == ipv6 { // see addBorder
+		c.add(post, "-s", s.podCIDR.Masked().String(), "! -o", s.bridge, masquerade)
+	}
+	c.add(post, "-m mark ! --mark", masqueradeMark, "-j RETURN")
+	c.add(post, "-j MARK --set-xmark 0x0/0x4000")
 	c.add(post, masquerade)
 
 	var clusterIPs, externalIPs []leaf
@@ -151,7 +183,7 @@ func natChains(s settings, ports []portRules, hosts []hostPort) chains {
 	s.addressDispatch(c, "IP-").build(services, clusterIPs)
 	c.add(services, "-j", external)
 	s.addressDispatch(c, "XIP-").build(external, externalIPs)
-	c.add(external, "-m addrtype --dst-type LOCAL -j", local)
+	c.add(external, s.toThisMachine()+"-j", local)
 	c.add(local)
 	for _, protocol := range protocols() {
 		s.portDispatch(c, protocol).build(local, nodePorts[protocol])

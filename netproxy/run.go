@@ -41,7 +41,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	defer p.loopback6.reserve(nil)
 	defer p.health.close()
 	var g errgroup.Group
-	g.Go(func() error { p.keepWatching(ctx, "devices and routes", watchHost, p.hostChanged); return nil })
+	g.Go(func() error { p.keepWatching(ctx, "devices and routes", p.watchHost, p.hostChanged); return nil })
 	if !p.kernel.untold() {
 		g.Go(func() error { p.keepWatching(ctx, "nftables rules", watchRules, p.rulesChanged); return nil })
 	}
@@ -62,9 +62,15 @@ func (p *Proxy) keepWatching(ctx context.Context, what string, watch func(contex
 	}
 }
 
+func (p *Proxy) watchHost(ctx context.Context, changed func()) error {
+	return watchHost(ctx, p.families(), changed)
+}
+
 // loop does one thing at a time until ctx ends.
 func (p *Proxy) loop(ctx context.Context) {
-	p.desired.settings.features = p.kernel.probe(ctx)
+	for _, s := range p.sides {
+		s.desired.settings.features = s.tools.probe(ctx)
+	}
 	poll := time.NewTicker(p.pollInterval)
 	defer poll.Stop()
 	objects, host, rules := newGate(minSyncInterval), newGate(minHostInterval), newGate(p.verifyInterval)
@@ -92,8 +98,8 @@ func (p *Proxy) loop(ctx context.Context) {
 			err = p.sync(ctx)
 		case <-host.timer.C:
 			host.pass()
-			before := p.host.index
-			if err = p.checkHost(ctx); before != 0 && before != p.host.index {
+			before := p.sides[0].host.index
+			if err = p.checkHost(ctx); before != 0 && before != p.sides[0].host.index {
 				rules.askWithin(newBridgeInterval)
 			}
 		case <-rules.timer.C:
@@ -135,15 +141,17 @@ func (p *Proxy) checkAll(ctx context.Context) error {
 
 // checkHost keeps route and kernel settings. Rules follow when the kernel shows more or less to iptables than before.
 func (p *Proxy) checkHost(context.Context) error {
-	seen, err := p.host.ensure()
-	if err != nil {
-		return err
+	for _, s := range p.sides {
+		seen, err := s.host.ensure()
+		if err != nil {
+			return err
+		}
+		if s.desired.settings.masqueradePods == seen {
+			s.desired.settings.masqueradePods, s.changed.all = !seen, true
+			signal(p.objectsChanged)
+		}
 	}
 	p.hostReady = true
-	if p.desired.settings.masqueradePods == seen {
-		p.desired.settings.masqueradePods, p.changed.all = !seen, true
-		signal(p.objectsChanged)
-	}
 	return nil
 }
 
@@ -170,15 +178,17 @@ func (p *Proxy) sync(ctx context.Context) error {
 
 // forgetFlows goes on without where conntrack cannot be changed at all: such clients reconnect in the end.
 func (p *Proxy) forgetFlows() error {
-	forgotten, err := p.flows.forgetStale()
-	if errors.Is(err, netlink.ErrDumpInterrupted) {
-		return err
+	for _, s := range p.sides {
+		forgotten, err := s.flows.forgetStale()
+		if errors.Is(err, netlink.ErrDumpInterrupted) {
+			return err
+		}
+		s.host.warn(err, "clients may keep talking to endpoints that are gone")
+		if forgotten > 0 {
+			p.log.Debug("flows that lead nowhere forgotten", "flows", forgotten)
+		}
+		s.flows.forgotten()
 	}
-	p.host.warn(err, "clients may keep talking to endpoints that are gone")
-	if forgotten > 0 {
-		p.log.Debug("flows that lead nowhere forgotten", "flows", forgotten)
-	}
-	p.flows.forgotten()
 	return nil
 }
 
@@ -188,8 +198,15 @@ func (p *Proxy) applyRules(ctx context.Context) error {
 	if !p.applied {
 		p.generation = before // apply reads what it does not know, and writes all of it
 	}
-	transactions, err := p.backend.apply(ctx, p.desired, p.changed)
-	if p.changed, p.applied = (changes{}), err == nil; err != nil {
+	var transactions uint32
+	var errs []error
+	for _, s := range p.sides {
+		n, err := s.backend.apply(ctx, s.desired, s.changed)
+		s.changed = changes{}
+		transactions, errs = transactions+n, append(errs, err)
+	}
+	err := errors.Join(errs...)
+	if p.applied = err == nil; err != nil {
 		return err
 	}
 	if after, err := rulesGeneration(); err == nil && before == p.generation && after == before+transactions {
@@ -214,11 +231,15 @@ func (p *Proxy) checkRules(ctx context.Context) error {
 		return nil
 	}
 	generation, _ := rulesGeneration()
-	whole, err := p.backend.verify(ctx)
-	if err != nil {
-		return err
+	allWhole := true
+	for _, s := range p.sides {
+		whole, err := s.backend.verify(ctx)
+		if err != nil {
+			return err
+		}
+		allWhole = allWhole && whole
 	}
-	if !whole {
+	if !allWhole {
 		return p.sync(ctx)
 	}
 	p.generation = generation

@@ -412,14 +412,14 @@ func TestSomebodyElsesRouteIsNotOverwritten(t *testing.T) {
 func TestCheckLeavesNothing(t *testing.T) {
 	inEachMode(t, func(t *testing.T, l *lab) {
 		before := l.rules()
-		if got, err := Check(t.Context(), l.mode); err != nil || got != l.mode {
+		if got, err := Check(t.Context(), l.mode, true); err != nil || got != l.mode {
 			t.Fatal(got, err)
 		}
 		if after := l.rules(); after != before {
 			t.Errorf("rules before:\n%s\nand after:\n%s", before, after)
 		}
 		t.Setenv("PATH", t.TempDir())
-		if _, err := Check(t.Context(), ModeIPTables); err != nil && !slices.Contains([]string{errNotFound.Error()}, err.Error()) {
+		if _, err := Check(t.Context(), ModeIPTables, true); err != nil && !slices.Contains([]string{errNotFound.Error()}, err.Error()) {
 			t.Errorf("without iptables in PATH: %v", err)
 		}
 	})

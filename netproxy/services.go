@@ -12,7 +12,7 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// servicePort is one port of a Service with the endpoints that answer for it now: what rules are made of.
+// servicePort is one port of a Service at one of its ClusterIPs, all addresses of the same family, with the endpoints that answer for it now: what rules are made of.
 type servicePort struct {
 	Service  types.NamespacedName
 	PortName string
@@ -43,11 +43,20 @@ const serviceProxyNameLabel = "service.kubernetes.io/service-proxy-name"
 
 // portsOf is empty for Services that rules have nothing to do with: headless, ExternalName, another proxy's.
 func portsOf(svc *corev1.Service, eps []*discoveryv1.EndpointSlice, node string) []servicePort {
-	ip, ok := clusterIP(svc)
-	if _, foreign := svc.Labels[serviceProxyNameLabel]; foreign || !ok || svc.Spec.Type == corev1.ServiceTypeExternalName {
+	if _, foreign := svc.Labels[serviceProxyNameLabel]; foreign || svc.Spec.Type == corev1.ServiceTypeExternalName {
 		return nil
 	}
 	var ports []servicePort
+	for _, f := range []family{ipv4, ipv6} {
+		if ips := f.addresses(append([]string{svc.Spec.ClusterIP}, svc.Spec.ClusterIPs...)); len(ips) > 0 {
+			ports = append(ports, f.portsOf(svc, ips[0], eps, node)...)
+		}
+	}
+	return ports
+}
+
+// portsOf are those of one ClusterIP.
+func (f family) portsOf(svc *corev1.Service, ip netip.Addr, eps []*discoveryv1.EndpointSlice, node string) (ports []servicePort) {
 	for _, p := range svc.Spec.Ports {
 		sp := servicePort{
 			Service:         types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name},
@@ -55,19 +64,19 @@ func portsOf(svc *corev1.Service, eps []*discoveryv1.EndpointSlice, node string)
 			Protocol:        cmp.Or(p.Protocol, corev1.ProtocolTCP),
 			ClusterIP:       ip,
 			Port:            uint16(p.Port),
-			ExternalIPs:     ipv4s(svc.Spec.ExternalIPs),
+			ExternalIPs:     f.addresses(svc.Spec.ExternalIPs),
 			NodePort:        uint16(p.NodePort),
-			LoadBalancerIPs: loadBalancerIPs(svc),
-			SourceRanges:    sourceRanges(svc),
+			LoadBalancerIPs: f.loadBalancerIPs(svc),
+			SourceRanges:    f.sourceRanges(svc),
 			AffinitySeconds: affinitySeconds(svc),
 			PreserveSource:  svc.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
 		}
 		sp.id = sp.Service.Namespace + "/" + sp.Service.Name + ":" + p.Name + "/" + strings.ToLower(string(sp.Protocol))
 		internalLocal := ptr.Deref(svc.Spec.InternalTrafficPolicy, "") == corev1.ServiceInternalTrafficPolicyLocal
-		sp.Internal = endpoints(eps, p.Name, sp.Protocol, node, internalLocal)
+		sp.Internal = f.endpoints(eps, p.Name, sp.Protocol, node, internalLocal)
 		sp.External = sp.Internal
 		if sp.PreserveSource != internalLocal {
-			sp.External = endpoints(eps, p.Name, sp.Protocol, node, sp.PreserveSource)
+			sp.External = f.endpoints(eps, p.Name, sp.Protocol, node, sp.PreserveSource)
 		}
 		ports = append(ports, sp)
 	}
@@ -77,11 +86,11 @@ func portsOf(svc *corev1.Service, eps []*discoveryv1.EndpointSlice, node string)
 // endpoints are those that take new connections for one port: the ready ones, or, when there is none, those that
 // are on their way out but still serve.
 // See https://kubernetes.io/docs/reference/networking/virtual-ips/#traffic-to-terminating-endpoints
-func endpoints(eps []*discoveryv1.EndpointSlice, port string, protocol corev1.Protocol, node string, local bool) []netip.AddrPort {
+func (f family) endpoints(eps []*discoveryv1.EndpointSlice, port string, protocol corev1.Protocol, node string, local bool) []netip.AddrPort {
 	var ready, leaving []netip.AddrPort
 	for _, slice := range eps {
 		number, ok := portNumber(slice, port, protocol)
-		if !ok || slice.AddressType != discoveryv1.AddressTypeIPv4 {
+		if !ok || slice.AddressType != f.endpointType() {
 			continue
 		}
 		for _, ep := range slice.Endpoints {
@@ -89,7 +98,7 @@ func endpoints(eps []*discoveryv1.EndpointSlice, port string, protocol corev1.Pr
 				continue
 			}
 			addr, err := netip.ParseAddr(ep.Addresses[0])
-			if err != nil || !addr.Is4() {
+			if err != nil || !f.has(addr) {
 				continue
 			}
 			to := netip.AddrPortFrom(addr, number)
@@ -118,49 +127,31 @@ func portNumber(slice *discoveryv1.EndpointSlice, name string, protocol corev1.P
 	return 0, false
 }
 
-func clusterIP(svc *corev1.Service) (netip.Addr, bool) {
-	for _, s := range append([]string{svc.Spec.ClusterIP}, svc.Spec.ClusterIPs...) {
-		if addr, err := netip.ParseAddr(s); err == nil && addr.Is4() {
-			return addr, true
-		}
-	}
-	return netip.Addr{}, false
-}
-
-func ipv4s(texts []string) []netip.Addr {
-	var addrs []netip.Addr
-	for _, s := range texts {
-		if addr, err := netip.ParseAddr(s); err == nil && addr.Is4() {
-			addrs = append(addrs, addr)
-		}
-	}
-	return addrs
-}
-
 // loadBalancerIPs are the addresses in the status of a Service, but for those whose load balancer is a proxy of its own:
 // it wants to see the packets.
 // https://kubernetes.io/docs/concepts/services-networking/service/#load-balancer-ip-mode
-func loadBalancerIPs(svc *corev1.Service) (ips []netip.Addr) {
+func (f family) loadBalancerIPs(svc *corev1.Service) (ips []netip.Addr) {
 	if svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return nil
 	}
 	for _, at := range svc.Status.LoadBalancer.Ingress {
 		if ptr.Deref(at.IPMode, corev1.LoadBalancerIPModeVIP) == corev1.LoadBalancerIPModeVIP {
-			ips = append(ips, ipv4s([]string{at.IP})...)
+			ips = append(ips, f.addresses([]string{at.IP})...)
 		}
 	}
 	return ips
 }
 
-// sourceRanges are the IPv4 ones. A Service that names only others may be reached from nowhere.
-func sourceRanges(svc *corev1.Service) (ranges []netip.Prefix) {
+// sourceRanges are those of the family. A Service that names only others may be reached from nowhere.
+func (f family) sourceRanges(svc *corev1.Service) (ranges []netip.Prefix) {
 	for _, text := range svc.Spec.LoadBalancerSourceRanges {
-		if r, err := netip.ParsePrefix(strings.TrimSpace(text)); err == nil && r.Addr().Is4() {
+		if r, err := netip.ParsePrefix(strings.TrimSpace(text)); err == nil && f.has(r.Addr()) {
 			ranges = append(ranges, r.Masked())
 		}
 	}
 	if len(ranges) == 0 && len(svc.Spec.LoadBalancerSourceRanges) > 0 {
-		ranges = []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 32)}
+		nobody := netip.MustParseAddr(f.choose("0.0.0.0", "::"))
+		ranges = []netip.Prefix{netip.PrefixFrom(nobody, nobody.BitLen())}
 	}
 	return ranges
 }

@@ -81,10 +81,10 @@ func TestTrafficPolicies(t *testing.T) {
 }
 
 func TestServicesWithoutRules(t *testing.T) {
-	headless, name, foreign, six := svc("h", "None", "80/TCP"), svc("n", "", "80/TCP"), svc("f", "10.96.0.9", "80/TCP"), svc("s", "fd00::1", "80/TCP")
+	headless, name, foreign := svc("h", "None", "80/TCP"), svc("n", "", "80/TCP"), svc("f", "10.96.0.9", "80/TCP")
 	name.Spec.Type = corev1.ServiceTypeExternalName
 	foreign.Labels = map[string]string{serviceProxyNameLabel: "somebody"}
-	if got := snapshot([]*corev1.Service{headless, name, foreign, six}, nil, "n1"); len(got) != 0 {
+	if got := snapshot([]*corev1.Service{headless, name, foreign}, nil, "n1"); len(got) != 0 {
 		t.Errorf("got %v", got)
 	}
 }
@@ -95,9 +95,13 @@ func TestPortsOfAService(t *testing.T) {
 	s.Spec.ExternalIPs = []string{"fd00::2", "203.0.113.7"}
 	s.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
 	s.Spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: ptr.To[int32](60)}}
-	got := snapshot([]*corev1.Service{s}, nil, "n1")
-	if len(got) != 2 {
-		t.Fatalf("got %d ports", len(got))
+	all := snapshot([]*corev1.Service{s}, nil, "n1")
+	got, six := ipv4.ports(all), ipv6.ports(all)
+	if len(got) != 2 || len(six) != 2 {
+		t.Fatalf("got %d ports of IPv4 and %d of IPv6", len(got), len(six))
+	}
+	if sp := six[0]; sp.ClusterIP != netip.MustParseAddr("fd00::1") || !slices.Equal(sp.ExternalIPs, []netip.Addr{netip.MustParseAddr("fd00::2")}) {
+		t.Errorf("of IPv6: %+v", sp)
 	}
 	if sp := got[0]; sp.String() != "default/web:http/tcp" || sp.Port != 80 || sp.NodePort != 30080 || sp.AffinitySeconds != 60 ||
 		sp.ClusterIP != netip.MustParseAddr("10.96.0.2") || !slices.Equal(sp.ExternalIPs, []netip.Addr{netip.MustParseAddr("203.0.113.7")}) {

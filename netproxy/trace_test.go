@@ -213,7 +213,7 @@ func (tr *tracer) match(words []string, p packet) (matched, maybe bool, target [
 			i--
 		case "--set", "--reap":
 			i--
-		case "-m", "--comment", "--mode", "--name", "--seconds":
+		case "-m", "--comment", "--mode", "--name", "--seconds", "--icmpv6-type":
 		default:
 			tr.t.Fatalf("the tracer does not know %q in %v", option, words)
 		}
@@ -238,7 +238,8 @@ func maskOf(t *testing.T, s string) (value, mask uint64) {
 }
 
 func isLocal(a netip.Addr) bool {
-	return a.IsLoopback() || a.String() == gateway || a.String() == hostOnLAN
+	f := familyOf(a)
+	return a.IsLoopback() || a.String() == f.text(gateway) || a.String() == f.text(hostOnLAN)
 }
 
 // deviceTo is the world's routing table.
@@ -246,7 +247,7 @@ func deviceTo(a netip.Addr) string {
 	switch {
 	case isLocal(a):
 		return "lo"
-	case netip.MustParsePrefix(gateway + "/16").Contains(a), testSettings().serviceCIDR.Contains(a):
+	case netip.MustParsePrefix(familyOf(a).text(gateway + "/16")).Contains(a), familyOf(a).settings().serviceCIDR.Contains(a):
 		return testBridge
 	}
 	return "lan0"
@@ -258,7 +259,7 @@ func sourceTowards(a netip.Addr) netip.Addr {
 	case isLocal(a):
 		return a
 	case deviceTo(a) == testBridge:
-		return netip.MustParseAddr(gateway)
+		return netip.MustParseAddr(familyOf(a).text(gateway))
 	}
-	return netip.MustParseAddr(hostOnLAN)
+	return netip.MustParseAddr(familyOf(a).text(hostOnLAN))
 }

@@ -23,14 +23,7 @@ const (
 	strangerLAN = "198.51.100.2"
 )
 
-func testSettings() settings {
-	return settings{
-		prefix:      ChainPrefix("test"),
-		bridge:      testBridge,
-		serviceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
-		features:    features{randomFully: true, recent: true, sctp: true},
-	}
-}
+func testSettings() settings { return ipv4.settings() }
 
 // svc makes a Service; each port is "[name:]port/protocol[:nodePort]".
 func svc(name, ip string, ports ...string) *corev1.Service {
@@ -149,10 +142,7 @@ func snapshot(services []*corev1.Service, eps []*discoveryv1.EndpointSlice, node
 	return all
 }
 
-func worldPorts() []servicePort {
-	services, slices := worldObjects()
-	return snapshot(services, slices, "n1")
-}
+func worldPorts() []servicePort { return ipv4.worldPorts() }
 
 // pod makes a Pod of node n1; each port is "[hostIP:]hostPort/protocol", and leads to 8080.
 func pod(name, address string, ports ...string) *corev1.Pod {
@@ -180,7 +170,7 @@ func worldPods() []*corev1.Pod {
 	}
 }
 
-func worldHosts() []hostPort { return hostSnapshot(worldPods(), "n1") }
+func worldHosts() []hostPort { return ipv4.worldHosts() }
 
 // path is one way of a packet, and where connections that take it may end.
 type path struct {
@@ -322,8 +312,8 @@ var paths = []path{
 }
 
 // settings are the world's, with what the path asks for.
-func (p path) settings() settings {
-	s := testSettings()
+func (p path) settings(f family) settings {
+	s := f.settings()
 	s.masqueradePods = p.blind
 	if p.opens != "" {
 		s.nodePortAddresses = []netip.Prefix{netip.MustParsePrefix(p.opens)}
@@ -355,13 +345,15 @@ func newWalker(t *testing.T, mode Mode, want *desired) walker {
 
 func TestEveryPathIsTraced(t *testing.T) {
 	for _, mode := range modes() {
-		for _, p := range paths {
-			t.Run(string(mode)+"/"+p.says, func(t *testing.T) {
-				w := newWalker(t, mode, desiredOf(p.settings(), worldPorts(), worldHosts()))
-				if got := trace(w, p.from, p.to); got != p.want {
-					t.Errorf("%s to %s:\n got %s\nwant %s", p.from, p.to, got, p.want)
-				}
-			})
+		for _, f := range families() {
+			for _, p := range f.paths() {
+				t.Run(string(mode)+"/"+f.ip()+"/"+p.says, func(t *testing.T) {
+					w := newWalker(t, mode, desiredOf(p.settings(f), f.worldPorts(), f.worldHosts()))
+					if got := trace(w, p.from, p.to); got != p.want {
+						t.Errorf("%s to %s:\n got %s\nwant %s", p.from, p.to, got, p.want)
+					}
+				})
+			}
 		}
 	}
 }
