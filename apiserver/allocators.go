@@ -29,7 +29,7 @@ type allocators struct {
 }
 
 func (s *Server) newAllocators(c *genericapiserver.Config) (*allocators, error) {
-	ips, err := newClusterIPs(s.follow, &s.followers, c.RESTOptionsGetter, s.cfg.ServiceCIDR, s.client.NetworkingV1())
+	ips, err := newClusterIPs(s.follow, &s.followers, c.RESTOptionsGetter, s.cfg.serviceCIDRs(), s.client.NetworkingV1())
 	if err != nil {
 		return nil, err
 	}
@@ -41,9 +41,11 @@ func (s *Server) newAllocators(c *genericapiserver.Config) (*allocators, error) 
 }
 
 func (a *allocators) services(options generic.RESTOptionsGetter, endpoints *endpointsstore.REST, pods *podstore.REST, transport http.RoundTripper) (*servicestore.REST, *servicestore.StatusREST, *svcreg.ProxyREST, error) {
-	family := a.ips.allocator.IPFamily()
-	return servicestore.NewREST(options, family,
-		map[api.IPFamily]ipallocator.Interface{family: a.ips.allocator}, a.ports, endpoints, pods, transport)
+	byFamily := map[api.IPFamily]ipallocator.Interface{}
+	for _, allocator := range a.ips.allocators {
+		byFamily[allocator.IPFamily()] = allocator
+	}
+	return servicestore.NewREST(options, a.ips.allocators[0].IPFamily(), byFamily, a.ports, endpoints, pods, transport)
 }
 
 // restore takes every address and port that a stored Service holds. A port that lies outside the range is left alone:

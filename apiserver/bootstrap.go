@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
@@ -32,6 +33,8 @@ type Endpoints struct {
 	API netip.AddrPort
 	// DNS is an address of the DNS server that pods reach, UDP and TCP.
 	DNS netip.AddrPort
+	// OtherDNS is its address of the other IP family; only with OtherServiceCIDR.
+	OtherDNS netip.AddrPort
 }
 
 // KubernetesIP is the ClusterIP of default/kubernetes: the first of cidr.
@@ -75,7 +78,12 @@ func (s *Server) bootstrapObjects(ctx context.Context, to Endpoints) error {
 	}
 	objects, ctx := errgroup.WithContext(ctx) // the user waits, and what is written at once shares its fsync
 	objects.Go(func() error { return s.bootstrapService(ctx, kubernetesService(s.cfg.ServiceCIDR, to.API), to.API) })
-	objects.Go(func() error { return s.bootstrapService(ctx, dnsService(s.cfg.ServiceCIDR, to.DNS), to.DNS) })
+	objects.Go(func() error {
+		if !to.OtherDNS.IsValid() {
+			return s.bootstrapService(ctx, dnsService(s.cfg.serviceCIDRs()[:1], to.DNS), to.DNS)
+		}
+		return s.bootstrapService(ctx, dnsService(s.cfg.serviceCIDRs(), to.DNS), to.DNS, to.OtherDNS)
+	})
 	objects.Go(func() error {
 		if err := s.bootstrapAuthentication(ctx); err != nil {
 			return fmt.Errorf("bootstrap: ConfigMap %s: %w", authenticationMap, err)
@@ -101,9 +109,9 @@ func kubernetesService(cidr netip.Prefix, to netip.AddrPort) *corev1.Service {
 }
 
 // dnsService has the labels by which tools find a cluster's DNS.
-func dnsService(cidr netip.Prefix, to netip.AddrPort) *corev1.Service {
+func dnsService(cidrs []netip.Prefix, to netip.AddrPort) *corev1.Service {
 	target := intstr.FromInt32(int32(to.Port()))
-	return &corev1.Service{
+	svc := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: metav1.NamespaceSystem, Name: "kube-dns",
 			Labels: map[string]string{
@@ -111,18 +119,23 @@ func dnsService(cidr netip.Prefix, to netip.AddrPort) *corev1.Service {
 			},
 		},
 		Spec: corev1.ServiceSpec{
-			ClusterIP: DNSIP(cidr).String(),
+			ClusterIP: DNSIP(cidrs[0]).String(),
 			Ports: []corev1.ServicePort{
 				{Name: "dns", Port: 53, Protocol: corev1.ProtocolUDP, TargetPort: target},
 				{Name: "dns-tcp", Port: 53, Protocol: corev1.ProtocolTCP, TargetPort: target},
 			},
 		},
 	}
+	if len(cidrs) > 1 {
+		svc.Spec.IPFamilyPolicy = ptr.To(corev1.IPFamilyPolicyRequireDualStack)
+		svc.Spec.ClusterIPs = []string{svc.Spec.ClusterIP, DNSIP(cidrs[1]).String()}
+	}
+	return svc
 }
 
 // bootstrapService creates svc, or adjusts its ports, and its one
-// EndpointSlice and Endpoints: it has no selector, so no controller does.
-func (s *Server) bootstrapService(ctx context.Context, svc *corev1.Service, to netip.AddrPort) error {
+// EndpointSlice for each address and Endpoints: it has no selector, so no controller does.
+func (s *Server) bootstrapService(ctx context.Context, svc *corev1.Service, addresses ...netip.AddrPort) error {
 	services := s.client.CoreV1().Services(svc.Namespace)
 	have, err := services.Get(ctx, svc.Name, metav1.GetOptions{})
 	switch {
@@ -135,22 +148,35 @@ func (s *Server) bootstrapService(ctx context.Context, svc *corev1.Service, to n
 	if err != nil {
 		return fmt.Errorf("bootstrap: Service %s/%s: %w", svc.Namespace, svc.Name, err)
 	}
-	if err := s.bootstrapSlice(ctx, svc, to); err != nil {
-		return fmt.Errorf("bootstrap: EndpointSlice %s/%s: %w", svc.Namespace, svc.Name, err)
+	for i, to := range addresses {
+		name := svc.Name
+		if i > 0 {
+			name += "-" + strings.ToLower(string(addressType(to.Addr())))
+		}
+		if err := s.bootstrapSlice(ctx, svc, name, to); err != nil {
+			return fmt.Errorf("bootstrap: EndpointSlice %s/%s: %w", svc.Namespace, name, err)
+		}
 	}
-	if err := s.bootstrapEndpoints(ctx, svc, to); err != nil {
+	if err := s.bootstrapEndpoints(ctx, svc, addresses[0]); err != nil {
 		return fmt.Errorf("bootstrap: Endpoints %s/%s: %w", svc.Namespace, svc.Name, err)
 	}
 	return nil
 }
 
-func (s *Server) bootstrapSlice(ctx context.Context, svc *corev1.Service, to netip.AddrPort) error {
+func addressType(a netip.Addr) discoveryv1.AddressType {
+	if a.Is6() {
+		return discoveryv1.AddressTypeIPv6
+	}
+	return discoveryv1.AddressTypeIPv4
+}
+
+func (s *Server) bootstrapSlice(ctx context.Context, svc *corev1.Service, name string, to netip.AddrPort) error {
 	want := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: svc.Namespace, Name: svc.Name,
+			Namespace: svc.Namespace, Name: name,
 			Labels: map[string]string{discoveryv1.LabelServiceName: svc.Name},
 		},
-		AddressType: discoveryv1.AddressTypeIPv4,
+		AddressType: addressType(to.Addr()),
 		Endpoints: []discoveryv1.Endpoint{{
 			Addresses:  []string{to.Addr().String()},
 			Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true)},
@@ -162,7 +188,7 @@ func (s *Server) bootstrapSlice(ctx context.Context, svc *corev1.Service, to net
 		})
 	}
 	slices := s.client.DiscoveryV1().EndpointSlices(svc.Namespace)
-	have, err := slices.Get(ctx, svc.Name, metav1.GetOptions{})
+	have, err := slices.Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		_, err = slices.Create(ctx, want, metav1.CreateOptions{})
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,18 +31,27 @@ import (
 // allocatorLimit is how long the allocator may take to see the ServiceCIDRs that are there. It takes milliseconds.
 const allocatorLimit = 10 * time.Second
 
-// clusterIPs are the ServiceCIDRs and the IPAddresses taken of them, and upstream's allocator over both. It is ready
-// before the API is: it follows the store itself, so that the first Services wait for nothing.
+// clusterIPs are the ServiceCIDRs and the IPAddresses taken of them, and upstream's allocators over both. They are ready
+// before the API is: they follow the store itself, so that the first Services wait for nothing.
 // https://kubernetes.io/docs/reference/networking/virtual-ips/#ip-address-objects
 type clusterIPs struct {
 	cidrs     *servicecidrstore.REST
 	status    *servicecidrstore.StatusREST
 	addresses *ipaddressstore.REST
-	allocator *ipallocator.MetaAllocator
+	// allocators are one for each IP family, the primary one first.
+	allocators []*ipallocator.MetaAllocator
 }
 
-// newClusterIPs makes cidr the ServiceCIDR kubernetes. What it starts among followers runs until ctx ends.
-func newClusterIPs(ctx context.Context, followers *sync.WaitGroup, options generic.RESTOptionsGetter, cidr netip.Prefix, client networkingclient.NetworkingV1Interface) (*clusterIPs, error) {
+// serviceCIDRs are one for each IP family, the primary one first.
+func (c Config) serviceCIDRs() []netip.Prefix {
+	if !c.OtherServiceCIDR.IsValid() {
+		return []netip.Prefix{c.ServiceCIDR.Masked()}
+	}
+	return []netip.Prefix{c.ServiceCIDR.Masked(), c.OtherServiceCIDR.Masked()}
+}
+
+// newClusterIPs makes the ranges the ServiceCIDR kubernetes. What it starts among followers runs until ctx ends.
+func newClusterIPs(ctx context.Context, followers *sync.WaitGroup, options generic.RESTOptionsGetter, ranges []netip.Prefix, client networkingclient.NetworkingV1Interface) (*clusterIPs, error) {
 	c := &clusterIPs{}
 	var err error
 	if c.cidrs, c.status, err = servicecidrstore.NewREST(options); err != nil {
@@ -51,8 +61,8 @@ func newClusterIPs(ctx context.Context, followers *sync.WaitGroup, options gener
 		return nil, fmt.Errorf("apiserver: compose ipaddresses: %w", err)
 	}
 	ctx = genericapirequest.WithNamespace(ctx, "")
-	if err := c.ensureDefault(ctx, cidr.Masked().String()); err != nil {
-		return nil, fmt.Errorf("apiserver: ServiceCIDR %s of %s: %w", defaultservicecidr.DefaultServiceCIDRName, cidr, err)
+	if err := c.ensureDefault(ctx, ranges); err != nil {
+		return nil, fmt.Errorf("apiserver: ServiceCIDR %s of %s: %w", defaultservicecidr.DefaultServiceCIDRName, ranges, err)
 	}
 	version := networkingv1.SchemeGroupVersion
 	cidrs := cidrInformer{followStore(c.cidrs, version, &networkingv1.ServiceCIDR{}, &networkingv1.ServiceCIDRList{})}
@@ -64,26 +74,34 @@ func newClusterIPs(ctx context.Context, followers *sync.WaitGroup, options gener
 	if !cache.WaitFor(limited, "", cidrs.HasSyncedChecker(), addresses.HasSyncedChecker()) {
 		return nil, fmt.Errorf("apiserver: ServiceCIDRs and IPAddresses not listed within %v", allocatorLimit)
 	}
-	if c.allocator, err = ipallocator.NewMetaAllocator(client, cidrs, addresses, cidr.Addr().Is6(), nil); err != nil {
-		return nil, fmt.Errorf("apiserver: allocator of ClusterIPs: %w", err)
-	}
-	err = wait.PollUntilContextCancel(limited, time.Millisecond, true, func(context.Context) (bool, error) {
-		_, none := c.allocator.DryRun().(*ipallocator.Allocator) // what it answers while it knows no range
-		return !none, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("apiserver: allocator of ClusterIPs: no range within %v", allocatorLimit)
+	for _, cidr := range ranges {
+		allocator, err := ipallocator.NewMetaAllocator(client, cidrs, addresses, cidr.Addr().Is6(), nil)
+		if err != nil {
+			return nil, fmt.Errorf("apiserver: allocator of ClusterIPs: %w", err)
+		}
+		err = wait.PollUntilContextCancel(limited, time.Millisecond, true, func(context.Context) (bool, error) {
+			_, none := allocator.DryRun().(*ipallocator.Allocator) // what it answers while it knows no range
+			return !none, nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("apiserver: allocator of ClusterIPs: no range within %v", allocatorLimit)
+		}
+		c.allocators = append(c.allocators, allocator)
 	}
 	return c, nil
 }
 
 // ensureDefault makes the ServiceCIDR kubernetes. One of another range is replaced: the API lets nobody change a range,
 // but whoever starts the instance with another one wants that.
-func (c *clusterIPs) ensureDefault(ctx context.Context, cidr string) error {
+func (c *clusterIPs) ensureDefault(ctx context.Context, ranges []netip.Prefix) error {
+	var want []string
+	for _, cidr := range ranges {
+		want = append(want, cidr.String())
+	}
 	const name = defaultservicecidr.DefaultServiceCIDRName
 	have, err := c.cidrs.Get(ctx, name, &metav1.GetOptions{})
 	switch {
-	case err == nil && have.(*networking.ServiceCIDR).Spec.CIDRs[0] == cidr:
+	case err == nil && slices.Equal(have.(*networking.ServiceCIDR).Spec.CIDRs, want):
 		return nil
 	case err == nil:
 		key, err := c.cidrs.KeyFunc(ctx, name)
@@ -100,7 +118,7 @@ func (c *clusterIPs) ensureDefault(ctx context.Context, cidr string) error {
 	made, err := c.cidrs.Create(ctx, &networking.ServiceCIDR{
 		// The finalizer keeps it while its addresses are in use; the controller that takes it off comes when it is needed.
 		ObjectMeta: metav1.ObjectMeta{Name: name, Finalizers: []string{servicecidrs.ServiceCIDRProtectionFinalizer}},
-		Spec:       networking.ServiceCIDRSpec{CIDRs: []string{cidr}},
+		Spec:       networking.ServiceCIDRSpec{CIDRs: want},
 	}, rest.ValidateAllObjectFunc, &metav1.CreateOptions{})
 	if err != nil {
 		return err

@@ -49,7 +49,7 @@ const (
 	shutdownGrace = 2 * time.Second
 )
 
-// Config says what a Server serves. All fields but Audit, Encryption and Log
+// Config says what a Server serves. All fields but OtherServiceCIDR, Audit, Encryption and Log
 // are required.
 type Config struct {
 	// Store holds every object. The caller closes it after Run has returned.
@@ -59,6 +59,9 @@ type Config struct {
 	// ServiceCIDR is the range of ClusterIPs. Its first address is the
 	// Service default/kubernetes, its tenth kube-system/kube-dns.
 	ServiceCIDR netip.Prefix
+	// OtherServiceCIDR is the range of the other IP family, which makes Services of two families possible. The default of
+	// one that names none is the family of ServiceCIDR.
+	OtherServiceCIDR netip.Prefix
 	// DialNode opens a connection to the node agent's HTTP server (logs, exec,
 	// attach, port-forward). There is one node, so it needs no name.
 	DialNode func(ctx context.Context) (net.Conn, error)

@@ -30,6 +30,7 @@ type message struct {
 func daemonFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{Name: "api-port", Usage: "`PORT` of the API on 127.0.0.1 (default: 6443, or the next free one)"},
+		&cli.StringFlag{Name: "ip-family", Usage: "IP `FAMILY` of pods and Services: ipv4, ipv6 or dual, kept with the instance (default: ipv4)"},
 		&cli.StringFlag{Name: "pod-cidr", Usage: "addresses of pods, a `CIDR` (default: 10.244.0.0/16, or the next free range)"},
 		&cli.StringFlag{Name: "service-cidr", Usage: "addresses of Services, a `CIDR` (default: 10.96.0.0/16, or the next free range)"},
 		&cli.StringFlag{Name: "node-name", Usage: "`NAME` of the node (default: the machine's at the first start, and then as it was)"},
@@ -49,8 +50,8 @@ func daemonFlags() []cli.Flag {
 func daemonConfig(c *cli.Context) (daemon.Config, error) {
 	cfg := daemon.Config{
 		Name: c.String(nameFlag), DataDir: c.String(dataDirFlag), Version: version(),
-		ProxyMode: c.String("proxy-mode"),
-		APIPort:   c.Int("api-port"), NodeName: c.String("node-name"), DockerHost: c.String("docker-host"),
+		ProxyMode: c.String("proxy-mode"), IPFamily: c.String("ip-family"),
+		APIPort: c.Int("api-port"), NodeName: c.String("node-name"), DockerHost: c.String("docker-host"),
 		Audit:            apiserver.Audit{Policy: c.String("audit-policy"), Log: c.String("audit-log")},
 		EncryptionConfig: c.String("encryption-config"), DNSHosts: c.StringSlice("dns-hosts"),
 		HTTPPorts: c.String("http-ports"),
@@ -58,12 +59,12 @@ func daemonConfig(c *cli.Context) (daemon.Config, error) {
 	}
 	var err error
 	if text := c.String("pod-cidr"); text != "" {
-		if cfg.PodCIDR, err = daemon.ParseCIDR("--pod-cidr", text); err != nil {
+		if cfg.PodCIDRs, err = daemon.ParseRanges("--pod-cidr", text); err != nil {
 			return cfg, err
 		}
 	}
 	if text := c.String("service-cidr"); text != "" {
-		if cfg.ServiceCIDR, err = daemon.ParseCIDR("--service-cidr", text); err != nil {
+		if cfg.ServiceCIDRs, err = daemon.ParseRanges("--service-cidr", text); err != nil {
 			return cfg, err
 		}
 	}

@@ -52,7 +52,7 @@ func startCommand(e *env) *cli.Command {
 // flagsSet repeats the daemon's flags as the user gave them.
 func flagsSet(c *cli.Context) []string {
 	var args []string
-	for _, f := range []string{"api-port", "pod-cidr", "service-cidr", "node-name", "pids-limit", "http-ports", "docker-host", "proxy-mode"} {
+	for _, f := range []string{"api-port", "ip-family", "pod-cidr", "service-cidr", "node-name", "pids-limit", "http-ports", "docker-host", "proxy-mode"} {
 		if c.IsSet(f) {
 			args = append(args, "--"+f+"="+fmt.Sprint(c.Value(f)))
 		}

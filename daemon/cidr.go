@@ -10,14 +10,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// routedPrefixes are the ranges that this host routes somewhere, the default
-// route apart.
-func routedPrefixes() ([]netip.Prefix, error) {
+// routedPrefixes are the ranges of an instance's families that this host routes
+// somewhere, the default route apart.
+func routedPrefixes(ipFamily string) (used []netip.Prefix, err error) {
+	families := []int{unix.AF_INET}
+	if ipFamily == FamilyDual || ipFamily == FamilyIPv6 {
+		families = append(families, unix.AF_INET6)
+	}
+	for _, family := range families {
+		some, err := routedOf(family)
+		if err != nil {
+			return nil, err
+		}
+		used = append(used, some...)
+	}
+	return used, nil
+}
+
+func routedOf(family int) ([]netip.Prefix, error) {
 	// A change of the table while it is read interrupts the dump: ask again.
 	var routes []netlink.Route
 	err := error(netlink.ErrDumpInterrupted)
 	for range 5 {
-		if routes, err = netlink.RouteList(nil, unix.AF_INET); !errors.Is(err, netlink.ErrDumpInterrupted) {
+		if routes, err = netlink.RouteList(nil, family); !errors.Is(err, netlink.ErrDumpInterrupted) {
 			break
 		}
 	}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -45,9 +46,11 @@ type Config struct {
 	// APIPort on 127.0.0.1 and the pod bridge. 0 means DefaultAPIPort, or the
 	// next free port when that is taken.
 	APIPort int
-	// PodCIDR and ServiceCIDR are IPv4 ranges of at least 16 addresses each, of which
+	// IPFamily is ipv4, the default, ipv6 or dual. Settled at the first start.
+	IPFamily string
+	// PodCIDRs and ServiceCIDRs are ranges of at least 16 addresses each, of which
 	// ten are for pods. Settled at the first start.
-	PodCIDR, ServiceCIDR netip.Prefix
+	PodCIDRs, ServiceCIDRs Ranges
 	// NodeName is the Node's; default the machine's, as a DNS name. Settled at the
 	// first start.
 	NodeName string
@@ -127,13 +130,8 @@ func (c Config) WithDefaults() (Config, error) {
 			return c, fmt.Errorf("--encryption-config: %w", err)
 		}
 	}
-	for flag, cidr := range map[string]netip.Prefix{"--pod-cidr": c.PodCIDR, "--service-cidr": c.ServiceCIDR} {
-		if cidr.IsValid() && (!cidr.Addr().Is4() || cidr.Bits() > 28 || cidr.Bits() < 8) {
-			return c, fmt.Errorf("%s %s: use an IPv4 range from /8 to /28, such as %s", flag, cidr, defaultPodCIDR)
-		}
-	}
-	if c.PodCIDR.IsValid() && c.ServiceCIDR.IsValid() && c.PodCIDR.Overlaps(c.ServiceCIDR) {
-		return c, fmt.Errorf("--pod-cidr %s and --service-cidr %s overlap", c.PodCIDR, c.ServiceCIDR)
+	if err := c.checkRanges(); err != nil {
+		return c, err
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
@@ -142,6 +140,20 @@ func (c Config) WithDefaults() (Config, error) {
 		c.Progress = func(Step) {}
 	}
 	return c, nil
+}
+
+func (c Config) checkRanges() error {
+	if err := errors.Join(checkFamily(c.IPFamily), c.PodCIDRs.check("--pod-cidr", c.IPFamily), c.ServiceCIDRs.check("--service-cidr", c.IPFamily)); err != nil {
+		return err
+	}
+	for _, six := range []bool{false, true} {
+		pods, services := *c.PodCIDRs.of(six), *c.ServiceCIDRs.of(six)
+		if pods.IsValid() && services.IsValid() && pods.Overlaps(services) {
+			return fmt.Errorf("--pod-cidr %s and --service-cidr %s overlap", pods, services)
+		}
+	}
+	_, err := c.sixFirst()
+	return err
 }
 
 // existing returns the absolute paths of files, or an error for one that is not there.

@@ -21,10 +21,10 @@ func TestConfigRefusesWithTheFlagToChange(t *testing.T) {
 		{Config{ProxyMode: "ipvs"}, `--proxy-mode "ipvs"`},
 		{Config{AllowedUnsafeSysctls: []string{"vm.swappiness"}}, `--allowed-unsafe-sysctls: the sysctls "vm.swappiness" are not known to be namespaced`},
 		{Config{DNSHosts: []string{"/nowhere/hosts"}}, "--dns-hosts: stat /nowhere/hosts: no such file"},
-		{Config{PodCIDR: prefix("fd00::/64")}, "--pod-cidr fd00::/64"},
-		{Config{PodCIDR: prefix("10.0.0.0/30")}, "--pod-cidr 10.0.0.0/30"},
-		{Config{ServiceCIDR: prefix("10.96.0.0/30")}, "--service-cidr 10.96.0.0/30"},
-		{Config{PodCIDR: prefix("10.0.0.0/8"), ServiceCIDR: prefix("10.96.0.0/16")}, "overlap"},
+		{Config{IPFamily: FamilyIPv4, PodCIDRs: Ranges{Six: prefix("fd00::/64")}}, "--pod-cidr fd00::/64"},
+		{Config{PodCIDRs: Ranges{Four: prefix("10.0.0.0/30")}}, "--pod-cidr 10.0.0.0/30"},
+		{Config{ServiceCIDRs: Ranges{Four: prefix("10.96.0.0/30")}}, "--service-cidr 10.96.0.0/30"},
+		{Config{PodCIDRs: Ranges{Four: prefix("10.0.0.0/8")}, ServiceCIDRs: Ranges{Four: prefix("10.96.0.0/16")}}, "overlap"},
 	} {
 		if _, err := c.cfg.WithDefaults(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want an error with %q", c.cfg, err, c.want)

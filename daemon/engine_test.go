@@ -54,7 +54,7 @@ func TestContradictingFlagsAreRefused(t *testing.T) {
 	if err := CheckSettled(cfg); err == nil || !strings.Contains(err.Error(), "unix:///run/mine.sock") {
 		t.Errorf("another engine: %v, want a refusal", err)
 	}
-	cfg.DockerHost, cfg.PodCIDR = "", defaultServiceCIDR
+	cfg.DockerHost, cfg.PodCIDRs.Four = "", defaultServiceCIDR
 	if err := CheckSettled(cfg); err == nil || !strings.Contains(err.Error(), "--pod-cidr") {
 		t.Errorf("another range: %v, want a refusal", err)
 	}

@@ -73,7 +73,7 @@ func TestSettingsStayAsTheFirstStartSettledThem(t *testing.T) {
 		t.Errorf("second start: %+v, %v", second, err)
 	}
 	other := cfg
-	other.PodCIDR = netip.MustParsePrefix("10.9.0.0/16")
+	other.PodCIDRs.Four = netip.MustParsePrefix("10.9.0.0/16")
 	if _, err := settle(other, "machine", nil); err == nil || !strings.Contains(err.Error(), "--pod-cidr 10.9.0.0/16") {
 		t.Errorf("another range: %v, want a refusal", err)
 	}

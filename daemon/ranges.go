@@ -88,7 +88,7 @@ func (n *neighbours) add(dir string) error {
 // ranges are those that neighbours hold.
 func (n *neighbours) ranges() (used []netip.Prefix) {
 	for _, s := range n.have {
-		used = append(used, s.PodCIDR, s.ServiceCIDR)
+		used = append(used, s.PodCIDR, s.ServiceCIDR, s.PodCIDR6, s.ServiceCIDR6)
 	}
 	return used
 }
@@ -96,8 +96,9 @@ func (n *neighbours) ranges() (used []netip.Prefix) {
 // free returns an error if a neighbour holds a part of what the user wants for a new instance.
 func (n *neighbours) free(flag string, want netip.Prefix) error {
 	for _, s := range n.have {
-		if want.IsValid() && overlapsAny(want, []netip.Prefix{s.PodCIDR, s.ServiceCIDR}) {
-			return fmt.Errorf("%s %s: the instance %q holds addresses of it (pods %s, Services %s): choose another range, or reset that instance", flag, want, s.Name, s.PodCIDR, s.ServiceCIDR)
+		if want.IsValid() && overlapsAny(want, []netip.Prefix{s.PodCIDR, s.ServiceCIDR, s.PodCIDR6, s.ServiceCIDR6}) {
+			pods, services := s.texts()
+			return fmt.Errorf("%s %s: the instance %q holds addresses of it (pods %s, Services %s): choose another range, or reset that instance", flag, want, s.Name, pods, services)
 		}
 	}
 	return nil
@@ -119,7 +120,9 @@ func settleRanges(ctx context.Context, path, root string, cfg Config, host strin
 		return s, err
 	}
 	if s.fresh {
-		if err := errors.Join(n.free("--pod-cidr", cfg.PodCIDR), n.free("--service-cidr", cfg.ServiceCIDR)); err != nil {
+		if err := errors.Join(
+			n.free("--pod-cidr", cfg.PodCIDRs.Four), n.free("--pod-cidr", cfg.PodCIDRs.Six),
+			n.free("--service-cidr", cfg.ServiceCIDRs.Four), n.free("--service-cidr", cfg.ServiceCIDRs.Six)); err != nil {
 			return s, err
 		}
 	}

@@ -85,7 +85,7 @@ func TestAnInstanceThatIsStoppedKeepsItsRanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		wants := n.instance("t-wants", t.TempDir())
-		wants.ServiceCIDR = kept.ServiceCIDR
+		wants.ServiceCIDRs.Four = kept.ServiceCIDR
 		if _, err := n.settle(wants); err == nil || !strings.Contains(err.Error(), `--service-cidr `+kept.ServiceCIDR.String()+`: the instance "t-first"`) {
 			t.Errorf("asked for a range of another instance: %v, want a refusal that names it", err)
 		}

@@ -180,10 +180,11 @@ func Reset(ctx context.Context, cfg Config) error {
 
 func removeRules(ctx context.Context, cfg Config) error {
 	kept := keptSettings(cfg)
-	return netproxy.Cleanup(ctx, netproxy.Options{
-		Instance: cfg.Name, Bridge: bridgeName(cfg.Name),
-		PodCIDR: kept.PodCIDR, ServiceCIDR: kept.ServiceCIDR, Log: cfg.Log,
-	})
+	opts := netproxy.Options{Instance: cfg.Name, Bridge: bridgeName(cfg.Name), Log: cfg.Log}
+	if kept.PodCIDR.IsValid() {
+		kept.addTo(&opts)
+	}
+	return netproxy.Cleanup(ctx, opts)
 }
 
 // keptSettings are those of the instance, or none: a reset mends what a start refuses.

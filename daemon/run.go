@@ -100,12 +100,11 @@ func (d *daemon) preflight(ctx context.Context) error {
 	if err := CheckRoot(); err != nil {
 		return err
 	}
-	var err error
-	if d.proxyMode, err = netproxy.Check(ctx, netproxy.Mode(d.cfg.ProxyMode), false); err != nil {
-		return err
-	}
 	kept, _, err := loadSettings(d.cfg)
 	if err != nil {
+		return err
+	}
+	if d.proxyMode, err = netproxy.Check(ctx, netproxy.Mode(d.cfg.ProxyMode), kept.hasIPv6() || d.cfg.IPFamily == FamilyDual || d.cfg.IPFamily == FamilyIPv6); err != nil {
 		return err
 	}
 	if d.engine, err = kept.connect(ctx, d.cfg); err != nil {
@@ -133,7 +132,7 @@ func (d *daemon) start(ctx context.Context) error {
 		return err
 	}
 	d.steps.done("store", d.cfg.path(storeFile))
-	d.steps.done("pod network", d.settings.PodCIDR.String())
+	d.steps.done("pod network", d.info.PodCIDR)
 	if err := d.serve(ctx); err != nil {
 		return err
 	}
@@ -167,7 +166,7 @@ func (d *daemon) settle(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the machine's name: %w", err)
 	}
-	if d.settings, err = settleRanges(ctx, neighboursFile, DefaultRoot, d.cfg, host, routedPrefixes); err != nil {
+	if d.settings, err = settleRanges(ctx, neighboursFile, DefaultRoot, d.cfg, host, func() ([]netip.Prefix, error) { return routedPrefixes(d.cfg.IPFamily) }); err != nil {
 		return err
 	}
 	d.nodeName = d.settings.NodeName
@@ -183,28 +182,30 @@ func (d *daemon) settle(ctx context.Context) error {
 	d.info = Info{
 		Name: d.cfg.Name, Version: d.cfg.Version, PID: os.Getpid(), Started: time.Now(),
 		DataDir: d.cfg.DataDir, Docker: d.docker.Version, DockerHost: d.engine.Host(),
-		PodCIDR: d.settings.PodCIDR.String(), ServiceCIDR: d.settings.ServiceCIDR.String(),
 	}
+	d.info.PodCIDR, d.info.ServiceCIDR = d.settings.texts()
 	return d.lock.describe(d.info)
 }
 
-// gateway is the pod bridge's own address: the first of the pod CIDR.
-func (d *daemon) gateway() netip.Addr { return d.settings.PodCIDR.Masked().Addr().Next() }
+// gateways are the pod bridge's own addresses, that of the primary family first.
+func (d *daemon) gateways() (all []netip.Addr) {
+	for _, f := range d.settings.families() {
+		all = append(all, f.gateway())
+	}
+	return all
+}
 
 func (d *daemon) openNetwork(ctx context.Context) error {
+	if d.settings.hasIPv6() { // the engine would switch it on, and let the host's routes go
+		if err := netproxy.ForwardIPv6(); err != nil {
+			return err
+		}
+	}
 	return d.engine.EnsureNetwork(ctx, d.network())
 }
 
 // network is that of the instance's pods.
-func (d *daemon) network() docker.NetworkSpec {
-	return docker.NetworkSpec{
-		Name:    docker.NetworkName(d.cfg.Name),
-		Bridge:  bridgeName(d.cfg.Name),
-		Subnet:  d.settings.PodCIDR,
-		Gateway: d.gateway(),
-		Labels:  docker.InstanceLabel(d.cfg.Name),
-	}
-}
+func (d *daemon) network() docker.NetworkSpec { return d.settings.network(d.cfg.Name) }
 
 // end stops what runs, and takes a first start back that failed.
 func (d *daemon) end(cause error) error {

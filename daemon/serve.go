@@ -39,26 +39,30 @@ func (d *daemon) openServer() error {
 	if err != nil {
 		return err
 	}
-	ips := []net.IP{net.IP(d.gateway().AsSlice()), net.IP(apiserver.KubernetesIP(d.settings.ServiceCIDR).AsSlice())}
+	families := d.settings.families()
+	var ips []net.IP
+	for _, f := range families {
+		ips = append(ips, net.IP(f.gateway().AsSlice()), net.IP(apiserver.KubernetesIP(f.services).AsSlice()))
+	}
+	config := apiserver.Config{
+		Store: d.store, ServiceCIDR: families[0].services,
+		DialNode: d.node.Dial, Audit: d.cfg.Audit, Encryption: d.encryption, Log: d.cfg.Log,
+	}
+	if len(families) > 1 {
+		config.OtherServiceCIDR = families[1].services
+	}
 	if d.pki, err = apiserver.OpenPKI(d.cfg.path(pkiDir), ips, d.nodeName); err != nil {
 		return err
 	}
-	d.server, err = apiserver.New(apiserver.Config{
-		Store:       d.store,
-		PKI:         d.pki,
-		ServiceCIDR: d.settings.ServiceCIDR,
-		DialNode:    d.node.Dial,
-		Audit:       d.cfg.Audit,
-		Encryption:  d.encryption,
-		Log:         d.cfg.Log,
-	})
+	config.PKI = d.pki
+	d.server, err = apiserver.New(config)
 	return err
 }
 
 // serve binds the API server to localhost and the pod bridge and waits until
 // it answers.
 func (d *daemon) serve(ctx context.Context) error {
-	listeners, port, err := listenAPI(d.cfg.APIPort, d.settings.APIPort, d.gateway())
+	listeners, port, err := listenAPI(d.cfg.APIPort, d.settings.APIPort, d.gateways())
 	if err != nil {
 		return err
 	}
@@ -80,10 +84,10 @@ func (d *daemon) serve(ctx context.Context) error {
 	return d.lock.describe(d.info)
 }
 
-// listenAPI binds one port on localhost and on the gateway. A port that was
+// listenAPI binds one port on localhost and on the gateways. A port that was
 // asked for is the only one tried; else the one of the last start, then the
 // default and those after it.
-func listenAPI(asked, last int, gateway netip.Addr) ([]net.Listener, int, error) {
+func listenAPI(asked, last int, gateways []netip.Addr) ([]net.Listener, int, error) {
 	tries := []int{asked}
 	if asked == 0 {
 		tries = tries[:0]
@@ -97,7 +101,7 @@ func listenAPI(asked, last int, gateway netip.Addr) ([]net.Listener, int, error)
 	var err error
 	for _, port := range tries {
 		var listeners []net.Listener
-		if listeners, err = listenBoth(port, gateway); err == nil {
+		if listeners, err = listenAll(port, gateways); err == nil {
 			return listeners, port, nil
 		}
 		if !errors.Is(err, syscall.EADDRINUSE) {
@@ -110,17 +114,18 @@ func listenAPI(asked, last int, gateway netip.Addr) ([]net.Listener, int, error)
 	return nil, 0, fmt.Errorf("API server: %w", err)
 }
 
-func listenBoth(port int, gateway netip.Addr) ([]net.Listener, error) {
-	local, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		return nil, err
+func listenAll(port int, gateways []netip.Addr) (listeners []net.Listener, err error) {
+	for _, at := range append([]netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}, gateways...) {
+		listener, err := net.Listen("tcp", netip.AddrPortFrom(at, uint16(port)).String())
+		if err != nil {
+			for _, other := range listeners {
+				_ = other.Close()
+			}
+			return nil, err
+		}
+		listeners = append(listeners, listener)
 	}
-	bridge, err := net.Listen("tcp4", fmt.Sprintf("%s:%d", gateway, port))
-	if err != nil {
-		_ = local.Close()
-		return nil, err
-	}
-	return []net.Listener{local, bridge}, nil
+	return listeners, nil
 }
 
 // serveNode answers with the node agent's handler on l, where the API server

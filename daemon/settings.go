@@ -16,7 +16,12 @@ import (
 type settings struct {
 	Name        string       `json:"name"`
 	PodCIDR     netip.Prefix `json:"podCIDR"`
-	ServiceCIDR netip.Prefix `json:"serviceCIDR"`
+	ServiceCIDR netip.Prefix `json:"serviceCIDR"` // the zero Prefix: it has no Services of IPv4
+	// IPFamily is the value of --ip-family but for ipv4, which is empty. The others have the two ranges of IPv6.
+	IPFamily     string       `json:"ipFamily,omitempty"`
+	PodCIDR6     netip.Prefix `json:"podCIDR6,omitzero"`
+	ServiceCIDR6 netip.Prefix `json:"serviceCIDR6,omitzero"`
+	IPv6First    bool         `json:"ipv6First,omitempty"` // IPv6 is the primary family
 	// APIPort is the last one that served: kubeconfigs hold it, so it is the
 	// first to be tried.
 	APIPort int `json:"apiPort"`
@@ -73,12 +78,18 @@ func settle(cfg Config, host string, used []netip.Prefix) (settings, error) {
 		s.NodeName = cmp.Or(cfg.NodeName, nodeName(host))
 	}
 	if !found {
-		s.Name, s.PodCIDR, s.ServiceCIDR, s.fresh = cfg.Name, cfg.PodCIDR, cfg.ServiceCIDR, true
+		s.Name, s.PodCIDR, s.ServiceCIDR, s.fresh = cfg.Name, cfg.PodCIDRs.Four, cfg.ServiceCIDRs.Four, true
+		if err := cfg.rangesFit(); err != nil {
+			return s, err
+		}
 		if !s.PodCIDR.IsValid() {
-			s.PodCIDR, err = firstFree(defaultPodCIDR, append(used, cfg.ServiceCIDR))
+			s.PodCIDR, err = firstFree(defaultPodCIDR, append(used, cfg.ServiceCIDRs.Four))
 		}
 		if err == nil && !s.ServiceCIDR.IsValid() {
 			s.ServiceCIDR, err = firstFree(defaultServiceCIDR, append(used, s.PodCIDR))
+		}
+		if err == nil {
+			err = s.settleIPv6(cfg, used)
 		}
 		return s, err
 	}
@@ -102,14 +113,28 @@ func (s settings) check(cfg Config) error {
 	if cfg.NodeName != "" && s.NodeName != "" && cfg.NodeName != s.NodeName {
 		return fmt.Errorf("--node-name %s: this instance was made with the node %s, and its pods are bound to it: use another --name, or kube-lite reset", cfg.NodeName, s.NodeName)
 	}
-	if err := unchanged("--pod-cidr", cfg.PodCIDR, s.PodCIDR); err != nil {
-		return err
+	if cfg.IPFamily != "" && cfg.IPFamily != s.family() {
+		return fmt.Errorf("--ip-family %s: this instance was made with %s, and its objects hold addresses of it: use another --name, or kube-lite reset", cfg.IPFamily, s.family())
 	}
-	if err := unchanged("--service-cidr", cfg.ServiceCIDR, s.ServiceCIDR); err != nil {
-		return err
+	for _, r := range []struct {
+		flag       string
+		want, have netip.Prefix
+	}{
+		{"--pod-cidr", cfg.PodCIDRs.Four, s.PodCIDR}, {"--pod-cidr", cfg.PodCIDRs.Six, s.PodCIDR6},
+		{"--service-cidr", cfg.ServiceCIDRs.Four, s.ServiceCIDR}, {"--service-cidr", cfg.ServiceCIDRs.Six, s.ServiceCIDR6},
+	} {
+		if err := unchanged(r.flag, r.want, r.have); err != nil {
+			return err
+		}
 	}
 	_, err := s.dockerHost(cfg.DockerHost)
 	return err
+}
+
+// rangesFit refuses ranges that an instance of the family cannot have. An instance that there is knows its family.
+func (c Config) rangesFit() error {
+	family := cmp.Or(c.IPFamily, FamilyIPv4)
+	return errors.Join(c.PodCIDRs.check("--pod-cidr", family), c.ServiceCIDRs.check("--service-cidr", family))
 }
 
 func unchanged(flag string, want, have netip.Prefix) error {

@@ -35,8 +35,8 @@ func (d *daemon) startRooms(ctx context.Context) error {
 		return err
 	}
 	err = d.server.Bootstrap(ctx, apiserver.Endpoints{
-		API: netip.AddrPortFrom(d.gateway(), uint16(d.settings.APIPort)),
-		DNS: resolver.Addr(),
+		API: netip.AddrPortFrom(d.gateways()[0], uint16(d.settings.APIPort)),
+		DNS: resolver.Addr(), OtherDNS: resolver.OtherAddr(),
 	})
 	if err != nil {
 		return err
@@ -91,10 +91,15 @@ func (d *daemon) startRooms(ctx context.Context) error {
 func (d *daemon) newDNS() (*dns.Server, error) {
 	shared := d.server.Informers()
 	bind := func(port int) (*dns.Server, error) {
+		var addrs []string
+		for _, gateway := range d.gateways() {
+			addrs = append(addrs, net.JoinHostPort(gateway.String(), strconv.Itoa(port)))
+		}
 		return dns.New(shared.Core().V1().Services(), shared.Discovery().V1().EndpointSlices(),
 			shared.Core().V1().Namespaces(), dns.Options{
 				Domain:     clusterDomain,
-				Addr:       net.JoinHostPort(d.gateway().String(), strconv.Itoa(port)),
+				Addr:       addrs[0],
+				OtherAddrs: addrs[1:],
 				ResolvConf: "/etc/resolv.conf",
 				HostsFiles: append([]string{"/etc/hosts"}, d.cfg.DNSHosts...),
 				Log:        d.cfg.Log,
@@ -112,13 +117,11 @@ func (d *daemon) proxyOptions(events record.EventBroadcaster) netproxy.Options {
 		Instance:          d.cfg.Name,
 		Bridge:            bridgeName(d.cfg.Name),
 		NodeName:          d.nodeName,
-		PodCIDR:           d.settings.PodCIDR,
-		ServiceCIDR:       d.settings.ServiceCIDR,
-		OtherCIDR:         d.network().EngineRange(),
 		NodePortAddresses: d.cfg.NodePortAddresses,
 		Mode:              d.proxyMode,
 		Log:               d.cfg.Log,
 	}
+	d.settings.addTo(&opts)
 	if events != nil {
 		opts.Recorder = events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "kube-proxy", Host: d.nodeName})
 	}
@@ -159,9 +162,10 @@ func (d *daemon) newAgent() (*runtime.Agent, error) {
 		NodeName:      d.nodeName,
 		Root:          d.cfg.DataDir,
 		Network:       d.network(),
+		IPFamilies:    d.settings.ipFamilies(),
 		Version:       apiserver.KubernetesVersion,
 		ClusterDomain: clusterDomain,
-		DNSServer:     apiserver.DNSIP(d.settings.ServiceCIDR),
+		DNSServer:     apiserver.DNSIP(d.settings.families()[0].services),
 		PidsLimit:     d.cfg.PidsLimit,
 		Log:           d.cfg.Log,
 

@@ -179,31 +179,41 @@ func cutLast(name string) (rest, last string) {
 // staticNodes are the names of the zone that depend on no object: the zone
 // itself, the schema's version (specification, section 2.2), and ns.dns, the
 // name server that the zone's NS and SOA records speak of.
-func staticNodes(domain string, addr netip.Addr) map[string]node {
+func staticNodes(domain string, addrs []netip.Addr) map[string]node {
 	server := nameServer(domain)
 	ns := &dns.NS{Hdr: header(domain, dns.TypeNS), Ns: server}
 	version := &dns.TXT{Hdr: header("dns-version."+domain, dns.TypeTXT), Txt: []string{schemaVersion}}
-	self := addressRecord(server, addr)
+	self := addressNode(server, addrs)
 	return map[string]node{
-		"":            {dns.TypeNS: {answer: []dns.RR{ns}, extra: []dns.RR{self}}},
+		"":            {dns.TypeNS: {answer: []dns.RR{ns}, extra: slices.Concat(self[dns.TypeA].answer, self[dns.TypeAAAA].answer)}},
 		"dns-version": {dns.TypeTXT: {answer: []dns.RR{version}}},
 		"dns":         {},
-		"ns.dns":      {self.Header().Rrtype: {answer: []dns.RR{self}}},
+		"ns.dns":      self,
 	}
 }
 
 // machineNames are what pods call the machine that they run on: the first as with Docker.
 func machineNames() []string { return []string{"host.docker.internal.", "host.kube-lite.internal."} }
 
-// machineNodes have the machine's address on the bridge, which is also the server's: what listens there, or at all
+// machineNodes have the machine's addresses on the bridge, which are also the server's: what listens there, or at all
 // addresses, a pod can reach.
-func machineNodes(addr netip.Addr) map[string]node {
+func machineNodes(addrs []netip.Addr) map[string]node {
 	nodes := map[string]node{}
 	for _, name := range machineNames() {
-		record := addressRecord(name, addr)
-		nodes[name] = node{record.Header().Rrtype: {answer: []dns.RR{record}}}
+		nodes[name] = addressNode(name, addrs)
 	}
 	return nodes
+}
+
+// addressNode is a name that has nothing but addresses.
+func addressNode(owner string, addrs []netip.Addr) node {
+	n := node{}
+	for _, addr := range addrs {
+		record := addressRecord(owner, addr)
+		rrtype := record.Header().Rrtype
+		n[rrtype] = rrset{answer: append(n[rrtype].answer, record)}
+	}
+	return n
 }
 
 func nameServer(domain string) string { return "ns.dns." + domain }

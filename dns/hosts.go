@@ -13,9 +13,9 @@ import (
 // hostsFiles serves the names of hosts(5) files, as they are now.
 type hostsFiles struct {
 	files []string
-	// machine is the address of this machine that pods reach. It stands for the loopback addresses in the files, which in a pod
+	// machine are the addresses of this machine that pods reach. They stand for the loopback addresses in the files, which in a pod
 	// would be the pod itself.
-	machine netip.Addr
+	machine []netip.Addr
 	log     *slog.Logger
 
 	mu    sync.Mutex // guards all below
@@ -24,7 +24,7 @@ type hostsFiles struct {
 	nodes map[string]node // by the whole name, also below in-addr.arpa and ip6.arpa
 }
 
-func newHostsFiles(files []string, machine netip.Addr, log *slog.Logger) *hostsFiles {
+func newHostsFiles(files []string, machine []netip.Addr, log *slog.Logger) *hostsFiles {
 	return &hostsFiles{files: files, machine: machine, log: log, texts: make([][]byte, len(files))}
 }
 
@@ -72,11 +72,10 @@ func (h *hostsFiles) add(text string) {
 		if !ok {
 			continue
 		}
-		if addr.IsLoopback() && addr.Is6() {
-			continue // the machine has only an IPv4 address for pods
-		}
 		if addr.IsLoopback() {
-			addr = h.machine
+			if addr = h.standsFor(addr); !addr.IsValid() {
+				continue
+			}
 		} else {
 			h.addPointer(addr, dns.Fqdn(words[1]))
 		}
@@ -84,6 +83,20 @@ func (h *hostsFiles) add(text string) {
 			h.addName(dns.CanonicalName(name), addr)
 		}
 	}
+}
+
+// standsFor is the machine's address of the family of a loopback address. A machine that has none of IPv6 for pods has one
+// of IPv4, whose names mostly are the same; the other way around they may be in no other line.
+func (h *hostsFiles) standsFor(loopback netip.Addr) netip.Addr {
+	for _, addr := range h.machine {
+		if addr.Is4() == loopback.Is4() {
+			return addr
+		}
+	}
+	if loopback.Is6() {
+		return netip.Addr{}
+	}
+	return h.machine[0]
 }
 
 func (h *hostsFiles) addPointer(addr netip.Addr, name string) {

@@ -38,12 +38,14 @@ type Options struct {
 	// unspecified address is refused: replies could leave from another
 	// address than the one that was asked.
 	Addr string
+	// OtherAddrs are more of the same, of other IP families. Default: none.
+	OtherAddrs []string
 	// ResolvConf is the resolv.conf(5) whose nameservers get every name that
 	// is not the cluster's. It is followed as it changes. Default:
 	// DefaultResolvConf.
 	ResolvConf string
 	// HostsFiles are in the format of hosts(5). Their names are answered, as they change; their loopback addresses
-	// become Addr, which is where pods reach this machine. Default: none.
+	// become Addr or the one of OtherAddrs of the family, which is where pods reach this machine. Default: none.
 	HostsFiles []string
 	// Log gets changes of the upstream nameservers. Default: slog.Default().
 	Log *slog.Logger
@@ -57,6 +59,7 @@ type Server struct {
 	machine map[string]node // by the whole name
 	hosts   *hostsFiles
 	sockets *sockets
+	others  []*sockets // of OtherAddrs
 	watch   *watcher
 	forward *forwarder
 	cache   *answerCache
@@ -86,18 +89,43 @@ func New(services coreinformers.ServiceInformer, slices discoveryinformers.Endpo
 	if s.sockets, err = listen(opts.Addr); err != nil {
 		return nil, err
 	}
-	s.static, s.machine = staticNodes(domain, s.Addr().Addr()), machineNodes(s.Addr().Addr())
-	s.hosts = newHostsFiles(opts.HostsFiles, s.Addr().Addr(), s.log)
+	addrs := []netip.Addr{s.Addr().Addr()}
+	for _, other := range opts.OtherAddrs {
+		more, err := listen(other)
+		if err != nil {
+			s.closeSockets()
+			return nil, err
+		}
+		s.others, addrs = append(s.others, more), append(addrs, more.addr.Addr())
+	}
+	s.static, s.machine = staticNodes(domain, addrs), machineNodes(addrs)
+	s.hosts = newHostsFiles(opts.HostsFiles, addrs, s.log)
 	s.forward = newForwarder(cmp.Or(opts.ResolvConf, DefaultResolvConf), s.isOurs, s.log)
 	if s.watch, err = newWatcher(domain, services, slices, namespaces, &s.current); err != nil {
-		s.sockets.close()
+		s.closeSockets()
 		return nil, err
 	}
 	return s, nil
 }
 
+func (s *Server) closeSockets() {
+	for _, sockets := range s.allSockets() {
+		sockets.close()
+	}
+}
+
+func (s *Server) allSockets() []*sockets { return append([]*sockets{s.sockets}, s.others...) }
+
 // Addr is the address that the server answers on, with the port it got.
 func (s *Server) Addr() netip.AddrPort { return s.sockets.addr }
+
+// OtherAddr is the first of OtherAddrs in the same way; the zero AddrPort: there is none.
+func (s *Server) OtherAddr() netip.AddrPort {
+	if len(s.others) == 0 {
+		return netip.AddrPort{}
+	}
+	return s.others[0].addr
+}
 
 // Run answers until ctx ends, then waits for all it started and returns nil.
 // It returns earlier, with an error, when a socket fails for good.
@@ -110,10 +138,12 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 	group.Go(func() error { return s.watch.run(ctx) })
 	group.Go(func() error { return s.forward.prober.run(ctx) })
-	for _, conn := range s.sockets.udp {
-		group.Go(func() error { return s.serveUDP(ctx, conn) })
+	for _, sockets := range s.allSockets() {
+		for _, conn := range sockets.udp {
+			group.Go(func() error { return s.serveUDP(ctx, conn) })
+		}
+		group.Go(func() error { return s.serveTCP(ctx, sockets.tcp) })
 	}
-	group.Go(func() error { return s.serveTCP(ctx, s.sockets.tcp) })
 	if err := group.Wait(); err != nil {
 		return fmt.Errorf("dns server on %s: %w", s.Addr(), err)
 	}
@@ -123,15 +153,17 @@ func (s *Server) Run(ctx context.Context) error {
 // Close releases the sockets of a Server whose Run is never called. Run does
 // it by itself; a second call does nothing.
 func (s *Server) Close() {
-	s.sockets.close()
+	s.closeSockets()
 	s.watch.stop()
 }
 
 // isOurs tells whether a nameserver of the host is this server, by its own
 // address or by the ClusterIP that leads to it: asking it would be a loop.
 func (s *Server) isOurs(upstream netip.AddrPort) bool {
-	if upstream == s.Addr() {
-		return true
+	for _, sockets := range s.allSockets() {
+		if upstream == sockets.addr {
+			return true
+		}
 	}
 	kubeDNS, _ := s.current.Load().inServices("kube-dns.kube-system")
 	for _, set := range kubeDNS {

@@ -125,19 +125,21 @@ func (i *instance) tables() (string, error) {
 	if _, err := exec.LookPath("nft"); err != nil {
 		return "", nil
 	}
-	tables, err := output("nft", "list", "tables", "ip")
+	tables, err := output("nft", "list", "tables")
 	return linesWith(tables, "kube-lite-"+i.name), err
 }
 
-// chains returns the lines of iptables-save that name a chain of the instance.
+// chains returns the lines of iptables-save, of both IP families, that name a chain of the instance.
 func (i *instance) chains() (string, error) {
 	rules, err := output("iptables-save")
-	return linesWith(rules, i.chainPrefix()), err
+	rules6, err6 := output("ip6tables-save")
+	return linesWith(rules+"\n"+rules6, i.chainPrefix()), errors.Join(err, err6)
 }
 
 func (i *instance) routes() (string, error) {
 	routes, err := output("ip", "-4", "route", "show", "table", "all")
-	return linesWith(routes, i.flag("service-cidr")), err
+	routes6, err6 := output("ip", "-6", "route", "show", "table", "all")
+	return linesWith(routes+"\n"+routes6, i.flag("service-cidr")), errors.Join(err, err6)
 }
 
 // devices returns the pod bridge, which holds the first address of the pod CIDR.

@@ -42,7 +42,7 @@ func nftServicePart(ports []servicePort) *nftPart {
 			key := addressPort(ip, sp)
 			p.add(nftOutsideIPs, key, "goto "+p.to(byExternalIP, key, sp), sp.id)
 		}
-		for _, ip := range sp.LoadBalancerIPs {
+		for _, ip := range sp.balancedIPs() {
 			key := addressPort(ip, sp)
 			p.add(nftOutsideIPs, key, "goto "+p.firewall(sp, p.to(byExternalIP, key, sp)), sp.id)
 		}

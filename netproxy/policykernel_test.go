@@ -30,18 +30,25 @@ func (l *lab) passesIn(from, to string, limit time.Duration) bool {
 
 func TestEveryPolicyInTheKernel(t *testing.T) { inEachMode(t, testEveryPolicy) }
 
+func TestEveryPolicyOfIPv6InTheKernel(t *testing.T) {
+	inEachMode(t, func(t *testing.T, l *lab) {
+		l.family = ipv6
+		testEveryPolicy(t, l)
+	})
+}
+
 func testEveryPolicy(t *testing.T, l *lab) {
 	l.servePods()
 	if seen, err := l.host().ensure(); err != nil || !seen {
 		t.Fatalf("preparing the kernel: %v, %v", seen, err)
 	}
-	b, want := l.backend(), desiredOf(policySettings(), worldPorts(), nil)
+	b, want := l.backend(), l.policyDesired(nil)
 	real := map[string]bool{podA: true, podB: true, strangerLAN: true, "host": true, gateway: true}
 	for _, c := range policyCases {
 		t.Run(c.says, func(t *testing.T) {
 			l.t = t
 			var changed changes
-			want.setPolicies(c.set(t), &changed)
+			want.setPolicies(c.setOf(t, l.family), &changed)
 			if _, err := b.apply(t.Context(), want, changed); err != nil {
 				t.Fatal(err)
 			}
@@ -55,12 +62,13 @@ func testEveryPolicy(t *testing.T, l *lab) {
 				if !real[from] || !real[host] || strings.HasPrefix(to, "sctp") {
 					return
 				}
+				passes = passes && !l.atTheBorder(from, to)
 				limit := dropWait
 				if passes {
 					limit = deadline
 				}
 				all.Go(func() {
-					if got := l.passesIn(from, to, limit); got != passes {
+					if got := l.passesIn(l.text(from), l.text(to), limit); got != passes {
 						t.Errorf("%s: passes %v, want %v", probe, got, passes)
 					}
 				})

@@ -193,20 +193,38 @@ func policyDNS() []dnsEndpoint {
 	return []dnsEndpoint{{corev1.ProtocolTCP, at}, {corev1.ProtocolUDP, at}}
 }
 
-func (c policyCase) set(t testing.TB) *policySet {
-	return policiesOf(policiesIn(t, c.policies), policyNamespaces(), policyPods(), policyDNS())
+func (c policyCase) set(t testing.TB) *policySet { return c.setOf(t, ipv4) }
+
+// setOf has Pods of the family, and with IPv6 of both.
+func (c policyCase) setOf(t testing.TB, f family) *policySet {
+	pods, dns := policyPods(), policyDNS()
+	if f == ipv6 {
+		for _, p := range pods {
+			for _, ip := range p.Status.PodIPs {
+				p.Status.PodIPs = append(p.Status.PodIPs, corev1.PodIP{IP: sixth(ip.IP)})
+			}
+		}
+		for _, server := range policyDNS() {
+			dns = append(dns, dnsEndpoint{server.protocol, netip.MustParseAddrPort(sixth(server.at.String()))})
+		}
+	}
+	return policiesOf(policiesIn(t, strings.ReplaceAll(f.text(c.policies), " ::/0", ` "::/0"`)), policyNamespaces(), pods, dns)
 }
 
 // policySettings are the world's.
-func policySettings() settings {
-	s := testSettings()
-	s.podCIDR, s.otherCIDR = netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("10.244.192.0/18")
+func policySettings() settings { return ipv4.policySettings() }
+
+func (f family) policySettings() settings {
+	s := f.settings()
+	s.podCIDR, s.otherCIDR = netip.MustParsePrefix(f.text("10.244.0.0/16")), netip.MustParsePrefix(f.text("10.244.192.0/18"))
 	return s
 }
 
 // policyDesired has the world's Services too.
-func policyDesired(set *policySet) *desired {
-	d := desiredOf(policySettings(), worldPorts(), nil)
+func policyDesired(set *policySet) *desired { return ipv4.policyDesired(set) }
+
+func (f family) policyDesired(set *policySet) *desired {
+	d := desiredOf(f.policySettings(), f.worldPorts(), nil)
 	d.policies = set
 	return d
 }

@@ -49,7 +49,7 @@ func (s settings) portRules(sp *servicePort) portRules {
 		}
 	}
 	addresses(sp.ExternalIPs, target)
-	addresses(sp.LoadBalancerIPs, balanced)
+	addresses(sp.balancedIPs(), balanced)
 	if sp.NodePort != 0 {
 		r.nodePort = []leaf{{portKey(sp.NodePort), portMatch(sp.Protocol, sp.NodePort) + target}}
 	}

@@ -114,8 +114,8 @@ func (d *daemon) create(t *testing.T, s *corev1.Service, e *discoveryv1.Endpoint
 }
 
 func (l *lab) servePods() {
-	l.serve(podA, 8080)
-	l.serve(podB, 8080)
+	l.serve(l.text(podA), 8080)
+	l.serve(l.text(podB), 8080)
 }
 
 func TestChangesReachTheKernel(t *testing.T) {

@@ -37,6 +37,14 @@ type servicePort struct {
 // String is the port's name in comments and events, and its identity: namespace/name:port/protocol.
 func (sp *servicePort) String() string { return sp.id }
 
+// balancedIPs are the load balancer's addresses that rules translate: all but [::1], see loopback6.go.
+func (sp *servicePort) balancedIPs() []netip.Addr {
+	if !slices.Contains(sp.LoadBalancerIPs, loopback6) {
+		return sp.LoadBalancerIPs
+	}
+	return slices.DeleteFunc(slices.Clone(sp.LoadBalancerIPs), func(ip netip.Addr) bool { return ip == loopback6 })
+}
+
 // serviceProxyNameLabel on a Service means that another proxy serves it.
 // See https://kubernetes.io/docs/reference/labels-annotations-taints/#servicekubernetesioservice-proxy-name
 const serviceProxyNameLabel = "service.kubernetes.io/service-proxy-name"

@@ -3,6 +3,7 @@ package netproxy
 import (
 	"net/netip"
 	"regexp"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,10 +22,11 @@ func sixth(text string) string {
 		switch {
 		case strings.HasPrefix(rest, ":"):
 			return "[" + addr + "]" + rest
-		case rest == "/16" || rest == "/24":
-			return addr + "/64"
+		case rest == "" || rest == "/0":
+			return addr + rest
 		}
-		return addr + rest
+		bits, _ := strconv.Atoi(rest[1:])
+		return addr + "/" + strconv.Itoa(96+bits)
 	})
 }
 
@@ -39,10 +41,7 @@ func sixthAddress(a netip.Addr) netip.Addr {
 	for four, six := range networks {
 		if strings.HasPrefix(a.String(), four) {
 			out := netip.MustParseAddr(six).As16()
-			out[15] = b[3]
-			if four == "10.96." {
-				out[13] = b[2]
-			}
+			out[14], out[15] = b[2], b[3]
 			return netip.AddrFrom16(out)
 		}
 	}
@@ -74,8 +73,9 @@ func (f family) paths() (all []path) {
 	return append(all,
 		path{says: "LAN to a pod", from: sixth(strangerLAN), to: "tcp://[fd00:244::2]:8080", want: "dropped"},
 		path{says: "LAN to what listens on the bridge", from: sixth(strangerLAN), to: "tcp://[fd00:244::1]:6443", want: "dropped"},
-		path{says: "pod to NodePort on localhost", from: "host", to: "tcp://[::1]:30080", want: untouched},
-		path{says: "pod to the world", from: sixth(podA), to: "tcp://[2001:db8:51::2]:8080", want: untouched},
+		path{says: "host to load balancer on localhost", from: "host", to: "tcp://[::1]:8000", want: untouched},
+		path{says: "host to NodePort on localhost", from: "host", to: "tcp://[::1]:30080", want: untouched},
+		path{says: "pod to the world", from: sixth(podA), to: sixth("tcp://198.51.100.2:8080"), want: untouched},
 	)
 }
 

@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -143,6 +144,9 @@ func (b *balancers) EnsureLoadBalancer(ctx context.Context, _ string, svc *corev
 	}
 	addresses := []netip.Addr{ip}
 	for _, other := range local {
+		if !hasFamily(svc, other) {
+			continue
+		}
 		open := slices.ContainsFunc(b.opened, func(p netip.Prefix) bool { return p.Contains(other) })
 		if open && !other.IsLoopback() && other != ip && b.obstacle(ctx, svc, other, claimed) == "" {
 			addresses = append(addresses, other)
@@ -200,10 +204,28 @@ func (b *balancers) claimed(but *corev1.Service) (map[socket]string, error) {
 	return claimed, nil
 }
 
-// addressesOf are the IPv4 addresses in the status of a Service.
+// hasFamily tells whether a Service has the IP family of an address.
+func hasFamily(svc *corev1.Service, ip netip.Addr) bool {
+	family := corev1.IPv4Protocol
+	if ip.Is6() {
+		family = corev1.IPv6Protocol
+	}
+	return slices.Contains(svc.Spec.IPFamilies, family) || len(svc.Spec.IPFamilies) == 0 && ip.Is4()
+}
+
+// versions names the IP families of a Service.
+func versions(svc *corev1.Service) string {
+	var all []string
+	for _, f := range svc.Spec.IPFamilies {
+		all = append(all, string(f))
+	}
+	return cmp.Or(strings.Join(all, " or "), string(corev1.IPv4Protocol))
+}
+
+// addressesOf are the addresses in the status of a Service.
 func addressesOf(svc *corev1.Service) (all []netip.Addr) {
 	for _, at := range svc.Status.LoadBalancer.Ingress {
-		if ip, err := netip.ParseAddr(at.IP); err == nil && ip.Is4() {
+		if ip, err := netip.ParseAddr(at.IP); err == nil {
 			all = append(all, ip)
 		}
 	}
@@ -214,8 +236,8 @@ func addressesOf(svc *corev1.Service) (all []netip.Addr) {
 func (b *balancers) choose(ctx context.Context, svc *corev1.Service, claimed map[socket]string, local []netip.Addr) (netip.Addr, error) {
 	if wanted := svc.Spec.LoadBalancerIP; wanted != "" {
 		ip, err := netip.ParseAddr(wanted)
-		if err != nil || !ip.Is4() || !ip.IsLoopback() && !slices.Contains(local, ip) {
-			return netip.Addr{}, fmt.Errorf("spec.loadBalancerIP %s is no IPv4 address of this machine: use one of 127.0.0.0/8, or none", wanted)
+		if err != nil || !hasFamily(svc, ip) || !ip.IsLoopback() && !slices.Contains(local, ip) {
+			return netip.Addr{}, fmt.Errorf("spec.loadBalancerIP %s is no %s address of this machine: use one of 127.0.0.0/8, or none", wanted, versions(svc))
 		}
 		if obstacle := b.obstacle(ctx, svc, ip, claimed); obstacle != "" {
 			return netip.Addr{}, fmt.Errorf("spec.loadBalancerIP %s: %s", wanted, obstacle)
@@ -223,6 +245,12 @@ func (b *balancers) choose(ctx context.Context, svc *corev1.Service, claimed map
 		return ip, nil
 	}
 	has := addressesOf(svc)
+	if local6 := netip.IPv6Loopback(); !hasFamily(svc, netip.MustParseAddr(firstLoopback)) { // there is no other one of IPv6
+		if obstacle := b.obstacle(ctx, svc, local6, claimed); obstacle != "" {
+			return netip.Addr{}, fmt.Errorf("the address %s is not free: %s", local6, obstacle)
+		}
+		return local6, nil
+	}
 	if len(has) > 0 && has[0].IsLoopback() && b.obstacle(ctx, svc, has[0], claimed) == "" {
 		return has[0], nil
 	}
@@ -271,6 +299,9 @@ func (b *balancers) becomesFree(ctx context.Context, s socket) bool {
 // the kernel may not have.
 func unused(s socket) bool {
 	network := strings.ToLower(string(s.protocol)) + "4"
+	if s.at.Addr().Is6() {
+		network = strings.ToLower(string(s.protocol)) + "6"
+	}
 	var closer interface{ Close() error }
 	var err error
 	switch s.protocol {
@@ -288,14 +319,14 @@ func unused(s socket) bool {
 	return true
 }
 
-// machineAddresses are this machine's, of IPv4.
+// machineAddresses are this machine's, but for those that are of one link only.
 func machineAddresses() (all []netip.Addr, err error) {
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
 		return nil, err
 	}
 	for _, a := range addresses {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLinkLocalUnicast() {
 			all = append(all, p.Addr())
 		}
 	}

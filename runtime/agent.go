@@ -61,6 +61,7 @@ type Agent struct {
 	statuses *statuses
 	node     *node
 	host     *hostAddress
+	host6    *hostAddress // of IPv6
 	streams  *streaming.Server
 	stats    *stats
 	stopping atomic.Bool
@@ -112,7 +113,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.statuses = newStatuses(client, a.declared, a.log, func(act string) { a.step(act) })
 	policies := informers.Networking().V1().NetworkPolicies().Informer().GetIndexer()
 	a.statuses.policies = func() bool { return len(policies.ListKeys()) > 0 }
-	a.node, a.host = newNode(a), newHostAddress(opts)
+	a.node, a.host, a.host6 = newNode(a), newHostAddress(opts), newHostAddress6(opts)
 	a.stats = &stats{agent: a, disks: &disks{tasks: a.tasks, now: func() time.Time { return a.now() }, log: a.log, known: map[string]measured{}}}
 	a.oomScores.learn(a.log, a.node.facts.memory)
 	a.streams = streaming.New(streams, lookup{a}, a.log)
@@ -156,7 +157,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { return a.statuses.run(ctx) })
 	group.Go(func() error { return a.keepNetwork(ctx) })
 	group.Go(func() error { return a.node.run(ctx) })
-	group.Go(func() error { return a.followHostAddress(ctx) })
+	group.Go(func() error { return a.followHostAddress(ctx, a.host) })
+	group.Go(func() error { return a.followHostAddress(ctx, a.host6) })
 	group.Go(func() error { return a.watchDisk(ctx) })
 	group.Go(func() error { return a.streams.Run(ctx) })
 	group.Go(func() error { a.engine.WatchImages(ctx, a.pokeWhoWaitsForImages); return nil })
@@ -258,7 +260,7 @@ func withoutOwnStatus(pod *v1.Pod) *v1.Pod {
 
 // nodeFacts are what Pods may ask about the node.
 func (a *Agent) nodeFacts() nodeFacts {
-	return nodeFacts{name: a.opts.NodeName, hostIP: a.host.String(), allocatable: a.node.allocatable()}
+	return nodeFacts{name: a.opts.NodeName, hostIPs: a.hostIPs(), allocatable: a.node.allocatable()}
 }
 
 // compareVersions tells which of two versions of an object is older.

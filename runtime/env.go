@@ -26,7 +26,7 @@ type sources interface {
 // environment computes a container's variables on top of those of the services, NAME=value in the order of their first
 // declaration. A variable may refer to those before it as $(NAME); $$ is a dollar.
 // https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
-func environment(ctx context.Context, pod *v1.Pod, c *v1.Container, node nodeFacts, podIP string, from sources, services []v1.EnvVar) ([]string, error) {
+func environment(ctx context.Context, pod *v1.Pod, c *v1.Container, node nodeFacts, ips podIPs, from sources, services []v1.EnvVar) ([]string, error) {
 	e := &env{values: map[string]string{}}
 	for _, v := range services {
 		e.set(v.Name, v.Value)
@@ -36,7 +36,7 @@ func environment(ctx context.Context, pod *v1.Pod, c *v1.Container, node nodeFac
 	}
 	mapping := expansion.MappingFuncFor(e.values)
 	for _, v := range c.Env {
-		value, ok, err := variable(ctx, pod, c, v, node, podIP, from, mapping)
+		value, ok, err := variable(ctx, pod, c, v, node, ips, from, mapping)
 		if err != nil {
 			return nil, err
 		}
@@ -148,13 +148,13 @@ func envFrom(ctx context.Context, namespace string, s v1.EnvFromSource, from sou
 
 // variable is the value of one declared variable; ok is false if an optional source
 // does not have it.
-func variable(ctx context.Context, pod *v1.Pod, c *v1.Container, v v1.EnvVar, node nodeFacts, podIP string, from sources, mapping func(string) string) (string, bool, error) {
+func variable(ctx context.Context, pod *v1.Pod, c *v1.Container, v v1.EnvVar, node nodeFacts, ips podIPs, from sources, mapping func(string) string) (string, bool, error) {
 	if v.ValueFrom == nil {
 		return expansion.Expand(v.Value, mapping), true, nil
 	}
 	switch s := v.ValueFrom; {
 	case s.FieldRef != nil:
-		value, err := fieldRef(pod, node, podIP, s.FieldRef.FieldPath)
+		value, err := fieldRef(pod, node, ips, s.FieldRef.FieldPath)
 		return value, err == nil, err
 	case s.ResourceFieldRef != nil:
 		value, err := resourceFieldRef(pod, c, node, s.ResourceFieldRef)

@@ -13,22 +13,26 @@ import (
 // nodeFacts are what a Pod may ask about its node.
 type nodeFacts struct {
 	name        string
-	hostIP      string
+	hostIPs     podIPs
 	allocatable v1.ResourceList
 }
 
 // fieldRef reads a field of the Pod as the downward API defines it.
 // https://kubernetes.io/docs/concepts/workloads/pods/downward-api/
-func fieldRef(pod *v1.Pod, node nodeFacts, podIP, path string) (string, error) {
+func fieldRef(pod *v1.Pod, node nodeFacts, ips podIPs, path string) (string, error) {
 	switch path {
 	case "spec.nodeName":
 		return node.name, nil
 	case "spec.serviceAccountName":
 		return pod.Spec.ServiceAccountName, nil
-	case "status.hostIP", "status.hostIPs":
-		return node.hostIP, nil
-	case "status.podIP", "status.podIPs":
-		return podIP, nil
+	case "status.hostIP":
+		return node.hostIPs.first(), nil
+	case "status.hostIPs":
+		return node.hostIPs.String(), nil
+	case "status.podIP":
+		return ips.first(), nil
+	case "status.podIPs":
+		return ips.String(), nil
 	}
 	if !strings.HasPrefix(path, "metadata.") {
 		return "", fmt.Errorf("unsupported fieldPath: %v", path)

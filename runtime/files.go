@@ -62,7 +62,7 @@ const localHosts = "127.0.0.1\tlocalhost\n" +
 
 // hosts renders the Pod's /etc/hosts. Base is the host's own for Pods in the host's
 // network, else nil. Kubernetes' conformance tests look for the comments.
-func hosts(pod *v1.Pod, podIP, domain string, base []byte) []byte {
+func hosts(pod *v1.Pod, ips podIPs, domain string, base []byte) []byte {
 	var b bytes.Buffer
 	if base != nil {
 		b.WriteString("# Kubernetes-managed hosts file (host network).\n")
@@ -70,12 +70,12 @@ func hosts(pod *v1.Pod, podIP, domain string, base []byte) []byte {
 		b.WriteByte('\n')
 	} else {
 		b.WriteString("# Kubernetes-managed hosts file.\n" + localHosts)
-		if podIP != "" {
-			name := hostname(pod)
-			if pod.Spec.Subdomain != "" && pod.Spec.HostnameOverride == nil { // which is all there is of a name
-				name = fmt.Sprintf("%s.%s.%s.svc.%s\t%s", name, pod.Spec.Subdomain, pod.Namespace, domain, name)
-			}
-			fmt.Fprintf(&b, "%s\t%s\n", podIP, name)
+		name := hostname(pod)
+		if pod.Spec.Subdomain != "" && pod.Spec.HostnameOverride == nil { // which is all there is of a name
+			name = fmt.Sprintf("%s.%s.%s.svc.%s\t%s", name, pod.Spec.Subdomain, pod.Namespace, domain, name)
+		}
+		for _, ip := range ips {
+			fmt.Fprintf(&b, "%s\t%s\n", ip, name)
 		}
 	}
 	for n, alias := range pod.Spec.HostAliases {

@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	v1 "k8s.io/api/core/v1"
 )
 
 // hostAddress is the node's address: Options.HostIP, or the machine's own, which is followed as
 // networks come and go.
 type hostAddress struct {
 	fixed    bool
+	unwanted bool                // no Pod has addresses of its family
 	fallback netip.Addr          // the gateway of the Pods: a laptop may be offline
 	routed   func() netip.Addr   // towards the world; the zero Addr: there is no way
 	assigned func() []netip.Addr // to this machine's devices
@@ -39,6 +41,17 @@ func newHostAddress(o Options) *hostAddress {
 	return h
 }
 
+// newHostAddress6 is that of IPv6.
+func newHostAddress6(o Options) *hostAddress {
+	h := &hostAddress{
+		unwanted: !slices.Contains(o.families(), v1.IPv6Protocol), fallback: o.Network.Gateway6,
+		routed: routed6, assigned: assignedAddresses6, watch: watchAddresses6,
+	}
+	h.current.Store(netip.Addr{})
+	h.look()
+	return h
+}
+
 // get is the address as it was last seen.
 func (h *hostAddress) get() netip.Addr { return h.current.Load().(netip.Addr) }
 
@@ -47,7 +60,7 @@ func (h *hostAddress) String() string { return h.get().String() }
 // look returns whether the address is another one than before. One that the machine still has is
 // kept, though its traffic may take another way by now: others know the node by it.
 func (h *hostAddress) look() (changed bool) {
-	if h.fixed {
+	if h.fixed || h.unwanted {
 		return false
 	}
 	h.mu.Lock()
@@ -66,6 +79,9 @@ func (h *hostAddress) look() (changed bool) {
 	}
 	if !now.IsValid() {
 		now = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		if h.fallback.Is6() {
+			now = netip.IPv6Loopback()
+		}
 	}
 	h.current.Store(now)
 	return now != was
@@ -73,9 +89,12 @@ func (h *hostAddress) look() (changed bool) {
 
 // routedAddress is the address this machine would use to reach the world.
 func routedAddress() netip.Addr {
-	// Connecting a UDP socket sends nothing; it only picks a route. The address is of
-	// the range for documentation, RFC 5737.
-	conn, err := net.Dial("udp4", "192.0.2.1:9")
+	return routedTo("udp4", "192.0.2.1:9") // of the range for documentation, RFC 5737
+}
+
+func routedTo(network, address string) netip.Addr {
+	// Connecting a UDP socket sends nothing; it only picks a route.
+	conn, err := net.Dial(network, address)
 	if err != nil {
 		return netip.Addr{}
 	}
@@ -85,11 +104,15 @@ func routedAddress() netip.Addr {
 }
 
 // assignedAddresses are those of this machine that are neither loopback nor of one link only.
-func assignedAddresses() (out []netip.Addr) {
+func assignedAddresses() []netip.Addr { return assigned(netip.Addr.Is4) }
+
+func assignedAddresses6() []netip.Addr { return assigned(netip.Addr.Is6) }
+
+func assigned(is func(netip.Addr) bool) (out []netip.Addr) {
 	addrs, _ := net.InterfaceAddrs()
 	for _, a := range addrs {
 		prefix, err := netip.ParsePrefix(a.String())
-		if err == nil && prefix.Addr().Is4() && prefix.Addr().IsGlobalUnicast() {
+		if err == nil && is(prefix.Addr()) && prefix.Addr().IsGlobalUnicast() {
 			out = append(out, prefix.Addr())
 		}
 	}
@@ -98,6 +121,15 @@ func assignedAddresses() (out []netip.Addr) {
 
 // watchAddresses hears of IPv4 addresses from the kernel.
 func watchAddresses(ctx context.Context, changed func()) error {
+	return watchAssigned(ctx, func(ip net.IP) bool { return ip.To4() != nil }, changed)
+}
+
+// watchAddresses6 hears of those of IPv6 that have to do with the world.
+func watchAddresses6(ctx context.Context, changed func()) error {
+	return watchAssigned(ctx, func(ip net.IP) bool { return ip.To4() == nil && ip.IsGlobalUnicast() }, changed)
+}
+
+func watchAssigned(ctx context.Context, is func(net.IP) bool, changed func()) error {
 	updates := make(chan netlink.AddrUpdate)
 	var failed error
 	err := netlink.AddrSubscribeWithOptions(updates, ctx.Done(), netlink.AddrSubscribeOptions{ErrorCallback: func(err error) { failed = err }})
@@ -105,7 +137,7 @@ func watchAddresses(ctx context.Context, changed func()) error {
 		return fmt.Errorf("subscribe to this machine's addresses: %w", err)
 	}
 	for update := range updates { // closed when ctx ends, after failed is written
-		if update.LinkAddress.IP.To4() != nil {
+		if is(update.LinkAddress.IP) {
 			changed()
 		}
 	}
@@ -120,12 +152,12 @@ func watchAddresses(ctx context.Context, changed func()) error {
 const hostAddressRetry = 10 * time.Second
 
 // followHostAddress looks at the node's address whenever one comes or goes.
-func (a *Agent) followHostAddress(ctx context.Context) error {
-	if a.host.fixed {
+func (a *Agent) followHostAddress(ctx context.Context, host *hostAddress) error {
+	if host.fixed || host.unwanted {
 		return nil
 	}
 	for ctx.Err() == nil {
-		if err := a.host.watch(ctx, func() { a.lookAtHost() }); err != nil && ctx.Err() == nil {
+		if err := host.watch(ctx, func() { a.lookAtHost() }); err != nil && ctx.Err() == nil {
 			a.log.Debug("the kernel does not tell of addresses", "error", err)
 		}
 		select {
@@ -138,10 +170,11 @@ func (a *Agent) followHostAddress(ctx context.Context) error {
 
 // lookAtHost has the Node and its Pods tell of another address if there is one.
 func (a *Agent) lookAtHost() {
-	if !a.host.look() {
+	changed, changed6 := a.host.look(), a.host6.look()
+	if !changed && !changed6 {
 		return
 	}
-	a.log.Info("the node has another address", "address", a.host.get())
+	a.log.Info("the node has another address", "address", a.hostIPs())
 	nudge(a.node.check)
 	a.pokeAll()
 }

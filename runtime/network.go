@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ func engineConnects(pod *v1.Pod) bool {
 	if pod.Spec.RuntimeClassName != nil {
 		return true
 	}
-	for name := range sysctls(pod, false) {
+	for name := range sysctls(pod, false, false) {
 		if strings.Contains(name, ".eth0.") {
 			return true
 		}
@@ -36,9 +37,12 @@ func (a *Agent) connect(sandbox instance) error {
 		return nil
 	}
 	n := a.opts.Network
-	return a.engine.ConnectBridge(sandbox.Container, docker.BridgePort{
-		Bridge: n.Bridge, Address: netip.PrefixFrom(sandbox.address, n.Subnet.Bits()), Gateway: n.Gateway,
-	})
+	port := docker.BridgePort{Bridge: n.Bridge, Address: netip.PrefixFrom(sandbox.address, n.Subnet.Bits()), Gateway: n.Gateway}
+	if families := a.opts.families(); slices.Contains(families, v1.IPv6Protocol) {
+		port.Address6, port.Gateway6 = netip.PrefixFrom(n.Address6(sandbox.address), n.Subnet6.Bits()), n.Gateway6
+		port.Only6 = len(families) == 1
+	}
+	return a.engine.ConnectBridge(sandbox.Container, port)
 }
 
 // keepNetwork makes the Pods' network again when somebody removed it: to `docker network prune`

@@ -221,8 +221,8 @@ func (n *node) object() *v1.Node {
 		v1.LabelHostname: o.NodeName, v1.LabelOSStable: "linux", v1.LabelArchStable: n.facts.arch,
 		kubeletapis.LabelOS: "linux", kubeletapis.LabelArch: n.facts.arch, // beta names, which old manifests select by
 	}}}
-	out.Spec.PodCIDR = o.Network.Subnet.String()
-	out.Spec.PodCIDRs = []string{out.Spec.PodCIDR}
+	out.Spec.PodCIDRs = o.prefixes()
+	out.Spec.PodCIDR = out.Spec.PodCIDRs[0]
 	return out
 }
 

@@ -35,10 +35,11 @@ func (n *node) status(s *v1.NodeStatus) {
 	others := s.Capacity
 	s.Capacity = withDeclared(n.capacity(), others)
 	s.Allocatable = withDeclared(n.allocatable(), others)
-	s.Addresses = []v1.NodeAddress{
-		{Type: v1.NodeInternalIP, Address: n.agent.host.String()},
-		{Type: v1.NodeHostName, Address: o.NodeName},
+	s.Addresses = nil
+	for _, ip := range n.agent.hostIPs() {
+		s.Addresses = append(s.Addresses, v1.NodeAddress{Type: v1.NodeInternalIP, Address: ip})
 	}
+	s.Addresses = append(s.Addresses, v1.NodeAddress{Type: v1.NodeHostName, Address: o.NodeName})
 	s.DaemonEndpoints.KubeletEndpoint.Port = kubeletPort
 	s.Features = &v1.NodeFeatures{SupplementalGroupsPolicy: new(bool)}
 	*s.Features.SupplementalGroupsPolicy = true

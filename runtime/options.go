@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	v1 "k8s.io/api/core/v1"
 )
 
 // The defaults of Options.
@@ -33,6 +34,8 @@ type Options struct {
 	// Network is the Docker network of the Pods: see docker.Engine.EnsureNetwork. Its Subnet is
 	// shown in the Node's spec.
 	Network docker.NetworkSpec
+	// IPFamilies are those that Pods have addresses of, the primary one first; default IPv4. IPv6 takes a Network with it.
+	IPFamilies []v1.IPFamily
 	// HostIP is the Node's InternalIP and the Pods' hostIP. The zero Addr means the
 	// machine's own, which is followed as networks come and go.
 	HostIP netip.Addr

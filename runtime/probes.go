@@ -200,14 +200,14 @@ func (a *Agent) hostAddressOf(pod *v1.Pod) string {
 	if !pod.Spec.HostNetwork {
 		return ""
 	}
-	return a.host.String()
+	return a.hostIPs().first()
 }
 
 // addressOf is the address of a Pod whose sandbox runs.
 func (a *Agent) addressOf(pod *v1.Pod, have []instance) (podIP string) {
 	for _, i := range running(have) {
 		if i.isSandbox() {
-			podIP = a.podIP(pod, i)
+			podIP = a.podIPs(pod, i).first()
 		}
 	}
 	return podIP

@@ -182,7 +182,7 @@ func (p *projection) downward(items []v1.DownwardAPIVolumeFile, mode *int32) err
 		var err error
 		switch {
 		case item.FieldRef != nil:
-			value, err = fieldRef(p.pod, p.node, p.pod.Status.PodIP, item.FieldRef.FieldPath)
+			value, err = fieldRef(p.pod, p.node, podIPsIn(p.pod.Status), item.FieldRef.FieldPath)
 		case item.ResourceFieldRef != nil:
 			value, err = resourceFieldRef(p.pod, &v1.Container{}, p.node, item.ResourceFieldRef)
 		}

@@ -55,7 +55,7 @@ var testSources = fixedSources{
 	secrets:    map[string]*v1.Secret{"s": {Data: map[string][]byte{"key": []byte("hush")}}},
 }
 
-var testNode = nodeFacts{name: "node", hostIP: "10.244.0.1", allocatable: v1.ResourceList{v1.ResourceMemory: resource.MustParse("1Gi")}}
+var testNode = nodeFacts{name: "node", hostIPs: podIPs{"10.244.0.1"}, allocatable: v1.ResourceList{v1.ResourceMemory: resource.MustParse("1Gi")}}
 
 func TestEnvironmentExpandsReferencesAndReadsSources(t *testing.T) {
 	yes := true
@@ -90,7 +90,7 @@ func TestEnvironmentExpandsReferencesAndReadsSources(t *testing.T) {
 	services := []v1.EnvVar{{Name: "WEB_SERVICE_HOST", Value: "10.96.0.9"}}
 	pod := testPod()
 	pod.Spec.Containers = []v1.Container{*c}
-	got, err := environment(t.Context(), pod, c, testNode, "10.244.0.2", testSources, services)
+	got, err := environment(t.Context(), pod, c, testNode, podIPs{"10.244.0.2"}, testSources, services)
 	want := []string{
 		"WEB_SERVICE_HOST=10.96.0.9", "CM_a=1", "CM_b=2", "HOST=again", "URL=http://localhost:$(PORT)/$(HOST)", "PORT=8080",
 		"WITH_CM=1-10.96.0.9", "POD=web", "NODE=node", "IP=10.244.0.2", "LABEL=web", "KEY=2", "SECRET=hush", "CPUS=2",
@@ -108,7 +108,7 @@ func TestEnvironmentWithoutItsSourceIsAnError(t *testing.T) {
 		"unsupported fieldPath: spec.restartPolic": {FieldRef: &v1.ObjectFieldSelector{FieldPath: "spec.restartPolic"}},
 	} {
 		c := &v1.Container{Env: []v1.EnvVar{{Name: "X", ValueFrom: &v}}}
-		_, err := environment(t.Context(), testPod(), c, testNode, "", testSources, nil)
+		_, err := environment(t.Context(), testPod(), c, testNode, nil, testSources, nil)
 		if err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("got %v, want %s", err, what)
 		}
@@ -131,7 +131,7 @@ func TestVariableThatWouldNotArriveAsItIsIsRefused(t *testing.T) {
 		"environment variable X from key nul of ConfigMap ns/cm: its value has a NUL byte":    named(&v1.EnvVarSource{ConfigMapKeyRef: &v1.ConfigMapKeySelector{LocalObjectReference: configMap, Key: "nul"}}),
 		"environment variable X from its declaration: its value is not UTF-8 text":            {Env: []v1.EnvVar{{Name: "X", Value: "\xff"}}},
 	} {
-		_, err := environment(t.Context(), testPod(), c, testNode, "", from, nil)
+		_, err := environment(t.Context(), testPod(), c, testNode, nil, from, nil)
 		if err == nil || !strings.Contains(err.Error(), what) || strings.Contains(err.Error(), "\xff") || strings.Contains(err.Error(), "\x00") || refused(err) {
 			t.Errorf("got %q, want %s", err, what)
 		}
@@ -244,18 +244,18 @@ func TestHostsFile(t *testing.T) {
 	pod := testPod()
 	pod.Spec.Subdomain = "peers"
 	pod.Spec.HostAliases = []v1.HostAlias{{IP: "1.2.3.4", Hostnames: []string{"one", "uno"}}}
-	got := string(hosts(pod, "10.244.0.2", "cluster.local", nil))
+	got := string(hosts(pod, podIPs{"10.244.0.2"}, "cluster.local", nil))
 	for _, line := range []string{"# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n", "10.244.0.2\tweb.peers.ns.svc.cluster.local\tweb\n", "# Entries added by HostAliases.\n1.2.3.4\tone\tuno\n"} {
 		if !strings.Contains(got, line) {
 			t.Errorf("no line %q in\n%s", line, got)
 		}
 	}
-	if got := string(hosts(pod, "10.0.0.1", "cluster.local", []byte("10.0.0.1 machine\n"))); !strings.HasPrefix(got, "# Kubernetes-managed hosts file (host network).\n10.0.0.1 machine\n") || strings.Contains(got, "peers") {
+	if got := string(hosts(pod, podIPs{"10.0.0.1"}, "cluster.local", []byte("10.0.0.1 machine\n"))); !strings.HasPrefix(got, "# Kubernetes-managed hosts file (host network).\n10.0.0.1 machine\n") || strings.Contains(got, "peers") {
 		t.Errorf("in the host's network:\n%s", got)
 	}
 	other := "other.example"
 	pod.Spec.HostnameOverride = &other
-	if got := string(hosts(pod, "10.244.0.2", "cluster.local", nil)); !strings.Contains(got, "\n10.244.0.2\tother.example\n") {
+	if got := string(hosts(pod, podIPs{"10.244.0.2"}, "cluster.local", nil)); !strings.Contains(got, "\n10.244.0.2\tother.example\n") {
 		t.Errorf("with another name:\n%s", got)
 	}
 }

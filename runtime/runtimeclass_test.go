@@ -93,7 +93,7 @@ func TestMissingSeccompProfileIsACreateError(t *testing.T) {
 func TestSysctlsAreNamedWithDots(t *testing.T) {
 	pod := testPod()
 	pod.Spec.SecurityContext = &v1.PodSecurityContext{Sysctls: []v1.Sysctl{{Name: "net/ipv4/tcp_syncookies", Value: "1"}}}
-	if got := sysctls(pod, true); got["net.ipv4.tcp_syncookies"] != "1" {
+	if got := sysctls(pod, true, false); got["net.ipv4.tcp_syncookies"] != "1" {
 		t.Errorf("got %v", got)
 	}
 }
@@ -112,7 +112,7 @@ func TestPodHasTheLoopbackAddressOfIPv6(t *testing.T) {
 		"a Pod that disables it wins":      {v1.PodSpec{SecurityContext: &v1.PodSecurityContext{Sysctls: []v1.Sysctl{{Name: "net.ipv6.conf.all.disable_ipv6", Value: "1"}}}}, true, ""},
 		"one that has others has this too": {v1.PodSpec{SecurityContext: &v1.PodSecurityContext{Sysctls: []v1.Sysctl{{Name: "kernel.msgmax", Value: "1"}}}}, true, "0"},
 	} {
-		if got := sysctls(&v1.Pod{Spec: c.spec}, c.kernel)["net.ipv6.conf.lo.disable_ipv6"]; got != c.want {
+		if got := sysctls(&v1.Pod{Spec: c.spec}, c.kernel, false)["net.ipv6.conf.lo.disable_ipv6"]; got != c.want {
 			t.Errorf("%s: got %q, want %q", what, got, c.want)
 		}
 	}

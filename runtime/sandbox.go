@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,7 +28,7 @@ func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int, address netip.Addr) (docke
 		// Containers join the sandbox's IPC namespace, and with it its /dev/shm.
 		IPC:     "shareable",
 		Network: docker.NoNetwork, // see connect
-		Sysctls: sysctls(pod, a.node.facts.ipv6),
+		Sysctls: sysctls(pod, a.node.facts.ipv6, slices.Contains(a.opts.families(), v1.IPv6Protocol)),
 		// A sandbox does nothing; it must not take CPU from those who do.
 		Resources:    docker.Resources{CPUShares: minShares},
 		OOMScoreAdj:  a.oomScores.atLeast(sandboxOOMScore),
@@ -48,6 +49,9 @@ func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int, address netip.Addr) (docke
 	spec.Labels[labelAddress] = address.String()
 	if engineConnects(pod) {
 		spec.Network, spec.Address = a.opts.Network.Name, address
+		if a.opts.Network.Subnet6.IsValid() {
+			spec.Address6 = a.opts.Network.Address6(address)
+		}
 	}
 	name, err := kernelHostname(pod, a.opts.ClusterDomain)
 	spec.Hostname = name
@@ -70,9 +74,15 @@ func (a *Agent) labels(pod *v1.Pod, container string, attempt int) map[string]st
 // listen there that mean localhost, and on a Kubernetes node they can.
 const loopbackSysctl = "net.ipv6.conf.lo.disable_ipv6"
 
-// sysctls are those that the Pod declares; ipv6 tells that the kernel knows IPv6.
-func sysctls(pod *v1.Pod, ipv6 bool) map[string]string {
+// deviceSysctl has the devices of a Pod take addresses of IPv6, and only those that we give them.
+const deviceSysctl = "net.ipv6.conf.default.disable_ipv6"
+
+// sysctls are those that the Pod declares; ipv6 tells that the kernel knows IPv6, addressed that the Pod has an address of it.
+func sysctls(pod *v1.Pod, ipv6, addressed bool) map[string]string {
 	out := map[string]string{}
+	if addressed && !pod.Spec.HostNetwork {
+		out[deviceSysctl], out["net.ipv6.conf.default.accept_ra"] = "0", "0"
+	}
 	if ipv6 && !pod.Spec.HostNetwork && pod.Spec.RuntimeClassName == nil { // another runtime may have a kernel of its own
 		out[loopbackSysctl] = "0"
 	}

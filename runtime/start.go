@@ -25,7 +25,7 @@ type pipeline struct {
 	sandboxID string
 	group     string        // the control group of the sandbox and the containers; empty: the engine's default
 	running   chan struct{} // closed when the sandbox runs, or did not come to run
-	podIP     string        // valid after running is closed
+	podIPs    podIPs        // valid after running is closed
 	failed    error         // why the sandbox does not run; valid after running is closed
 
 	unpacking sync.Mutex // held by who copies an image into a volume
@@ -103,15 +103,15 @@ const unavailableRetry = 10 * time.Second
 func (r *pipeline) beginSandbox(ctx context.Context) error {
 	a := r.agent
 	if r.plan.sandbox.Running() {
-		r.podIP = a.podIP(r.pod, r.plan.sandbox)
+		r.podIPs = a.podIPs(r.pod, r.plan.sandbox)
 	}
 	if !r.state.prepared || lacksClaims(r.pod, r.state) {
-		if err := a.prepare(ctx, r.pod, r.state, r.podIP); err != nil {
+		if err := a.prepare(ctx, r.pod, r.state, r.podIPs); err != nil {
 			return fmt.Errorf("prepare the pod's directory: %w", err)
 		}
 		r.state.prepared = true
 	} else if r.plan.sandbox.Running() { // it may have failed when the sandbox came to run
-		if err := a.writeHosts(r.pod, r.podIP); err != nil {
+		if err := a.writeHosts(r.pod, r.podIPs); err != nil {
 			return err
 		}
 	}
@@ -189,9 +189,9 @@ func (r *pipeline) startSandbox(ctx context.Context) {
 		}
 		return
 	}
-	r.podIP = a.podIP(r.pod, i)
-	a.statuses.setAddress(r.pod, r.podIP)
-	r.failed = a.writeHosts(r.pod, r.podIP)
+	r.podIPs = a.podIPs(r.pod, i)
+	a.statuses.setAddress(r.pod, r.podIPs)
+	r.failed = a.writeHosts(r.pod, r.podIPs)
 }
 
 // containers handles all containers at once and waits for them.
@@ -307,13 +307,13 @@ func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, 
 	if usesPodIP(s.container) {
 		<-r.running
 	}
-	podIP := ""
+	var ips podIPs
 	select {
 	case <-r.running:
-		podIP = r.podIP
+		ips = r.podIPs
 	default:
 	}
-	env, err := environment(ctx, r.pod, s.container, a.nodeFacts(), podIP, a, a.serviceEnv(r.pod))
+	env, err := environment(ctx, r.pod, s.container, a.nodeFacts(), ips, a, a.serviceEnv(r.pod))
 	if err != nil {
 		return docker.ContainerSpec{}, err
 	}
@@ -359,17 +359,6 @@ func (r *pipeline) createFailed(ctx context.Context, s starting, image *imageSta
 	}
 	a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %s", docker.Words(err))
 	return waiting{"CreateContainerError", docker.Words(err)}, a.now().Add(retryFirst)
-}
-
-// podIP is the Pod's address: the sandbox's or, in the host's network, the node's.
-func (a *Agent) podIP(pod *v1.Pod, sandbox instance) string {
-	if pod.Spec.HostNetwork {
-		return a.hostAddressOf(pod)
-	}
-	if !sandbox.Running() || !sandbox.address.IsValid() {
-		return ""
-	}
-	return sandbox.address.String()
 }
 
 // earliest of two times, where zero means never.

@@ -18,8 +18,8 @@ type observation struct {
 	failure  *failure // ends the Pod; nil: nothing does
 	held     *rejection
 	sandbox  bool   // a sandbox runs
-	podIP    string // empty: none yet
-	hostIP   string
+	podIPs   podIPs // none yet: empty
+	hostIPs  podIPs
 	imageID  func(id string) string // how an image is shown
 	message  func(instance) string  // what a container that ended left to say
 	vital    func(*v1.Container, instance) vital
@@ -33,11 +33,11 @@ type observation struct {
 func (a *Agent) report(pod *v1.Pod, s *podState, have []instance, p plan) {
 	o := observation{
 		pod: pod, have: have, waiting: s.waiting, finished: p.finished, failure: s.failure, held: s.rejected,
-		hostIP: a.host.String(), imageID: func(id string) string { return a.imageIDs.show(s.ref, id) }, message: a.lastWords(pod, s), vital: a.vitalOf(s), renewed: s.renewed, round: p.round, resize: s.resize.conditions(), now: a.now(),
+		hostIPs: a.hostIPs(), imageID: func(id string) string { return a.imageIDs.show(s.ref, id) }, message: a.lastWords(pod, s), vital: a.vitalOf(s), renewed: s.renewed, round: p.round, resize: s.resize.conditions(), now: a.now(),
 	}
 	for _, i := range have {
 		if i.isSandbox() && i.Running() {
-			o.sandbox, o.podIP = true, a.podIP(pod, i)
+			o.sandbox, o.podIPs = true, a.podIPs(pod, i)
 		}
 	}
 	a.statuses.set(refOf(pod), o.status())
@@ -50,7 +50,7 @@ func (o observation) status() v1.PodStatus {
 	s := *old.DeepCopy()
 	s.ObservedGeneration = o.generation()
 	if !isFinal(old.Phase) || s.HostIP == "" {
-		s.HostIP, s.HostIPs = o.hostIP, []v1.HostIP{{IP: o.hostIP}}
+		s.HostIP, s.HostIPs = o.hostIPs.first(), o.hostIPs.ofHost()
 	}
 	if s.StartTime == nil {
 		s.StartTime = ptr.To(wholeSeconds(o.now))
@@ -73,8 +73,8 @@ func (o observation) status() v1.PodStatus {
 	s.Resources, s.AllocatedResources = o.resources(), requests(o.pod)
 	o.hold(&s)
 	o.fail(&s)
-	if o.podIP != "" {
-		s.PodIP, s.PodIPs = o.podIP, []v1.PodIP{{IP: o.podIP}}
+	if len(o.podIPs) > 0 {
+		s.PodIP, s.PodIPs = o.podIPs.first(), o.podIPs.ofPod()
 	}
 	s.Conditions = o.conditions(s)
 	return s

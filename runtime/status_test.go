@@ -19,7 +19,7 @@ func observed(change func(*observation)) observation {
 	pod.Spec.RestartPolicy = v1.RestartPolicyAlways
 	pod.Spec.Containers = []v1.Container{{Name: "app", Image: "app:1"}}
 	o := observation{
-		pod: pod, waiting: map[string]waiting{}, hostIP: "10.244.0.1", now: noon,
+		pod: pod, waiting: map[string]waiting{}, hostIPs: podIPs{"10.244.0.1"}, now: noon,
 		imageID: func(id string) string { return "docker://" + id }, message: func(instance) string { return "" },
 		vital: func(*v1.Container, instance) vital { return vital{health: health{started: true, ready: true}} },
 	}

@@ -65,7 +65,7 @@ func (e *mountErrors) add(err error) {
 
 // prepare makes the Pod's directory, its volumes and the files that are mounted into
 // every container. The address may be unknown yet: see writeHosts.
-func (a *Agent) prepare(ctx context.Context, pod *v1.Pod, s *podState, podIP string) error {
+func (a *Agent) prepare(ctx context.Context, pod *v1.Pod, s *podState, ips podIPs) error {
 	dir := a.podDir(pod.UID)
 	if err := os.MkdirAll(filepath.Join(dir, volumesDir), 0o750); err != nil {
 		return err
@@ -83,7 +83,7 @@ func (a *Agent) prepare(ctx context.Context, pod *v1.Pod, s *podState, podIP str
 		return err
 	}
 	a.step("volumes")
-	return a.writeHosts(pod, podIP)
+	return a.writeHosts(pod, ips)
 }
 
 // makeVolume makes one volume. Kinds that are not supported were named in an event.
@@ -125,13 +125,13 @@ func (a *Agent) volumePath(uid types.UID, v v1.Volume) string {
 	return filepath.Join(a.podDir(uid), volumesDir, plugin, v.Name)
 }
 
-// writeHosts writes the Pod's /etc/hosts with the address that it got.
-func (a *Agent) writeHosts(pod *v1.Pod, podIP string) error {
+// writeHosts writes the Pod's /etc/hosts with the addresses that it got.
+func (a *Agent) writeHosts(pod *v1.Pod, ips podIPs) error {
 	var base []byte
 	if pod.Spec.HostNetwork {
 		base, _ = os.ReadFile(hostHosts)
 	}
-	return writeFile(filepath.Join(a.podDir(pod.UID), hostsFile), hosts(pod, podIP, a.opts.ClusterDomain, base))
+	return writeFile(filepath.Join(a.podDir(pod.UID), hostsFile), hosts(pod, ips, a.opts.ClusterDomain, base))
 }
 
 // fsGroup is the group that owns the Pod's volumes, if there is one.

@@ -105,14 +105,14 @@ func (s *statuses) set(ref podRef, want v1.PodStatus) {
 
 // setAddress has the address of a Pod written whose containers are about to start, if there are policies. Until it is
 // known, such a Pod may talk to nobody.
-func (s *statuses) setAddress(pod *v1.Pod, ip string) {
+func (s *statuses) setAddress(pod *v1.Pod, ips podIPs) {
 	ref := refOf(pod)
 	status, ok := s.latest(ref.uid)
-	if !ok || ip == "" || status.PodIP == ip || pod.Spec.HostNetwork || isFinal(status.Phase) || !s.policies() {
+	if !ok || len(ips) == 0 || status.PodIP == ips.first() || pod.Spec.HostNetwork || isFinal(status.Phase) || !s.policies() {
 		return
 	}
 	status = *status.DeepCopy()
-	status.PodIP, status.PodIPs = ip, []v1.PodIP{{IP: ip}}
+	status.PodIP, status.PodIPs = ips.first(), ips.ofPod()
 	s.set(ref, status)
 }
 

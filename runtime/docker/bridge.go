@@ -24,6 +24,22 @@ type BridgePort struct {
 	Bridge  string       // the device's name
 	Address netip.Prefix // the container's own, with the length of the network's prefix
 	Gateway netip.Addr
+
+	Address6 netip.Prefix // the same of IPv6; the zero Prefix: none
+	Gateway6 netip.Addr
+	Only6    bool // no address of IPv4, only the hardware address that follows from it
+}
+
+// addresses are those that the container gets, with the gateway of each.
+func (p BridgePort) addresses() map[netip.Prefix]netip.Addr {
+	all := map[netip.Prefix]netip.Addr{}
+	if !p.Only6 {
+		all[p.Address] = p.Gateway
+	}
+	if p.Address6.IsValid() {
+		all[p.Address6] = p.Gateway6
+	}
+	return all
 }
 
 // ConnectBridge gives a running container that was created with NoNetwork a device on a
@@ -99,19 +115,26 @@ func configure(inside *netlink.Handle, p BridgePort) error {
 	if err != nil {
 		return err
 	}
-	// The network has IPv4 only: no address by which neighbours would try.
+	// No address by which neighbours would try: it is given those that it is to have.
 	if err := inside.LinkSetIP6AddrGenMode(device, nl.IN6_ADDR_GEN_MODE_NONE); err != nil && !errors.Is(err, unix.EAFNOSUPPORT) {
 		return fmt.Errorf("leave it without an IPv6 address: %w", err)
 	}
-	address := &netlink.Addr{IPNet: &net.IPNet{IP: p.Address.Addr().AsSlice(), Mask: net.CIDRMask(p.Address.Bits(), p.Address.Addr().BitLen())}}
-	if err := inside.AddrAdd(device, address); err != nil {
-		return fmt.Errorf("address %s: %w", p.Address, err)
+	for own := range p.addresses() {
+		address := &netlink.Addr{IPNet: &net.IPNet{IP: own.Addr().AsSlice(), Mask: net.CIDRMask(own.Bits(), own.Addr().BitLen())}}
+		if own.Addr().Is6() {
+			address.Flags = unix.IFA_F_NODAD // nobody else has it, and nothing shall wait
+		}
+		if err := inside.AddrAdd(device, address); err != nil {
+			return fmt.Errorf("address %s: %w", own, err)
+		}
 	}
 	if err := inside.LinkSetUp(device); err != nil {
 		return fmt.Errorf("set it up: %w", err)
 	}
-	if err := inside.RouteAdd(&netlink.Route{LinkIndex: device.Attrs().Index, Gw: p.Gateway.AsSlice()}); err != nil {
-		return fmt.Errorf("route by %s: %w", p.Gateway, err)
+	for _, gateway := range p.addresses() {
+		if err := inside.RouteAdd(&netlink.Route{LinkIndex: device.Attrs().Index, Gw: gateway.AsSlice()}); err != nil {
+			return fmt.Errorf("route by %s: %w", gateway, err)
+		}
 	}
 	return nil
 }

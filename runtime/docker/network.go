@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/docker/docker/api/types/network"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // bridgeNameOption names the bridge device of a network of driver bridge.
@@ -24,16 +24,40 @@ type NetworkSpec struct {
 	Gateway netip.Addr // the bridge's own address, within Subnet
 	Labels  map[string]string
 
+	Subnet6  netip.Prefix // the same of IPv6; the zero Prefix: none. No narrower than what Subnet has of addresses
+	Gateway6 netip.Addr
+
 	given netip.Prefix // EngineRange of a network that there is
 }
 
 // EngineRange is the part of Subnet that the engine gives to containers which name no address:
 // the last quarter. The rest is for whoever made the network.
-func (s NetworkSpec) EngineRange() netip.Prefix {
-	b := s.Subnet.Masked().Addr().As4()
-	n := binary.BigEndian.Uint32(b[:]) | 3<<(30-s.Subnet.Bits())
-	binary.BigEndian.PutUint32(b[:], n)
-	return netip.PrefixFrom(netip.AddrFrom4(b), s.Subnet.Bits()+2)
+func (s NetworkSpec) EngineRange() netip.Prefix { return lastQuarter(s.Subnet) }
+
+// EngineRange6 is the same of Subnet6.
+func (s NetworkSpec) EngineRange6() netip.Prefix {
+	if !s.Subnet6.IsValid() {
+		return netip.Prefix{}
+	}
+	return lastQuarter(s.Subnet6)
+}
+
+func lastQuarter(p netip.Prefix) netip.Prefix {
+	b := p.Masked().Addr().AsSlice()
+	for bit := p.Bits(); bit < p.Bits()+2; bit++ {
+		b[bit/8] |= 0x80 >> (bit % 8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return netip.PrefixFrom(a, p.Bits()+2)
+}
+
+// Address6 is the address of Subnet6 for whoever has an address of Subnet: at the same place in the range.
+func (s NetworkSpec) Address6(a netip.Addr) netip.Addr {
+	four, base, six := a.As4(), s.Subnet.Masked().Addr().As4(), s.Subnet6.Masked().Addr().As16()
+	for i := range four {
+		six[12+i] |= four[i] ^ base[i]
+	}
+	return netip.AddrFrom16(six)
 }
 
 // EnsureNetwork makes the network exist as described. One of that name that is as
@@ -50,7 +74,7 @@ func (e *Engine) EnsureNetwork(ctx context.Context, spec NetworkSpec) error {
 	if ok {
 		differs := found.differs(spec)
 		if differs == "" {
-			return nil
+			return spec.steadyAddress()
 		}
 		if err := e.RemoveNetwork(ctx, spec.Name); err != nil {
 			return failure(err, "network %s exists with %s and is in use: stop the containers that are in it", spec.Name, differs)
@@ -72,10 +96,15 @@ func (e *Engine) Network(ctx context.Context, name string) (spec NetworkSpec, ok
 	}
 	spec = NetworkSpec{Name: found.Name, Bridge: found.Options[bridgeNameOption], Labels: found.Labels}
 	for _, c := range found.IPAM.Config {
-		if prefix, err := netip.ParsePrefix(c.Subnet); err == nil && prefix.Addr().Is4() {
+		prefix, err := netip.ParsePrefix(c.Subnet)
+		switch {
+		case err == nil && prefix.Addr().Is4():
 			spec.Subnet = prefix
 			spec.Gateway, _ = netip.ParseAddr(c.Gateway)
 			spec.given, _ = netip.ParsePrefix(c.IPRange)
+		case err == nil && found.EnableIPv6:
+			spec.Subnet6 = prefix
+			spec.Gateway6, _ = netip.ParseAddr(c.Gateway)
 		}
 	}
 	return spec, true, nil
@@ -127,14 +156,20 @@ func (e *Engine) hasMembers(ctx context.Context, name string) bool {
 func (e *Engine) createNetwork(ctx context.Context, spec NetworkSpec) error {
 	ctx, cancel := bounded(ctx, CreateTimeout)
 	defer cancel()
-	_, err := e.cli.NetworkCreate(ctx, spec.Name, network.CreateOptions{
+	options := network.CreateOptions{
 		Driver:  "bridge",
 		Labels:  spec.Labels,
 		Options: map[string]string{bridgeNameOption: spec.Bridge},
 		IPAM: &network.IPAM{Driver: "default", Config: []network.IPAMConfig{
 			{Subnet: spec.Subnet.String(), Gateway: spec.Gateway.String(), IPRange: spec.EngineRange().String()},
 		}},
-	})
+	}
+	if spec.Subnet6.IsValid() {
+		six := network.IPAMConfig{Subnet: spec.Subnet6.String(), Gateway: spec.Gateway6.String(), IPRange: spec.EngineRange6().String()}
+		options.EnableIPv6, options.IPAM.Config = new(bool), append(options.IPAM.Config, six)
+		*options.EnableIPv6 = true
+	}
+	_, err := e.cli.NetworkCreate(ctx, spec.Name, options)
 	if err != nil && !IsConflict(err) { // someone made it meanwhile
 		return failure(err, "create network %s (%s on %s)", spec.Name, spec.Subnet, spec.Bridge)
 	}
@@ -155,6 +190,35 @@ func (s NetworkSpec) steadyBridge() error {
 	if err != nil {
 		return fmt.Errorf("set the hardware address of the bridge %s: %w", s.Bridge, err)
 	}
+	return s.steadyAddress()
+}
+
+// steadyAddress has the bridge take its address of IPv6 at once. Kernels ask first whether anybody else has it, for which
+// they wait until something is plugged in, and then for a second; nobody can listen there meanwhile.
+func (s NetworkSpec) steadyAddress() error {
+	if !s.Gateway6.IsValid() {
+		return nil
+	}
+	bridge, err := netlink.LinkByName(s.Bridge)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("find the bridge %s: %w", s.Bridge, err)
+	}
+	addresses, err := netlink.AddrList(bridge, netlink.FAMILY_V6)
+	if err != nil {
+		return fmt.Errorf("addresses of the bridge %s: %w", s.Bridge, err)
+	}
+	for _, a := range addresses {
+		if own, ok := netip.AddrFromSlice(a.IP); !ok || own != s.Gateway6 || a.Flags&unix.IFA_F_TENTATIVE == 0 {
+			continue
+		}
+		again := &netlink.Addr{IPNet: a.IPNet, Flags: unix.IFA_F_NODAD}
+		if err := errors.Join(netlink.AddrDel(bridge, &netlink.Addr{IPNet: a.IPNet}), netlink.AddrAdd(bridge, again)); err != nil {
+			return fmt.Errorf("give the bridge %s its address %s: %w", s.Bridge, s.Gateway6, err)
+		}
+	}
 	return nil
 }
 
@@ -165,6 +229,8 @@ func (s NetworkSpec) differs(want NetworkSpec) string {
 		return fmt.Sprintf("subnet %s in place of %s", s.Subnet, want.Subnet)
 	case s.Gateway != want.Gateway:
 		return fmt.Sprintf("gateway %s in place of %s", s.Gateway, want.Gateway)
+	case want.Subnet6.IsValid() && (s.Subnet6 != want.Subnet6.Masked() || s.Gateway6 != want.Gateway6):
+		return fmt.Sprintf("IPv6 subnet %s in place of %s", s.Subnet6, want.Subnet6)
 	case !s.given.IsValid():
 		return fmt.Sprintf("no IP range in place of %s", want.EngineRange())
 	case s.given != want.EngineRange():

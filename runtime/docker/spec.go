@@ -38,10 +38,12 @@ type ContainerSpec struct {
 	// Network is a network's name, "host", NoNetwork or "container:<id>".
 	Network string
 	Address netip.Addr // in the named network; the zero Addr leaves it to the engine
-	IPC     string     // "", "private", "shareable", "host" or "container:<id>"
-	PID     string     // "", "host" or "container:<id>"
-	UTS     string     // "" or "host"
-	Sysctls map[string]string
+	// Address6 is the same of IPv6; only with Address.
+	Address6 netip.Addr
+	IPC      string // "", "private", "shareable", "host" or "container:<id>"
+	PID      string // "", "host" or "container:<id>"
+	UTS      string // "" or "host"
+	Sysctls  map[string]string
 
 	Mounts []Mount
 	Tmpfs  map[string]string // path in the container to mount options
@@ -98,8 +100,16 @@ func (s *ContainerSpec) networking() *network.NetworkingConfig {
 		return nil
 	}
 	return &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{
-		s.Network: {IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: s.Address.String()}},
+		s.Network: {IPAMConfig: s.ipam()},
 	}}
+}
+
+func (s *ContainerSpec) ipam() *network.EndpointIPAMConfig {
+	config := &network.EndpointIPAMConfig{IPv4Address: s.Address.String()}
+	if s.Address6.IsValid() {
+		config.IPv6Address = s.Address6.String()
+	}
+	return config
 }
 
 // hostConfig is the half that depends on this machine.
