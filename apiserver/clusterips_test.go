@@ -123,3 +123,26 @@ func TestIPAddressesAreRepairedAtTheStart(t *testing.T) {
 		t.Errorf("an IPAddress that its Service does not have: %v, want none", err)
 	}
 }
+
+func TestServicesOfTwoFamilies(t *testing.T) {
+	t.Parallel()
+	six := netip.MustParsePrefix("fd00:96::/112")
+	client := serve(t, t.TempDir(), func(c *Config) { c.OtherServiceCIDR = six }).admin(t)
+	cidr, err := client.NetworkingV1().ServiceCIDRs().Get(t.Context(), "kubernetes", metav1.GetOptions{})
+	if err != nil || !slices.Equal(cidr.Spec.CIDRs, []string{testCIDR.String(), six.String()}) {
+		t.Errorf("the ServiceCIDR: %v, %v", cidr, err)
+	}
+	for policy, want := range map[corev1.IPFamilyPolicy]int{
+		corev1.IPFamilyPolicySingleStack: 1, corev1.IPFamilyPolicyPreferDualStack: 2, corev1.IPFamilyPolicyRequireDualStack: 2,
+	} {
+		svc, err := client.CoreV1().Services("default").Create(t.Context(), &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Name: strings.ToLower(string(policy))},
+			Spec:       corev1.ServiceSpec{IPFamilyPolicy: &policy, Ports: []corev1.ServicePort{{Port: 80}}},
+		}, metav1.CreateOptions{})
+		if err != nil || len(svc.Spec.ClusterIPs) != want || !testCIDR.Contains(netip.MustParseAddr(svc.Spec.ClusterIPs[0])) {
+			t.Errorf("%s: %v, %v", policy, svc.Spec.ClusterIPs, err)
+		} else if want == 2 && !six.Contains(netip.MustParseAddr(svc.Spec.ClusterIPs[1])) {
+			t.Errorf("%s: %v", policy, svc.Spec.ClusterIPs)
+		}
+	}
+}
