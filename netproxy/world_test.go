@@ -170,8 +170,6 @@ func worldPods() []*corev1.Pod {
 	}
 }
 
-func worldHosts() []hostPort { return ipv4.worldHosts() }
-
 // path is one way of a packet, and where connections that take it may end.
 type path struct {
 	says  string
