@@ -56,7 +56,8 @@ type Config struct {
 	// HTTPPorts are where Ingresses are served, such as 80,443; HTTPPortsOff: nowhere; "": there, or the next pair that is
 	// free, while there are Ingresses.
 	HTTPPorts string
-	// ProxyMode is the program that makes the rules of Services, iptables or nftables; default iptables.
+	// ProxyMode is the program that makes the rules of Services, nftables or iptables; default nftables where the kernel and
+	// nft have it.
 	ProxyMode string
 	// PidsLimit is the most processes and threads of a container; 0: no limit.
 	PidsLimit int64

@@ -33,11 +33,18 @@ func ParseMode(text string) (Mode, error) {
 	return ModeDefault, fmt.Errorf("%q: want %s or %s", text, ModeIPTables, ModeNFTables)
 }
 
-// Check tells which mode works on this machine, the one that is asked for, or in one sentence what to do so that it does.
-// It needs root, and leaves nothing in the kernel.
+// Check tells which mode works on this machine: the one that is asked for, or nftables where the kernel and nft have what it
+// takes, and iptables elsewhere. What does not work is said in one sentence, with what to do. It needs root, and leaves
+// nothing in the kernel.
 func Check(ctx context.Context, mode Mode) (Mode, error) {
-	if mode == ModeNFTables {
+	switch mode {
+	case ModeNFTables:
 		return mode, checkNFTables(ctx)
+	case ModeDefault:
+		// NetworkPolicies are chains of iptables in either mode, so that nftables alone is for those who ask for it.
+		if _, err := findIPTables(); err == nil && checkNFTables(ctx) == nil {
+			return ModeNFTables, nil
+		}
 	}
 	return ModeIPTables, checkIPTables(ctx)
 }
