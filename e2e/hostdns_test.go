@@ -164,8 +164,10 @@ func (i *instance) said(t *testing.T, want string, args ...string) {
 	}
 }
 
+// webURL is of a Service that the test makes.
+const webURL = "http://web.default.svc.cluster.local"
+
 func TestProgramsOfThisMachineFindServices(t *testing.T) {
-	const url = "http://web.default.svc.cluster.local"
 	m := copyMachine(t)
 	original := m.read(t)
 	red := m.startInstance(t)
@@ -173,12 +175,12 @@ func TestProgramsOfThisMachineFindServices(t *testing.T) {
 	ns := namespace{"default", red}
 	ns.apply(t, textServer("web", "web"))
 	waitForAnswer(t, "http://"+ns.value(t, "service/web", "{.spec.clusterIP}"), "web")
-	if got, err := m.finds(t, url); err == nil {
-		t.Fatalf("before, %s answers %q", url, got)
+	if got, err := m.finds(t, webURL); err == nil {
+		t.Fatalf("before, %s answers %q", webURL, got)
 	}
 
 	red.said(t, "find *.svc.cluster.local now, by /etc/resolv.conf, until", "dns", "enable")
-	m.waitFor(t, url, "web")
+	m.waitFor(t, webURL, "web")
 	m.outsideIsKnown(t)
 	red.said(t, "enabled, by /etc/resolv.conf", "dns", "status")
 	enabled := m.read(t)
@@ -192,8 +194,21 @@ func TestProgramsOfThisMachineFindServices(t *testing.T) {
 		if got := m.read(t); got != enabled {
 			t.Errorf("resolv.conf is %q, was %q", got, enabled)
 		}
-		m.waitFor(t, url, "web")
+		m.waitFor(t, webURL, "web")
 	})
+	t.Run("an end of the daemon leaves other names", func(t *testing.T) { m.testEnds(t, red, original) })
+	t.Run("what another program has written stays", func(t *testing.T) {
+		m.write(t, enabled+"options ndots:2\n")
+		red.said(t, "only the lines of kube-lite were taken out", "dns", "disable")
+		if got, want := m.read(t), original+"options ndots:2\n"; got != want {
+			t.Errorf("resolv.conf is %q, want %q", got, want)
+		}
+	})
+	t.Run("reset takes it back", func(t *testing.T) { m.testReset(t, red, original) })
+}
+
+// testEnds stops the daemon and kills it.
+func (m machineCopy) testEnds(t *testing.T, red *instance, original string) {
 	t.Run("stop takes it back until the next start", func(t *testing.T) {
 		red.said(t, "has stopped", "stop")
 		if got := m.read(t); got != original {
@@ -204,7 +219,7 @@ func TestProgramsOfThisMachineFindServices(t *testing.T) {
 		if err := red.up(); err != nil {
 			t.Fatal(err)
 		}
-		m.waitFor(t, url, "web")
+		m.waitFor(t, webURL, "web")
 	})
 	t.Run("with the daemon killed other names are found", func(t *testing.T) {
 		red.kill(t)
@@ -212,26 +227,21 @@ func TestProgramsOfThisMachineFindServices(t *testing.T) {
 		if err := red.up(); err != nil {
 			t.Fatal(err)
 		}
-		m.waitFor(t, url, "web")
+		m.waitFor(t, webURL, "web")
 	})
-	t.Run("what another program has written stays", func(t *testing.T) {
-		m.write(t, enabled+"options ndots:2\n")
-		red.said(t, "only the lines of kube-lite were taken out", "dns", "disable")
-		if got, want := m.read(t), original+"options ndots:2\n"; got != want {
-			t.Errorf("resolv.conf is %q, want %q", got, want)
-		}
-	})
-	t.Run("reset takes it back", func(t *testing.T) {
-		m.write(t, original)
-		red.said(t, "until", "dns", "enable")
-		red.kill(t)
-		red.said(t, "is gone", "reset", "--yes")
-		red.ready = false
-		if got := m.read(t); got != original {
-			t.Errorf("resolv.conf is %q, was %q", got, original)
-		}
-		if left, _ := filepath.Glob(m.resolvConf() + ".*"); len(left) > 0 {
-			t.Errorf("reset left %v", left)
-		}
-	})
+}
+
+// testReset resets an instance whose daemon was killed.
+func (m machineCopy) testReset(t *testing.T, red *instance, original string) {
+	m.write(t, original)
+	red.said(t, "until", "dns", "enable")
+	red.kill(t)
+	red.said(t, "is gone", "reset", "--yes")
+	red.ready = false
+	if got := m.read(t); got != original {
+		t.Errorf("resolv.conf is %q, was %q", got, original)
+	}
+	if left, _ := filepath.Glob(m.resolvConf() + ".*"); len(left) > 0 {
+		t.Errorf("reset left %v", left)
+	}
 }
