@@ -16,16 +16,13 @@ import (
 // running daemon owns instance.json, and a reset has no API to read a ConfigMap with.
 const hostDNSFile = "host-dns"
 
-// machine is where host DNS is changed.
-var machine hostdns.Machine
-
 // EnableHostDNS leads the names of the running instance's domain to it on this machine, now and after each start, until
 // DisableHostDNS. It returns what does that. The error matches ErrNotRunning when the instance is not up.
 func EnableHostDNS(ctx context.Context, cfg Config) (how string, err error) {
 	if err := CheckRoot(); err != nil {
 		return "", err
 	}
-	unlock, err := machine.Lock(ctx)
+	unlock, err := cfg.machine().Lock(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -42,11 +39,11 @@ func EnableHostDNS(ctx context.Context, cfg Config) (how string, err error) {
 	if cluster.Server, err = netip.ParseAddrPort(info.DNS); err != nil {
 		return "", fmt.Errorf("the daemon is of another version of kube-lite and does not say where its DNS server is: stop it and start it again: %w", err)
 	}
-	if how, err = machine.Enable(ctx, cluster); err != nil {
+	if how, err = cfg.machine().Enable(ctx, cluster); err != nil {
 		return "", err
 	}
 	if err := os.WriteFile(cfg.path(hostDNSFile), []byte("enabled\n"), 0o644); err != nil {
-		_, undo := machine.Disable(ctx, cluster)
+		_, undo := cfg.machine().Disable(ctx, cluster)
 		return "", errors.Join(err, undo)
 	}
 	return how, nil
@@ -58,17 +55,17 @@ func DisableHostDNS(ctx context.Context, cfg Config) (had bool, note string, err
 	if err := CheckRoot(); err != nil {
 		return false, "", err
 	}
-	unlock, err := machine.Lock(ctx)
+	unlock, err := cfg.machine().Lock(ctx)
 	if err != nil {
 		return false, "", err
 	}
 	defer unlock()
 	cluster := hostCluster(cfg)
-	how, err := machine.State(ctx, cluster)
+	how, err := cfg.machine().State(ctx, cluster)
 	if err != nil {
 		return false, "", err
 	}
-	if note, err = machine.Disable(ctx, cluster); err != nil {
+	if note, err = cfg.machine().Disable(ctx, cluster); err != nil {
 		return false, "", err
 	}
 	err = os.Remove(cfg.path(hostDNSFile))
@@ -81,7 +78,7 @@ func DisableHostDNS(ctx context.Context, cfg Config) (had bool, note string, err
 
 // HostDNS tells whether the user wants this machine to find the instance's names, and what leads them there now, if anything does.
 func HostDNS(ctx context.Context, cfg Config) (wanted bool, how string, err error) {
-	how, err = machine.State(ctx, hostCluster(cfg))
+	how, err = cfg.machine().State(ctx, hostCluster(cfg))
 	return wantsHostDNS(cfg), how, err
 }
 
@@ -89,6 +86,9 @@ func wantsHostDNS(cfg Config) bool {
 	_, err := os.Stat(cfg.path(hostDNSFile))
 	return err == nil
 }
+
+// machine is where host DNS is changed.
+func (c Config) machine() hostdns.Machine { return hostdns.Machine{Root: c.root} }
 
 // hostCluster is what the settings know of the instance; the DNS server's address only its daemon does.
 func hostCluster(cfg Config) hostdns.Cluster {
@@ -105,12 +105,12 @@ func (d *daemon) enableHostDNS(ctx context.Context, server netip.AddrPort) {
 	if !wantsHostDNS(d.cfg) {
 		return
 	}
-	unlock, err := machine.Lock(ctx)
+	unlock, err := d.cfg.machine().Lock(ctx)
 	if err == nil {
 		defer unlock()
 		cluster := hostCluster(d.cfg)
 		cluster.Server = server
-		_, err = machine.Enable(ctx, cluster)
+		_, err = d.cfg.machine().Enable(ctx, cluster)
 	}
 	if err != nil {
 		d.cfg.Log.Warn("programs of this machine do not find the cluster's names, though \"dns enable\" wants it", "error", err)
@@ -119,12 +119,15 @@ func (d *daemon) enableHostDNS(ctx context.Context, server netip.AddrPort) {
 
 // disableHostDNS lets the machine ask nobody who does not answer. The wish stays.
 func disableHostDNS(ctx context.Context, cfg Config) error {
-	unlock, err := machine.Lock(ctx)
+	unlock, err := cfg.machine().Lock(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	note, err := machine.Disable(ctx, hostCluster(cfg))
+	if !wantsHostDNS(cfg) { // behind the lock: an enable may be on its way
+		return nil
+	}
+	note, err := cfg.machine().Disable(ctx, hostCluster(cfg))
 	if note != "" {
 		cfg.Log.Info(note)
 	}
