@@ -80,6 +80,8 @@ type Config struct {
 	Log *slog.Logger
 	// Progress, if set, is told the steps of the start as they are done.
 	Progress func(Step)
+
+	root string // where the machine's own resolver has its files; tests have others than /
 }
 
 // WithDefaults fills in what is not said and checks the rest. The error names

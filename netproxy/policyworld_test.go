@@ -200,7 +200,8 @@ func (c policyCase) set(t testing.TB) *policySet {
 // policySettings are the world's.
 func policySettings() settings {
 	s := testSettings()
-	s.podCIDR, s.otherCIDR = netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("10.244.192.0/18")
+	s.otherCIDR = netip.MustParsePrefix("10.244.192.0/18")
+	s.lanToPods = true // so that policies have something to decide
 	return s
 }
 

@@ -23,6 +23,8 @@ type settings struct {
 	podCIDR           netip.Prefix
 	otherCIDR         netip.Prefix // see Options
 	nodePortAddresses []netip.Prefix
+	// lanToPods lets other machines reach pods, and this machine on the bridge, at their own addresses. A Proxy never does.
+	lanToPods bool
 
 	// masqueradePods hides pods from each other behind the gateway's address. It is needed where the kernel does
 	// not show iptables what it switches: only replies that come back through the gateway are translated back.
@@ -94,10 +96,27 @@ func (s settings) addRefusals(c chains) {
 
 	forward := s.prefix + "FORWARD"
 	c.add(forward, "-j", reject)
+	s.addStrangers(c, input, forward)
 	// A late packet that is not translated back would look to the client like a stranger's, and be reset.
 	c.add(forward, fromPods, "-m conntrack --ctstate INVALID -j DROP")
 
 	c.add(s.prefix+"OUTPUT", "-j", reject)
+}
+
+// addStrangers refuses other machines what they send to the pods' range: what listens on the bridge, such as DNS and the API, and the pods
+// themselves. Whoever is on the same network need only route there: this machine answers at each of its addresses on every device, and
+// forwards unless Docker was the one to switch that on. What was translated was opened to them.
+func (s settings) addStrangers(c chains, input, forward string) {
+	if s.lanToPods || !s.podCIDR.IsValid() {
+		return
+	}
+	strangers := s.prefix + chainStrangers
+	for _, chain := range []string{input, forward} {
+		c.add(chain, "! -i", s.bridge, "-d", s.podCIDR.Masked().String(), "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j", strangers)
+	}
+	c.add(strangers, "-i lo -j RETURN")
+	c.add(strangers, "-p tcp -j REJECT --reject-with tcp-reset")
+	c.add(strangers, "-j REJECT --reject-with icmp-port-unreachable")
 }
 
 // addAccepts makes the rules that let packets pass others' rules in the same chains, such as Docker's policy for FORWARD

@@ -28,6 +28,7 @@ func testSettings() settings {
 		prefix:      ChainPrefix("test"),
 		bridge:      testBridge,
 		serviceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
+		podCIDR:     netip.MustParsePrefix("10.244.0.0/16"),
 		features:    features{randomFully: true, recent: true, sctp: true},
 	}
 }
@@ -280,6 +281,15 @@ var paths = []path{
 		opens: "198.51.100.0/24", want: refused},
 	{says: "LAN to NodePort that is open at other addresses", from: strangerLAN, to: "tcp://198.51.100.1:30081",
 		opens: "192.168.0.0/16", want: untouched},
+	{says: "LAN to pod", from: strangerLAN, to: "tcp://10.244.0.2:8080", want: refused},
+	{says: "LAN to pod, UDP", from: strangerLAN, to: "udp://10.244.0.2:8080", want: refused},
+	{says: "LAN to what listens on the bridge", from: strangerLAN, to: "tcp://10.244.0.1:6443", want: refused},
+	{says: "LAN to what listens on the bridge, UDP", from: strangerLAN, to: "udp://10.244.0.1:6443", want: refused},
+	{says: "LAN to pod, NodePorts open", from: strangerLAN, to: "tcp://10.244.0.2:8080", opens: "198.51.100.0/24", want: refused},
+	{says: "LAN to what listens on the bridge, NodePorts open", from: strangerLAN, to: "tcp://10.244.0.1:6443", opens: "0.0.0.0/0", want: refused},
+	{says: "pod to what listens on the bridge", from: podA, to: "tcp://10.244.0.1:6443", want: untouched},
+	{says: "host to what listens on the bridge", from: "host", to: "tcp://10.244.0.1:6443", want: untouched},
+	{says: "host to pod", from: "host", to: "tcp://10.244.0.2:8080", want: untouched},
 	{says: "LAN to ClusterIP, NodePorts open", from: strangerLAN, to: "tcp://10.96.0.2:80", opens: "0.0.0.0/0", want: refused},
 
 	{says: "host to hostPort on localhost", from: "host", to: "tcp://127.0.0.1:9080", want: "10.244.0.2:8080<-10.244.0.1"},

@@ -41,6 +41,7 @@ func commands() map[string]command {
 		"tcp-serve":  {"ADDR [TEXT]                 answer each connection with TEXT (else the hostname) and close", tcpServe},
 		"tcp-get":    {"ADDR                        connect and print what comes", tcpGet},
 		"dns":        {"TYPE NAME [SERVER]          look up A, AAAA, CNAME, PTR, SRV or TXT; print one record per line", dns},
+		"lookup":     {"4:NAME|6:NAME|0:NAME...    print the addresses of each family (0: either) in a line, or none", addresses},
 	}
 }
 
