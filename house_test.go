@@ -20,7 +20,7 @@ const module = "github.com/kube-lite/kube-lite"
 var mayImport = map[string][]string{
 	"":                  {"cli"},
 	"cli":               {"daemon", "manifest", "apiserver", "runtime", "runtime/docker", "router"},
-	"daemon":            {"apiserver", "store", "orchestrator", "runtime", "runtime/docker", "netproxy", "dns", "router"},
+	"daemon":            {"apiserver", "store", "orchestrator", "runtime", "runtime/docker", "netproxy", "dns", "hostdns", "router"},
 	"apiserver":         {"store"},
 	"orchestrator":      {},
 	"runtime":           {"runtime/docker", "runtime/pause", "runtime/probe", "runtime/streaming", "runtime/usage", "runtime/volume"},
@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"runtime/volume":    {},
 	"netproxy":          {},
 	"dns":               {},
+	"hostdns":           {},
 	"router":            {},
 	"manifest":          {},
 	"store":             {},

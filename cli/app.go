@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,7 +94,7 @@ func newApp(e *env) *cli.App {
 	}
 	app.Commands = []*cli.Command{
 		startCommand(e), serveCommand(e), stopCommand(e), statusCommand(e),
-		resetCommand(e), pruneCommand(e), kubeconfigCommand(e), trustCommand(e), versionCommand(e),
+		resetCommand(e), pruneCommand(e), kubeconfigCommand(e), trustCommand(e), dnsCommand(e), versionCommand(e),
 	}
 	app.Commands = append(app.Commands, helpCommand())
 	app.OnUsageError = usageError
@@ -164,7 +165,7 @@ func configOf(c *cli.Context) (daemon.Config, error) {
 func usageError(c *cli.Context, err error, _ bool) error {
 	name := "kube-lite"
 	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
-		name += " " + c.Command.Name
+		name += " " + fullName(c.Command)
 		for _, global := range []string{nameFlag, dataDirFlag} {
 			if strings.HasSuffix(err.Error(), ": -"+global) {
 				return misplaced(global, c.Command.Name)
@@ -197,7 +198,12 @@ func unknownCommand(app *cli.App, name string) error {
 // noArguments refuses words that a command would otherwise ignore.
 func noArguments(c *cli.Context) error {
 	if c.Args().Present() {
-		return fmt.Errorf("%s: unexpected argument %q", c.Command.Name, c.Args().First())
+		return fmt.Errorf("%s: unexpected argument %q", fullName(c.Command), c.Args().First())
 	}
 	return nil
+}
+
+// fullName is what a user types for the command, behind the program's name.
+func fullName(c *cli.Command) string {
+	return cmp.Or(strings.TrimPrefix(c.HelpName, "kube-lite "), c.Name)
 }

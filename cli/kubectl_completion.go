@@ -152,6 +152,9 @@ func addOwn(root *cobra.Command, app *cli.App) {
 		if c.Name == "completion" {
 			own.ValidArgs = []cobra.Completion{"bash", "zsh", "fish", "powershell"}
 		}
+		for _, sub := range c.Subcommands {
+			own.ValidArgs = append(own.ValidArgs, cobra.CompletionWithDesc(sub.Name, sub.Usage))
+		}
 		addFlags(own, c.Flags)
 		root.AddCommand(own)
 	}

@@ -36,7 +36,7 @@ func daemonFlags() []cli.Flag {
 		&cli.StringFlag{Name: "node-name", Usage: "`NAME` of the node (default: the machine's at the first start, and then as it was)"},
 		&cli.StringSliceFlag{Name: "nodeport-addresses", Usage: "open NodePorts and load balancers to other machines on addresses in this `CIDR`"},
 		&cli.StringFlag{Name: "http-ports", Usage: "serve Ingresses on these `PORTS` of localhost, or off (default: 80,443, or the next free pair, while there are Ingresses)"},
-		&cli.StringFlag{Name: "proxy-mode", Usage: "make the rules of Services with `PROGRAM`, iptables or nftables (default: iptables)"},
+		&cli.StringFlag{Name: "proxy-mode", Usage: "make the rules of Services with `PROGRAM`, nftables or iptables (default: nftables where the machine has it)"},
 		&cli.StringSliceFlag{Name: "dns-hosts", Usage: "let pods find the names in this `FILE` too, in the format of /etc/hosts"},
 		&cli.Int64Flag{Name: "pids-limit", Usage: "let a container have at most `N` processes and threads (default: no limit)"},
 		&cli.StringSliceFlag{Name: "allowed-unsafe-sysctls", Usage: "let pods set these `SYSCTLS` too, such as net.core.somaxconn or kernel.msg*"},

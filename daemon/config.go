@@ -59,7 +59,8 @@ type Config struct {
 	// HTTPPorts are where Ingresses are served, such as 80,443; HTTPPortsOff: nowhere; "": there, or the next pair that is
 	// free, while there are Ingresses.
 	HTTPPorts string
-	// ProxyMode is the program that makes the rules of Services, iptables or nftables; default iptables.
+	// ProxyMode is the program that makes the rules of Services, nftables or iptables; default nftables where the kernel and
+	// nft have it.
 	ProxyMode string
 	// PidsLimit is the most processes and threads of a container; 0: no limit.
 	PidsLimit int64
@@ -82,6 +83,8 @@ type Config struct {
 	Log *slog.Logger
 	// Progress, if set, is told the steps of the start as they are done.
 	Progress func(Step)
+
+	root string // where the machine's own resolver has its files; tests have others than /
 }
 
 // WithDefaults fills in what is not said and checks the rest. The error names

@@ -23,6 +23,7 @@ type Info struct {
 	ServiceCIDR string    `json:"serviceCIDR"`
 	Docker      string    `json:"dockerVersion"`
 	DockerHost  string    `json:"dockerHost"` // such as unix:///var/run/docker.sock
+	DNS         string    `json:"dns"`        // such as 10.244.0.1:53; empty until it answers
 	Ready       bool      `json:"ready"`      // a pod could run
 	Stopping    bool      `json:"stopping,omitempty"`
 }

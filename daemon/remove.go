@@ -178,8 +178,12 @@ func Reset(ctx context.Context, cfg Config) error {
 	return nil
 }
 
+// removeRules takes back what the instance changed of the machine's network.
 func removeRules(ctx context.Context, cfg Config) error {
 	kept := keptSettings(cfg)
+	if err := disableHostDNS(ctx, cfg); err != nil { // of a daemon that was killed
+		return err
+	}
 	opts := netproxy.Options{Instance: cfg.Name, Bridge: bridgeName(cfg.Name), Log: cfg.Log}
 	if kept.PodCIDR.IsValid() {
 		kept.addTo(&opts)
@@ -203,7 +207,7 @@ func StoredClaims(cfg Config) ([]string, error) { return orchestrator.StoredClai
 // instanceFiles are all that an instance has in its data directory.
 var instanceFiles = []string{
 	podsDir, volumesDir, pkiDir, kubeconfigFile, storeFile, storeFile + store.RewriteSuffix,
-	encryptionFile, encryptionFile + ".next", logFile, logFile + OldSuffix, settingsFile, settingsFile + ".next", lockFile,
+	encryptionFile, encryptionFile + ".next", logFile, logFile + OldSuffix, settingsFile, settingsFile + ".next", hostDNSFile, lockFile,
 }
 
 // removeFiles removes the files of an instance by name, and the directory when

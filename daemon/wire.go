@@ -82,6 +82,8 @@ func (d *daemon) startRooms(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", room.late, ctx.Err())
 		}
 	}
+	d.info.DNS = resolver.Addr().String()
+	d.enableHostDNS(ctx, resolver.Addr())
 	d.steps.done("controllers, Service rules, DNS", resolver.Addr().String())
 	return nil
 }
@@ -178,7 +180,7 @@ func (d *daemon) newAgent() (*runtime.Agent, error) {
 func (d *daemon) stopRooms(ctx context.Context) error {
 	var errs []error
 	if d.agent != nil {
-		errs = append(errs, d.agent.StopPods(ctx))
+		errs = append(errs, d.agent.StopPods(ctx), disableHostDNS(ctx, d.cfg))
 	}
 	errs = append(errs, d.rooms.stop())
 	if d.server != nil {

@@ -65,8 +65,8 @@ type Server struct {
 	cache   *answerCache
 	flights singleflight.Group // questions to upstream
 	log     *slog.Logger
-	// tcpIdle and staleAfter are the constants; tests change them.
-	tcpIdle, staleAfter time.Duration
+	// tcpIdle, staleAfter and syncPatience are the constants; tests change them.
+	tcpIdle, staleAfter, syncPatience time.Duration
 
 	// current is swapped by watch and never changed in place.
 	current atomic.Pointer[snapshot]
@@ -83,6 +83,7 @@ func New(services coreinformers.ServiceInformer, slices discoveryinformers.Endpo
 	s := &Server{
 		domain: newSuffix(domain), alias: newSuffix(aliasDomain),
 		log: cmp.Or(opts.Log, slog.Default()), cache: newAnswerCache(), tcpIdle: tcpIdle, staleAfter: staleAfter,
+		syncPatience: syncPatience,
 	}
 	s.current.Store(&snapshot{})
 	var err error
@@ -127,6 +128,11 @@ func (s *Server) OtherAddr() netip.AddrPort {
 	return s.others[0].addr
 }
 
+// syncPatience is how long questions wait in the sockets until the informers have synced, less than the five seconds after
+// which resolvers ask again. So those that come while a daemon starts anew get their answer, and not the SERVFAIL after
+// which they would look no further. CoreDNS's plugin kubernetes waits likewise.
+const syncPatience = 3 * time.Second
+
 // Run answers until ctx ends, then waits for all it started and returns nil.
 // It returns earlier, with an error, when a socket fails for good.
 func (s *Server) Run(ctx context.Context) error {
@@ -138,12 +144,20 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 	group.Go(func() error { return s.watch.run(ctx) })
 	group.Go(func() error { return s.forward.prober.run(ctx) })
-	for _, sockets := range s.allSockets() {
-		for _, conn := range sockets.udp {
-			group.Go(func() error { return s.serveUDP(ctx, conn) })
+	group.Go(func() error {
+		select {
+		case <-ctx.Done():
+		case <-s.watch.synced:
+		case <-time.After(s.syncPatience):
 		}
-		group.Go(func() error { return s.serveTCP(ctx, sockets.tcp) })
-	}
+		for _, sockets := range s.allSockets() {
+			for _, conn := range sockets.udp {
+				group.Go(func() error { return s.serveUDP(ctx, conn) })
+			}
+			group.Go(func() error { return s.serveTCP(ctx, sockets.tcp) })
+		}
+		return nil
+	})
 	if err := group.Wait(); err != nil {
 		return fmt.Errorf("dns server on %s: %w", s.Addr(), err)
 	}

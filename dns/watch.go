@@ -45,6 +45,7 @@ type watcher struct {
 	current *atomic.Pointer[snapshot]
 
 	handlers []handler
+	synced   chan struct{} // closed when the first snapshot is there
 	dirty    dirtyKeys
 }
 
@@ -57,7 +58,7 @@ type handler struct {
 func newWatcher(domain string, services coreinformers.ServiceInformer, slices discoveryinformers.EndpointSliceInformer,
 	namespaces coreinformers.NamespaceInformer, current *atomic.Pointer[snapshot]) (*watcher, error) {
 	w := &watcher{
-		domain: domain, current: current,
+		domain: domain, current: current, synced: make(chan struct{}),
 		services: services.Lister(), slices: slices.Informer().GetIndexer(),
 		namespaces: namespaces.Lister(),
 		dirty:      dirtyKeys{keys: map[key]bool{}, wake: make(chan struct{}, 1)},
@@ -139,6 +140,7 @@ func (w *watcher) run(ctx context.Context) error {
 		}
 	}
 	w.update(w.dirty.take())
+	close(w.synced)
 	for {
 		select {
 		case <-ctx.Done():

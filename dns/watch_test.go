@@ -3,10 +3,16 @@ package dns
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
+	"github.com/miekg/dns"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
 )
 
 var (
@@ -105,5 +111,44 @@ func TestAnEventWithoutAChangePublishesNothing(t *testing.T) {
 	c.watch.update(map[key]bool{{kindNamespace, "", "data"}: true})
 	if c.current.Load() != before {
 		t.Error("a new snapshot without a change")
+	}
+}
+
+// unsynced is a running server whose informers have not been started.
+func unsynced(t *testing.T, patience time.Duration) (*cluster, informers.SharedInformerFactory) {
+	factory := informers.NewSharedInformerFactory(fake.NewClientset(newClusterIP("default/echo", "10.96.0.20")), 0)
+	server, err := New(factory.Core().V1().Services(), factory.Discovery().V1().EndpointSlices(), factory.Core().V1().Namespaces(),
+		Options{Addr: "127.0.0.1:0", ResolvConf: filepath.Join(t.TempDir(), "none"), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.syncPatience = patience
+	c := &cluster{Server: server, t: t}
+	c.start()
+	return c, factory
+}
+
+func TestWhatIsAskedBeforeTheFirstSnapshotWaitsForIt(t *testing.T) {
+	c, factory := unsynced(t, patience)
+	conn, err := dns.DialTimeout("udp", c.Addr().String(), patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.WriteMsg(newQuestion("echo.default.svc.cluster.local. A")); err != nil {
+		t.Fatal(err)
+	}
+	factory.Start(t.Context().Done())
+	t.Cleanup(factory.Shutdown)
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	if reply, err := conn.ReadMsg(); err != nil || len(reply.Answer) != 1 {
+		t.Errorf("got %v\n%v", err, reply)
+	}
+}
+
+func TestQuestionsDoNotWaitForEver(t *testing.T) {
+	c, _ := unsynced(t, time.Nanosecond)
+	if reply := c.ask("udp", "echo.default.svc.cluster.local. A"); reply.Rcode != dns.RcodeServerFailure {
+		t.Errorf("want SERVFAIL, got\n%v", reply)
 	}
 }

@@ -140,6 +140,7 @@ func tokenReview(t *testing.T, token string) string {
 
 // What a Pod uses is what its program took.
 func TestTop(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "top")
 	ns.must(t, "run", "hungry", "--image=kube-lite-test/tool:latest", "--image-pull-policy=Never", "--", "alloc", "64")
 	ns.must(t, "wait", "--for=condition=Ready", "pod/hungry", "--timeout=60s")

@@ -198,6 +198,7 @@ func TestClaimForOnePodOnly(t *testing.T) {
 
 // A machine that restarts loses every process and container and its whole network; the disk is what it has.
 func TestClaimsOutliveDockerAndTheMachine(t *testing.T) {
+	t.Parallel()
 	engine := startEngine(t)
 	engine.load(t, "kube-lite-test/tool:latest")
 	i := startInstanceOn(t, engine.host())

@@ -55,6 +55,7 @@ func (i *instance) client(t *testing.T) kubernetes.Interface {
 }
 
 func TestUnmodifiedKubectl(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "kubectl")
 	binary := filepath.Join(t.TempDir(), "kubectl")
 	// The flags of scripts/build, so that what it compiled need not be compiled again. Without a version of its own
@@ -136,6 +137,7 @@ func (i *instance) withToken(t *testing.T, token string) string {
 }
 
 func TestWhoAmI(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "whoami")
 	ns.must(t, "run", "robot", "--image=kube-lite-test/tool:latest", "--image-pull-policy=Never", "--", "sleep")
 	ns.waitForPods(t, 1, "robot")
@@ -217,6 +219,7 @@ func configMap(name, value string) *corev1.ConfigMap {
 }
 
 func TestInformersSeeChanges(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "informers")
 	client := cluster.client(t)
 	maps := client.CoreV1().ConfigMaps(ns.name)
@@ -241,6 +244,7 @@ func TestInformersSeeChanges(t *testing.T) {
 }
 
 func TestWatchResumesWhereItEnded(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "watch")
 	maps := cluster.client(t).CoreV1().ConfigMaps(ns.name)
 	list, err := maps.List(t.Context(), metav1.ListOptions{})
@@ -287,6 +291,7 @@ func watchFrom(t *testing.T, namespace, version string, count int) (events []str
 }
 
 func TestInformerOutlivesTheDaemon(t *testing.T) {
+	t.Parallel()
 	i := startInstance(t)
 	client := i.client(t)
 	maps := client.CoreV1().ConfigMaps("default")

@@ -37,6 +37,7 @@ spec:
 `
 
 func TestADefinitionIsAppliedWithItsObjects(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file, bad := filepath.Join(dir, "all.yaml"), filepath.Join(dir, "bad.yaml")
 	for path, text := range map[string]string{

@@ -105,22 +105,22 @@ type instance struct {
 	began, ready bool // how far start came: what there is to remove
 }
 
-// startInstance starts an instance beside the one that the tests share, for what would disturb the others. It is
-// removed when the test ends.
-func startInstance(t *testing.T) *instance {
+// startInstance starts an instance beside the one that the tests share, for what would disturb the others, with flags of
+// its own. It is removed when the test ends.
+func startInstance(t *testing.T, flags ...string) *instance {
 	t.Helper()
-	return startInstanceOn(t, "")
+	return startInstanceOn(t, "", flags...)
 }
 
 // startInstanceOn starts one on an engine of the test's own.
-func startInstanceOn(t *testing.T, dockerHost string) *instance {
+func startInstanceOn(t *testing.T, dockerHost string, flags ...string) *instance {
 	t.Helper()
 	i, err := newInstance()
 	if err != nil {
 		t.Fatal(err)
 	}
 	i.binary, i.dockerHost = cluster.binary, dockerHost
-	i.flags = i.withEngine(i.flags...)
+	i.flags = append(i.withEngine(i.flags...), flags...)
 	t.Cleanup(func() {
 		if err := i.remove(); err != nil {
 			t.Error(err)

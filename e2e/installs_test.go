@@ -19,26 +19,28 @@ import (
 
 // What people apply to a cluster installs, works, and is gone without a trace after delete.
 func TestInstallFiles(t *testing.T) {
+	t.Parallel()
+	in := startInstance(t)
 	for _, i := range []install{certificates(), ingress(), monitoring(), delivery(), gateways()} {
-		t.Run(i.name, func(t *testing.T) { i.test(t) })
+		t.Run(i.name, func(t *testing.T) { i.test(t, in) })
 	}
 }
 
-func (i install) test(t *testing.T) {
-	before := everyObject(t)
+func (i install) test(t *testing.T, in *instance) {
+	before := everyObject(t, in)
 	path := filepath.Join(t.TempDir(), "install.yaml")
 	if err := os.WriteFile(path, []byte(i.file()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ns := namespace{i.name, cluster}
+	ns := namespace{i.name, in}
 	must := func(args ...string) {
 		t.Helper()
-		if got := cluster.run(t, "", args...); got.code != 0 {
+		if got := in.run(t, "", args...); got.code != 0 {
 			ns.show(t)
 			t.Fatalf("%s: exit code %d: %s", strings.Join(args, " "), got.code, got.stderr)
 		}
 	}
-	t.Cleanup(func() { cluster.run(t, "", "delete", "-f", path, "--ignore-not-found") })
+	t.Cleanup(func() { in.run(t, "", "delete", "-f", path, "--ignore-not-found") })
 	must("apply", "--server-side", "-f", path)
 	for _, workload := range i.rollouts {
 		must("rollout", "status", workload, "--namespace="+i.name, "--timeout=120s")
@@ -50,14 +52,14 @@ func (i install) test(t *testing.T) {
 	must("apply", "--server-side", "-f", path)
 	must("delete", "-f", path)
 	eventually(t, func() error {
-		after := everyObject(t)
+		after := everyObject(t, in)
 		maps.DeleteFunc(after, func(object string, _ bool) bool { return before[object] })
 		if len(after) > 0 {
 			return fmt.Errorf("left behind: %v", slices.Sorted(maps.Keys(after)))
 		}
 		return nil
 	})
-	i.forgotten(t)
+	i.forgotten(t, in)
 }
 
 // use does what proves that the parts work.
@@ -79,7 +81,7 @@ func (i install) use(t *testing.T, ns namespace, path string) {
 		refused(t, ns, "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: web}\nspec: {ingressClassName: ingress, defaultBackend: {service: {name: controller, port: {number: 443}}}}\n",
 			`failed calling webhook "webhook.ingress.example.com"`)
 	case "monitoring":
-		got := cluster.run(t, "", "apply", "-f", path)
+		got := ns.in.run(t, "", "apply", "-f", path)
 		if got.code == 0 || !strings.Contains(got.stderr, "metadata.annotations: Too long") {
 			t.Errorf("apply by annotation of a definition of 700 kB: exit code %d, %s", got.code, got.stderr)
 		}
@@ -92,17 +94,17 @@ func (i install) use(t *testing.T, ns namespace, path string) {
 // refused checks that the server does not take a manifest, and why.
 func refused(t *testing.T, ns namespace, manifest, why string) {
 	t.Helper()
-	if got := cluster.run(t, manifest, "apply", "-f", "-", "--namespace="+ns.name); got.code == 0 || !strings.Contains(got.stderr, why) {
+	if got := ns.in.run(t, manifest, "apply", "-f", "-", "--namespace="+ns.name); got.code == 0 || !strings.Contains(got.stderr, why) {
 		t.Errorf("exit code %d, %s; want a refusal since %s", got.code, got.stderr, why)
 	}
 }
 
 // forgotten checks that neither discovery nor the schemas know the groups of an install any more.
-func (i install) forgotten(t *testing.T) {
+func (i install) forgotten(t *testing.T, in *instance) {
 	t.Helper()
 	for _, path := range []string{"/apis", "/openapi/v3", "/openapi/v2"} {
 		eventually(t, func() error {
-			got := cluster.run(t, "", "get", "--raw", path)
+			got := in.run(t, "", "get", "--raw", path)
 			for _, d := range i.definitions {
 				if got.code != 0 || strings.Contains(got.stdout, d.group) {
 					return fmt.Errorf("get --raw %s: exit code %d, and it knows %s", path, got.code, d.group)
@@ -114,9 +116,9 @@ func (i install) forgotten(t *testing.T) {
 }
 
 // everyObject names all objects of all kinds that discovery knows, except events, which outlive what they tell of.
-func everyObject(t *testing.T) map[string]bool {
+func everyObject(t *testing.T, in *instance) map[string]bool {
 	t.Helper()
-	config := cluster.config(t)
+	config := in.config(t)
 	config.QPS, config.WarningHandler = -1, rest.NoWarnings{}
 	kinds, err := discovery.NewDiscoveryClientForConfigOrDie(config).ServerPreferredResources()
 	if err != nil {

@@ -242,6 +242,7 @@ users:
 
 // It has an engine of its own: --images would take those of everybody.
 func TestPruneFreesDisk(t *testing.T) {
+	t.Parallel()
 	engine := startEngine(t)
 	engine.load(t, "kube-lite-test/tool:latest")
 	const unused = "kube-lite-test/unused:latest"

@@ -62,6 +62,7 @@ func (i *instance) learnRanges(t *testing.T) {
 
 // A laptop is called otherwise in another network, or by its user's wish.
 func TestAnotherNameOfTheMachineKeepsItsPods(t *testing.T) {
+	t.Parallel()
 	i := startInstance(t)
 	ns := namespace{"default", i}
 	ns.apply(t, toolPod("client", "sleep"))

@@ -8,6 +8,7 @@ import (
 // Docker does not know of the pods on its network, and lets everybody remove it: docker network prune does. Nobody has
 // to do anything about it, whether the daemon runs then or not.
 func TestNetworkThatSomebodyRemovesComesBack(t *testing.T) {
+	t.Parallel()
 	i := startInstance(t)
 	ns := namespace{"default", i}
 	ns.apply(t, toolPod("client", "sleep"))

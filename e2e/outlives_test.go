@@ -45,6 +45,7 @@ spec:
 `
 
 func TestWhatIsKnownOfAPodOutlivesTheDaemon(t *testing.T) {
+	t.Parallel()
 	i := startInstance(t)
 	ns := namespace{"default", i}
 	ns.apply(t, survivors)

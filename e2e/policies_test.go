@@ -34,6 +34,7 @@ func (n namespace) reaches(t *testing.T, pod, url string, want bool) {
 
 // Policies keep pods apart as they say, through Services and directly, and everything is open again without them.
 func TestNetworkPoliciesAreEnforced(t *testing.T) {
+	t.Parallel()
 	ns, other := newNamespace(t, "policies"), newNamespace(t, "policies-other")
 	probed := strings.Replace(toolPod("web", `http-serve, ":8080", web`, "{name: http, containerPort: 8080}"), "    ports:",
 		"    readinessProbe: {httpGet: {port: 8080}, periodSeconds: 1, failureThreshold: 1}\n    ports:", 1)

@@ -7,6 +7,7 @@ import (
 )
 
 func TestResizeOfARunningPod(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "resize")
 	ns.apply(t, podOf("web", "terminationGracePeriodSeconds: 1", `args: [sleep],
 		resources: {requests: {cpu: 50m, memory: 32Mi}, limits: {cpu: 100m, memory: 64Mi}}`))
@@ -43,6 +44,7 @@ func TestResizeOfARunningPod(t *testing.T) {
 }
 
 func TestPodThatTakesTooMuchDiskIsEvicted(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "evicted")
 	const mounts = "volumeMounts: [{name: disk, mountPath: /disk}, {name: memory, mountPath: /memory}]"
 	ns.apply(t, podOf("greedy", fmt.Sprintf(`volumes: [{name: disk, emptyDir: {sizeLimit: 5Ki}}, {name: memory, emptyDir: {medium: Memory, sizeLimit: 1Mi}}],
@@ -59,6 +61,7 @@ func TestPodThatTakesTooMuchDiskIsEvicted(t *testing.T) {
 }
 
 func TestPodThatTheNodeHasNoRoomFor(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "room")
 	node := strings.TrimPrefix(strings.TrimSpace(ns.must(t, "get", "nodes", "-o", "name")), "node/")
 	const huge = `args: [sleep], resources: {requests: {cpu: "1000"}}`

@@ -48,6 +48,7 @@ func TestReviewsAreCreatedWhateverIsValidated(t *testing.T) {
 
 // Of a key that stands twice the last value counts, where --validate lets it pass.
 func TestDuplicateKeysAreJudgedAsValidateSays(t *testing.T) {
+	t.Parallel()
 	const manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: twice}\ndata: {a: first, a: last}\n"
 	const warning = "duplicate key, first on line 4\n"
 	for validate, want := range map[string]result{

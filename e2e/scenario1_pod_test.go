@@ -10,6 +10,7 @@ import (
 const greeting = "Hello Docker!!"
 
 func TestScenario1PodOfTwoContainers(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "scenario1")
 	if got, want := ns.must(t, "apply", "-f", "testdata/simple-pod.yaml"), "pod/simple-echo created\n"; got != want {
 		t.Errorf("apply says %q, want %q", got, want)
@@ -88,6 +89,7 @@ func (n namespace) testFollowAndDelete(t *testing.T) {
 }
 
 func TestExecFollowsTheTerminalsSize(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "terminal")
 	ns.must(t, "run", "tool", "--image=kube-lite-test/tool:latest", "--image-pull-policy=IfNotPresent", "--", "sleep")
 	ns.waitForPods(t, 1, "tool")

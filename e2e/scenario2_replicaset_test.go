@@ -9,6 +9,7 @@ import (
 const replicaPattern = "echo-[a-z0-9]{5}"
 
 func TestScenario2ReplicaSetKeepsItsReplicas(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "scenario2")
 	ns.must(t, "apply", "-f", "testdata/simple-replicaset.yaml")
 	ns.waitForPods(t, 3, replicaPattern)

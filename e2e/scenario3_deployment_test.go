@@ -15,6 +15,7 @@ const (
 
 // The subtests tell one story in order: each begins where the one before it ended.
 func TestScenario3DeploymentRollsOut(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "scenario3")
 	ns.must(t, "apply", "-f", deploymentManifest, "--record")
 	ns.must(t, "apply", "-f", "testdata/simple-service.yaml")
@@ -84,17 +85,10 @@ func (n namespace) testRollout(t *testing.T) {
 	}
 	checkSteps(t, steps)
 
-	n.run(t, "exec", "load", "--", "/tool", "terminate") // the exit code is nobody's: it ends what it runs in
-	eventually(t, func() error {
-		if phase := n.value(t, "pod/load", "{.status.phase}"); phase != "Succeeded" && phase != "Failed" {
-			return fmt.Errorf("the load client is %s", phase)
-		}
-		return nil
-	})
-	report := n.must(t, "logs", "load")
-	for _, want := range []string{`version=latest answers=[1-9]`, `version=patched answers=[1-9]`, `requests=\d+ failures=0\n`} {
-		if !regexp.MustCompile(want).MatchString(report) {
-			t.Errorf("the load client's report has no %s:\n%s", want, report)
+	_, failures, report := n.endLoad(t, "load")
+	for _, want := range []string{`version=latest answers=[1-9]`, `version=patched answers=[1-9]`} {
+		if failures > 0 || !regexp.MustCompile(want).MatchString(report) {
+			t.Errorf("the load client's report has failures or no %s:\n%s", want, report)
 		}
 	}
 	n.must(t, "delete", "pod", "load")

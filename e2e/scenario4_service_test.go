@@ -7,6 +7,7 @@ import (
 )
 
 func TestScenario4ServiceBalancesOverTheSelectedPods(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "scenario4")
 	ns.must(t, "apply", "-f", "testdata/simple-replicaset-with-label.yaml", "-f", "testdata/simple-service.yaml")
 	ns.waitForPods(t, 1, "echo-spring-[a-z0-9]{5}", "--selector=release=spring")

@@ -8,6 +8,7 @@ import (
 )
 
 func TestScenario5NodePortAnswersOnLocalhost(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t, "scenario5")
 	ns.must(t, "apply", "-f", "testdata/simple-replicaset-with-label.yaml", "-f", "testdata/simple-nodeport-service.yaml")
 	ns.waitForPods(t, 2, "echo-summer-[a-z0-9]{5}", "--selector=release=summer")

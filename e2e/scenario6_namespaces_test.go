@@ -7,6 +7,7 @@ import (
 )
 
 func TestScenario6NamespacesKeepNamesApart(t *testing.T) {
+	t.Parallel()
 	red, blue := newNamespace(t, "scenario6-red"), newNamespace(t, "scenario6-blue")
 	for _, ns := range []namespace{red, blue} {
 		ns.apply(t, textServer("same", ns.name))

@@ -69,6 +69,7 @@ func TestScenario7KilledDaemonUnderTraffic(t *testing.T) {
 }
 
 func TestScenario7PodsComeBackWithDocker(t *testing.T) {
+	t.Parallel()
 	engine := startEngine(t)
 	engine.load(t, "gihyodocker/nginx:latest", "gihyodocker/echo:latest")
 	i := startInstanceOn(t, engine.host())

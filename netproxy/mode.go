@@ -33,27 +33,35 @@ func ParseMode(text string) (Mode, error) {
 	return ModeDefault, fmt.Errorf("%q: want %s or %s", text, ModeIPTables, ModeNFTables)
 }
 
-// Check tells which mode works on this machine, the one that is asked for, or in one sentence what to do so that it does.
-// It needs root, and leaves nothing in the kernel. IPv6 is looked at where it is wanted.
+// Check tells which mode works on this machine: the one that is asked for, or nftables where the kernel and nft have what it
+// takes, and iptables elsewhere. What does not work is said in one sentence, with what to do. IPv6 is looked at where it is
+// wanted. It needs root, and leaves nothing in the kernel.
 func Check(ctx context.Context, mode Mode, wantsIPv6 bool) (Mode, error) {
-	families, check := []family{ipv4}, checkIPTables
-	if mode == ModeNFTables {
-		check = checkNFTables
-	} else {
-		mode = ModeIPTables
-	}
+	families := []family{ipv4}
 	if wantsIPv6 {
 		families = append(families, ipv6)
 		if disabled := read("/proc/sys/net/ipv6/conf/all/disable_ipv6"); disabled != "0" {
 			return mode, errors.New("this machine has no IPv6: switch it on (sysctl net.ipv6.conf.all.disable_ipv6=0), or start with --ip-family ipv4")
 		}
 	}
-	for _, f := range families {
-		if err := check(ctx, f); err != nil {
-			return mode, err
+	each := func(check func(context.Context, family) error) error {
+		for _, f := range families {
+			if err := check(ctx, f); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	switch mode {
+	case ModeNFTables:
+		return mode, each(checkNFTables)
+	case ModeDefault:
+		// NetworkPolicies are chains of iptables in either mode, so that nftables alone is for those who ask for it.
+		if _, err := findIPTables(ipv4); err == nil && each(checkNFTables) == nil {
+			return ModeNFTables, nil
 		}
 	}
-	return mode, nil
+	return ModeIPTables, each(checkIPTables)
 }
 
 // kernelTools are the machine's, as far as a mode needs them.

@@ -14,6 +14,7 @@ const (
 	chainNodePorts = "NODEPORTS" // nat
 	chainHostPorts = "HOSTPORTS" // nat: to the Pods that have ports of this machine
 	chainReject    = "REJECT"    // filter: what nobody answers for
+	chainStrangers = "STRANGERS" // filter: what comes to the pods' range from elsewhere
 )
 
 // ChainPrefix is what the names of all iptables chains of an instance begin with, and of no other instance's.

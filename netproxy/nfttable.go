@@ -140,6 +140,11 @@ func (s settings) addNftFilter(c chains) {
 		c.add("filter-input", toLocalhost+"ct state new ct status and dnat != dnat drop")
 	}
 	c.add("filter-forward", "iifname", bridge, "ct state invalid drop")
+	if !s.lanToPods && s.podCIDR.IsValid() { // see addStrangers
+		for _, chain := range []string{"filter-input", "filter-forward"} {
+			c.add(chain, "iifname !=", bridge, `iifname != "lo"`, ip, "daddr", s.podCIDR.Masked().String(), "ct state new ct status and dnat != dnat goto", nftReject)
+		}
+	}
 	c.add(nftReject, toService, "ct state invalid drop")
 	c.add(nftReject, "meta l4proto tcp reject with tcp reset")
 	c.add(nftReject, "reject")

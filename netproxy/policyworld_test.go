@@ -216,6 +216,7 @@ func policySettings() settings { return ipv4.policySettings() }
 
 func (f family) policySettings() settings {
 	s := f.settings()
+	s.lanToPods = true // so that policies have something to decide
 	s.podCIDR, s.otherCIDR = netip.MustParsePrefix(f.text("10.244.0.0/16")), netip.MustParsePrefix(f.text("10.244.192.0/18"))
 	return s
 }

@@ -24,6 +24,8 @@ type settings struct {
 	podCIDR           netip.Prefix
 	otherCIDR         netip.Prefix // see Options
 	nodePortAddresses []netip.Prefix
+	// lanToPods lets other machines reach pods, and this machine on the bridge, at their own addresses. A Proxy never does.
+	lanToPods bool
 
 	// masqueradePods hides pods from each other behind the gateway's address. It is needed where the kernel does
 	// not show iptables what it switches: only replies that come back through the gateway are translated back.
@@ -97,10 +99,27 @@ func (s settings) addRefusals(c chains) {
 
 	forward := s.prefix + "FORWARD"
 	c.add(forward, "-j", reject)
+	s.addStrangers(c, input, forward)
 	// A late packet that is not translated back would look to the client like a stranger's, and be reset.
 	c.add(forward, fromPods, "-m conntrack --ctstate INVALID -j DROP")
 
 	c.add(s.prefix+"OUTPUT", "-j", reject)
+}
+
+// addStrangers refuses other machines what they send to the pods' range: what listens on the bridge, such as DNS and the API, and the pods
+// themselves. Whoever is on the same network need only route there: this machine answers at each of its addresses on every device, and
+// forwards unless Docker was the one to switch that on. What was translated was opened to them.
+func (s settings) addStrangers(c chains, input, forward string) {
+	if s.lanToPods || !s.podCIDR.IsValid() {
+		return
+	}
+	strangers := s.prefix + chainStrangers
+	for _, chain := range []string{input, forward} {
+		c.add(chain, "! -i", s.bridge, "-d", s.podCIDR.Masked().String(), "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j", strangers)
+	}
+	c.add(strangers, "-i lo -j RETURN")
+	c.add(strangers, "-p tcp -j REJECT --reject-with tcp-reset")
+	c.add(strangers, "-j REJECT --reject-with", s.family.portUnreachable())
 }
 
 // addAccepts makes the rules that let packets pass others' rules in the same chains, such as Docker's policy for FORWARD
@@ -117,18 +136,15 @@ func (s settings) addAccepts(c chains) {
 	}
 }
 
-// addBorder has Pods reach the world by IPv6, and keeps the world from them and from what listens for them on the bridge.
-// For IPv4 Docker does that; engines before 27 leave IPv6 alone.
+// addBorder has Pods reach the world by IPv6, and keeps the world from them. For IPv4 Docker does that; engines before 27
+// leave IPv6 alone.
 func (s settings) addBorder(c chains) {
 	const known = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 	fromPods, toPods := "-i "+s.bridge, "-o "+s.bridge
-	forward, input := s.prefix+"FORWARD", s.prefix+"INPUT"
+	forward := s.prefix + "FORWARD"
 	c.add(forward, toPods, known)
 	c.add(forward, fromPods, "-j ACCEPT")
 	c.add(forward, toPods, "-j DROP")
-	toBridge := "-d " + s.podCIDR.Masked().String()
-	c.add(input, "-i lo", toBridge, "-j ACCEPT")
-	c.add(input, "! "+fromPods, toBridge, "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP")
 }
 
 // toThisMachine matches what is addressed to it. Nothing can be translated that goes to [::1]: the answers would come

@@ -16,13 +16,16 @@ const wholeText = `*filter
 :P-INPUT - [0:0]
 :P-OUTPUT - [0:0]
 :P-REJECT - [0:0]
+:P-STRANGERS - [0:0]
 -A P-FORWARD -j P-REJECT
+-A P-FORWARD ! -i kl-test0 -d 10.244.0.0/16 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j P-STRANGERS
 -A P-FORWARD -i kl-test0 -m conntrack --ctstate INVALID -j DROP
 -A P-FORWARD -i kl-test0 -o kl-test0 -j ACCEPT
 -A P-FORWARD -o kl-test0 -m conntrack --ctstate DNAT --ctdir ORIGINAL -j ACCEPT
 -A P-FORWARD -i kl-test0 -m conntrack --ctstate DNAT --ctdir REPLY -j ACCEPT
 -A P-INPUT -j P-REJECT
 -A P-INPUT -i kl-test0 -d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP
+-A P-INPUT ! -i kl-test0 -d 10.244.0.0/16 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j P-STRANGERS
 -A P-INPUT -i kl-test0 -m conntrack --ctstate DNAT --ctdir ORIGINAL -j ACCEPT
 -A P-OUTPUT -j P-REJECT
 -A P-REJECT -p tcp -m mark --mark 0x8000/0x8000 -j REJECT --reject-with tcp-reset
@@ -30,6 +33,9 @@ const wholeText = `*filter
 -A P-REJECT -d 10.96.0.0/16 -m conntrack --ctstate INVALID -j DROP
 -A P-REJECT -d 10.96.0.0/16 -p tcp -j REJECT --reject-with tcp-reset
 -A P-REJECT -d 10.96.0.0/16 -j REJECT --reject-with icmp-port-unreachable
+-A P-STRANGERS -i lo -j RETURN
+-A P-STRANGERS -p tcp -j REJECT --reject-with tcp-reset
+-A P-STRANGERS -j REJECT --reject-with icmp-port-unreachable
 COMMIT
 *nat
 :P-EXT-3R2KGKB7 - [0:0]

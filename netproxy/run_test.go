@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -418,9 +417,15 @@ func TestCheckLeavesNothing(t *testing.T) {
 		if after := l.rules(); after != before {
 			t.Errorf("rules before:\n%s\nand after:\n%s", before, after)
 		}
-		t.Setenv("PATH", t.TempDir())
-		if _, err := Check(t.Context(), ModeIPTables, true); err != nil && !slices.Contains([]string{errNotFound.Error()}, err.Error()) {
-			t.Errorf("without iptables in PATH: %v", err)
+		if got, err := Check(t.Context(), ModeDefault, true); err != nil || got != ModeNFTables {
+			t.Errorf("where both work it chooses %q, %v", got, err)
+		}
+		t.Setenv("PATH", t.TempDir()) // iptables is found without it, nft is not
+		if got, err := Check(t.Context(), ModeDefault, true); err != nil || got != ModeIPTables {
+			t.Errorf("without nft it chooses %q, %v", got, err)
+		}
+		if _, err := Check(t.Context(), ModeNFTables, true); err == nil || !strings.Contains(err.Error(), "nftables") {
+			t.Errorf("without nft, asked for it: %v", err)
 		}
 	})
 }

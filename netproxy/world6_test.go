@@ -82,10 +82,7 @@ func (f family) paths() (all []path) {
 func (f family) settings() settings {
 	s := settings{
 		family: f, prefix: ChainPrefix("test"), bridge: testBridge,
-		serviceCIDR: netip.MustParsePrefix(f.text("10.96.0.0/16")), features: features{randomFully: true, recent: true, sctp: true},
-	}
-	if f == ipv6 {
-		s.podCIDR = netip.MustParsePrefix(sixth("10.244.0.0/16"))
+		serviceCIDR: netip.MustParsePrefix(f.text("10.96.0.0/16")), podCIDR: netip.MustParsePrefix(f.text("10.244.0.0/16")), features: features{randomFully: true, recent: true, sctp: true},
 	}
 	return s
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -58,7 +57,9 @@ func httpGet(args []string) error {
 	}
 	for _, url := range flags.Args() {
 		for range *count {
-			_, body, err := get(context.Background(), url)
+			ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+			_, body, err := get(ctx, url)
+			cancel()
 			if err != nil {
 				return err
 			}
@@ -70,8 +71,6 @@ func httpGet(args []string) error {
 
 // get makes one request on a connection of its own, so that each is balanced anew.
 func get(ctx context.Context, url string) (http.Header, string, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, "", err
@@ -90,45 +89,4 @@ func get(ctx context.Context, url string) (http.Header, string, error) {
 		return nil, "", fmt.Errorf("GET %s: %s", url, response.Status)
 	}
 	return response.Header, string(body), nil
-}
-
-// load requests until it is terminated or the time is up. Its last line is "requests=N failures=M"; before it, each
-// failure has a line, and each Echo-Version one with its count.
-func load(args []string) error {
-	flags := flag.NewFlagSet("load", flag.ContinueOnError)
-	duration := flags.Duration("for", 24*time.Hour, "how long")
-	pause := flags.Duration("pause", 5*time.Millisecond, "between two requests")
-	if flags.Parse(args) != nil || flags.NArg() != 1 {
-		return errUsage
-	}
-	requests, failures, versions := 0, 0, map[string]int{}
-	ended, deadline := terminated(), time.After(*duration)
-	for running := true; running; {
-		requests++
-		header, _, err := get(context.Background(), flags.Arg(0))
-		if err != nil {
-			failures++
-			fmt.Printf("%s request %d failed: %v\n", time.Now().Format(time.StampMilli), requests, err)
-		} else if version := header.Get("Echo-Version"); version != "" {
-			versions[version]++
-			if versions[version] == 1 {
-				fmt.Println("first answer of version", version)
-			}
-		}
-		select {
-		case <-ended:
-			running = false
-		case <-deadline:
-			running = false
-		case <-time.After(*pause):
-		}
-	}
-	for version, count := range versions {
-		fmt.Printf("version=%s answers=%d\n", version, count)
-	}
-	fmt.Printf("requests=%d failures=%d\n", requests, failures)
-	if failures > 0 {
-		return errors.New("requests failed")
-	}
-	return nil
 }

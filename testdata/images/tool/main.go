@@ -35,12 +35,13 @@ func commands() map[string]command {
 		"burn":       {"MILLICORES FILE             use that much of a CPU until FILE is there, then wait for SIGTERM", burn},
 		"http-serve": {"ADDR [TEXT]                 answer with TEXT (else the hostname); log each client", httpServe},
 		"http-get":   {"[-n COUNT] URL...           print each answer's body; fail on a status of 400 or more", httpGet},
-		"load":       {"[-for DURATION] URL         request all the time, each on a new connection; count the failures", load},
+		"load":       {"[-for DURATION] [-clients N] URL  request all the time, each on a new connection; count failures", load},
 		"udp-serve":  {"ADDR [TEXT]                 answer each packet with TEXT (else the hostname) and its content", udpServe},
 		"udp-get":    {"ADDR TEXT                   send a packet and print the answer", udpGet},
 		"tcp-serve":  {"ADDR [TEXT]                 answer each connection with TEXT (else the hostname) and close", tcpServe},
 		"tcp-get":    {"ADDR                        connect and print what comes", tcpGet},
 		"dns":        {"TYPE NAME [SERVER]          look up A, AAAA, CNAME, PTR, SRV or TXT; print one record per line", dns},
+		"lookup":     {"4:NAME|6:NAME|0:NAME...    print the addresses of each family (0: either) in a line, or none", addresses},
 	}
 }
 

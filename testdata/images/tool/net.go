@@ -170,3 +170,29 @@ func printed[T any](items []T, show func(T) string, err error) ([]string, error)
 	}
 	return lines, err
 }
+
+// addresses prints what lookup.c prints, of Go's own resolver.
+func addresses(args []string) error {
+	networks := map[string]string{"4": "ip4", "6": "ip6", "0": "ip"}
+	for _, arg := range args {
+		family, name, ok := strings.Cut(arg, ":")
+		if !ok || networks[family] == "" {
+			return errUsage
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+		addrs, err := net.DefaultResolver.LookupNetIP(ctx, networks[family], name)
+		cancel()
+		line, missing := []string{}, (*net.DNSError)(nil)
+		for _, a := range addrs {
+			line = append(line, a.Unmap().String())
+		}
+		switch {
+		case errors.As(err, &missing) && missing.IsNotFound:
+			line = []string{"none"}
+		case err != nil:
+			line = []string{"error:", err.Error()}
+		}
+		fmt.Println(strings.Join(line, " "))
+	}
+	return nil
+}

@@ -1,0 +1,24 @@
+package dns
+
+import (
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// Once this server is in the machine's resolv.conf, a local forwarder that reads the same file may ask it back.
+func TestAForwarderThatAsksUsBackIsNoLoop(t *testing.T) {
+	var c *cluster
+	c, stubs := outside(t, func(w dns.ResponseWriter, m *dns.Msg) {
+		client := dns.Client{Timeout: forwardTimeout}
+		if reply, _, err := client.Exchange(m, c.Addr().String()); err == nil {
+			w.WriteMsg(reply)
+		}
+	}, hosts("192.0.2.81"))
+	c.run()
+	if got := recordsOf(c.ask("udp", "example.com. A")); got != "192.0.2.81" {
+		t.Errorf("got %s, want what the next nameserver says", got)
+	}
+	stubs[0].wantAsked(t, 1)
+	stubs[1].wantAsked(t, 1)
+}

@@ -1,0 +1,133 @@
+package hostdns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// lockFile is held by whoever changes the machine's resolver. It stays: removing it would let two processes hold a lock of
+	// the same name.
+	lockFile = "/run/kube-lite.dns"
+	// lockInterval is how often a process looks whether another one is done, which takes milliseconds.
+	lockInterval = 5 * time.Millisecond
+	// lockLimit is far beyond what the holder takes, whose commands are bounded too.
+	lockLimit = 2 * commandLimit
+)
+
+// ErrTaken says that the names lead to another instance already.
+var ErrTaken = errors.New("on this machine the names of the cluster's domain are another instance's")
+
+// Machine is the machine whose resolver is changed. The zero value is this one.
+type Machine struct {
+	// Root is where its files are; default /. Tests have others.
+	Root string
+}
+
+// Cluster is whose names are to be found.
+type Cluster struct {
+	Instance string // as in --name
+	Link     string // the device of its pod bridge
+	Domain   string // without a final dot
+	// Server answers for the domain, and for all other names too: resolv.conf cannot tell them apart.
+	Server netip.AddrPort
+	// Service is an address at which Server answers on port 53, whatever its own port is: resolv.conf cannot name another.
+	Service netip.Addr
+}
+
+func (m Machine) path(name string) string { return filepath.Join("/", m.Root, name) }
+
+// Lock waits until nobody else changes the machine's resolver. The caller calls unlock.
+func (m Machine) Lock(ctx context.Context) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, lockLimit)
+	defer cancel()
+	if err := os.MkdirAll(filepath.Dir(m.path(lockFile)), 0o755); err != nil {
+		return nil, fmt.Errorf("lock the machine's resolver: %w", err)
+	}
+	file, err := os.OpenFile(m.path(lockFile), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("lock the machine's resolver: %w", err)
+	}
+	for {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { _ = file.Close() }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			_ = file.Close()
+			return nil, fmt.Errorf("lock %s: %w", file.Name(), err)
+		}
+		select {
+		case <-ctx.Done():
+			_ = file.Close()
+			return nil, fmt.Errorf("another kube-lite changes the machine's resolver, and holds the lock of %s: %w", file.Name(), ctx.Err())
+		case <-time.After(lockInterval):
+		}
+	}
+}
+
+// Enable leads the domain's names to the cluster's server, and returns what does that: "systemd-resolved" or a file's name. Doing it twice
+// changes nothing. The error matches ErrTaken when another instance has them.
+func (m Machine) Enable(ctx context.Context, c Cluster) (how string, err error) {
+	text, err := m.readResolvConf()
+	if err != nil {
+		return "", err
+	}
+	if asksResolved(text) {
+		return resolved, m.route(ctx, c)
+	}
+	return resolvConf, m.insert(c, text)
+}
+
+// Disable takes back what Enable did, in whichever way it was done. It succeeds when nothing was; note says what is not as it was before.
+func (m Machine) Disable(ctx context.Context, c Cluster) (note string, err error) {
+	if err := m.unroute(ctx, c); err != nil {
+		return "", err
+	}
+	text, err := m.readResolvConf()
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	switch ownerOf(text) {
+	case c.Instance:
+		return m.restore(text)
+	case "":
+		return m.forget()
+	}
+	return "", nil
+}
+
+// State returns what leads the domain's names to the cluster, as Enable does, or "".
+func (m Machine) State(ctx context.Context, c Cluster) (how string, err error) {
+	text, err := m.readResolvConf()
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if ownerOf(text) == c.Instance {
+		return resolvConf, nil
+	}
+	if !asksResolved(text) {
+		return "", nil
+	}
+	links, err := m.routes(ctx, c.Domain)
+	for _, link := range links {
+		if link == c.Link {
+			return resolved, err
+		}
+	}
+	return "", err
+}
