@@ -71,8 +71,6 @@ func (f family) paths() (all []path) {
 		}
 	}
 	return append(all,
-		path{says: "LAN to a pod", from: sixth(strangerLAN), to: "tcp://[fd00:244::2]:8080", want: "dropped"},
-		path{says: "LAN to what listens on the bridge", from: sixth(strangerLAN), to: "tcp://[fd00:244::1]:6443", want: "dropped"},
 		path{says: "host to load balancer on localhost", from: "host", to: "tcp://[::1]:8000", want: untouched},
 		path{says: "host to NodePort on localhost", from: "host", to: "tcp://[::1]:30080", want: untouched},
 		path{says: "pod to the world", from: sixth(podA), to: sixth("tcp://198.51.100.2:8080"), want: untouched},
