@@ -101,7 +101,7 @@ func (d *daemon) preflight(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if d.proxyMode, err = netproxy.Check(ctx, netproxy.Mode(d.cfg.ProxyMode)); err != nil {
+	if d.proxyMode, err = netproxy.Check(ctx, netproxy.Mode(d.cfg.ProxyMode), d.cfg.Log); err != nil {
 		return err
 	}
 	kept, _, err := loadSettings(d.cfg)

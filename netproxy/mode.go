@@ -34,17 +34,22 @@ func ParseMode(text string) (Mode, error) {
 }
 
 // Check tells which mode works on this machine: the one that is asked for, or nftables where the kernel and nft have what it
-// takes, and iptables elsewhere. What does not work is said in one sentence, with what to do. It needs root, and leaves
-// nothing in the kernel.
-func Check(ctx context.Context, mode Mode) (Mode, error) {
+// takes, and iptables elsewhere, which the log says with the reason. What does not work is said in one sentence, with what to
+// do. It needs root, and leaves nothing in the kernel.
+func Check(ctx context.Context, mode Mode, log *slog.Logger) (Mode, error) {
 	switch mode {
 	case ModeNFTables:
 		return mode, checkNFTables(ctx)
 	case ModeDefault:
 		// NetworkPolicies are chains of iptables in either mode, so that nftables alone is for those who ask for it.
-		if _, err := findIPTables(); err == nil && checkNFTables(ctx) == nil {
+		if _, err := findIPTables(); err != nil {
+			return ModeIPTables, err
+		}
+		err := checkNFTables(ctx)
+		if err == nil {
 			return ModeNFTables, nil
 		}
+		log.Info("the rules of Services are made with iptables", "reason", err)
 	}
 	return ModeIPTables, checkIPTables(ctx)
 }
