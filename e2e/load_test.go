@@ -40,10 +40,10 @@ spec: {selector: {app: loaded}, ports: [{port: 80, targetPort: 8080}]}
 // its limit lets them wait; lost is what is refused, reset or never answered.
 const clients = 200
 
+// It runs alone: 400 clients leave two cores little for other tests.
 func TestSteadyLoadLosesNoRequest(t *testing.T) {
-	t.Parallel()
 	for _, mode := range []string{"nftables", "iptables"} {
-		t.Run(mode, func(t *testing.T) { // one after the other: 400 clients leave two cores little for a second daemon
+		t.Run(mode, func(t *testing.T) {
 			i := startInstance(t, "--proxy-mode="+mode)
 			ns := namespace{"default", i}
 			ns.apply(t, loaded)
