@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/kube-lite/kube-lite/apiserver"
 	"github.com/kube-lite/kube-lite/hostdns"
@@ -16,13 +18,32 @@ import (
 // running daemon owns instance.json, and a reset has no API to read a ConfigMap with.
 const hostDNSFile = "host-dns"
 
+const (
+	// hostDNSLock is held by whoever changes the machine's resolver. It stays: removing it would let two processes hold a lock
+	// of the same name.
+	hostDNSLock = "/run/kube-lite.dns"
+	// hostDNSPatience is far beyond what a change takes, whose commands are bounded.
+	hostDNSPatience = 20 * time.Second
+)
+
+// lockHostDNS waits until nobody else changes the machine's resolver. The caller calls unlock.
+func (c Config) lockHostDNS(ctx context.Context) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, hostDNSPatience)
+	defer cancel()
+	file, err := waitForLock(ctx, filepath.Join("/", c.root, hostDNSLock), "another kube-lite changes the machine's resolver")
+	if err != nil {
+		return nil, err
+	}
+	return func() { _ = file.Close() }, nil
+}
+
 // EnableHostDNS leads the names of the running instance's domain to it on this machine, now and after each start, until
 // DisableHostDNS. It returns what does that. The error matches ErrNotRunning when the instance is not up.
 func EnableHostDNS(ctx context.Context, cfg Config) (how string, err error) {
 	if err := CheckRoot(); err != nil {
 		return "", err
 	}
-	unlock, err := cfg.machine().Lock(ctx)
+	unlock, err := cfg.lockHostDNS(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -55,7 +76,7 @@ func DisableHostDNS(ctx context.Context, cfg Config) (had bool, note string, err
 	if err := CheckRoot(); err != nil {
 		return false, "", err
 	}
-	unlock, err := cfg.machine().Lock(ctx)
+	unlock, err := cfg.lockHostDNS(ctx)
 	if err != nil {
 		return false, "", err
 	}
@@ -105,7 +126,7 @@ func (d *daemon) enableHostDNS(ctx context.Context, server netip.AddrPort) {
 	if !wantsHostDNS(d.cfg) {
 		return
 	}
-	unlock, err := d.cfg.machine().Lock(ctx)
+	unlock, err := d.cfg.lockHostDNS(ctx)
 	if err == nil {
 		defer unlock()
 		cluster := hostCluster(d.cfg)
@@ -119,7 +140,7 @@ func (d *daemon) enableHostDNS(ctx context.Context, server netip.AddrPort) {
 
 // disableHostDNS lets the machine ask nobody who does not answer. The wish stays.
 func disableHostDNS(ctx context.Context, cfg Config) error {
-	unlock, err := cfg.machine().Lock(ctx)
+	unlock, err := cfg.lockHostDNS(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,15 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 )
 
 // newMachine has a resolver of the test's own.
@@ -17,6 +20,9 @@ func newMachine(t *testing.T) (root, resolvConf string) {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(resolvConf, []byte("nameserver 192.0.2.1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(root, "run"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return root, resolvConf
@@ -80,4 +86,23 @@ func TestHostDNSIsWantedUntilItIsDisabled(t *testing.T) {
 	if got := text(t, resolvConf); got != before {
 		t.Errorf("a start after disable: %s", got)
 	}
+}
+
+func TestOneChangeOfTheResolverAtATime(t *testing.T) {
+	root, _ := newMachine(t)
+	cfg := Config{root: root}
+	unlock, err := cfg.lockHostDNS(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := cfg.lockHostDNS(ctx); err == nil || !strings.Contains(err.Error(), filepath.Join(root, hostDNSLock)) {
+		t.Errorf("beside the first: %v, want an error that names the lock", err)
+	}
+	unlock()
+	if unlock, err = cfg.lockHostDNS(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -115,4 +116,32 @@ func readInfo(file *os.File) (Info, error) {
 		return info, fmt.Errorf("read %s: %w", file.Name(), err)
 	}
 	return info, nil
+}
+
+// lockInterval is how often a process looks whether another one has given a lock of the machine back, which takes milliseconds.
+const lockInterval = 5 * time.Millisecond
+
+// waitForLock waits until no other process holds the lock of the machine that this file is. Closing the file gives it back. The
+// error names the file, and when ctx ends what holder does with it.
+func waitForLock(ctx context.Context, path, holder string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	for {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return file, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			_ = file.Close()
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		select {
+		case <-ctx.Done():
+			_ = file.Close()
+			return nil, fmt.Errorf("%s, and holds the lock of %s: %w", holder, path, ctx.Err())
+		case <-time.After(lockInterval):
+		}
+	}
 }

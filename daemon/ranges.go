@@ -9,17 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // neighboursFile names the data directories of this machine's instances, one a line. Whoever holds its lock chooses
 // address ranges. It is not below DefaultRoot, which goes with the last instance: a lock has to stay where it is.
 const neighboursFile = "/run/kube-lite.instances"
-
-// neighboursInterval is how often a start looks whether another one has chosen. It takes milliseconds.
-const neighboursInterval = 5 * time.Millisecond
 
 // neighbours are the other instances of this machine, running or not: those that started since the machine did, and
 // those in the default place. Their ranges are taken though no route leads there yet, or any more.
@@ -31,25 +25,9 @@ type neighbours struct {
 
 // lockNeighbours waits until no other start is choosing ranges. The caller calls release.
 func lockNeighbours(ctx context.Context, path, root string, cfg Config) (*neighbours, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	file, err := waitForLock(ctx, path, "another instance's start has been choosing its address ranges")
 	if err != nil {
-		return nil, fmt.Errorf("the list of this machine's instances: %w", err)
-	}
-	for {
-		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			_ = file.Close()
-			return nil, fmt.Errorf("lock %s: %w", path, err)
-		}
-		select {
-		case <-ctx.Done():
-			_ = file.Close()
-			return nil, fmt.Errorf("another instance's start has been choosing its address ranges, and holds the lock of %s: %w", path, ctx.Err())
-		case <-time.After(neighboursInterval):
-		}
+		return nil, err
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

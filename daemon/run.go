@@ -104,7 +104,8 @@ func (d *daemon) preflight(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if d.proxyMode, err = netproxy.Check(ctx, netproxy.Mode(d.cfg.ProxyMode), kept.hasIPv6() || d.cfg.IPFamily == FamilyDual || d.cfg.IPFamily == FamilyIPv6); err != nil {
+	wantsIPv6 := kept.hasIPv6() || d.cfg.IPFamily == FamilyDual || d.cfg.IPFamily == FamilyIPv6
+	if d.proxyMode, err = netproxy.Check(ctx, netproxy.Mode(d.cfg.ProxyMode), wantsIPv6, d.cfg.Log); err != nil {
 		return err
 	}
 	if d.engine, err = kept.connect(ctx, d.cfg); err != nil {

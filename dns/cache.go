@@ -63,8 +63,16 @@ func (c *answerCache) get(key cacheKey) (reply *dns.Msg, renew bool) {
 	if a == nil || age >= a.ttl {
 		return nil, false
 	}
-	left := a.ttl - age
-	return a.aged(age), left*prefetchShare < a.ttl && !a.renewing.Swap(true)
+	return a.aged(age), a.due(age) && !a.renewing.Swap(true)
+}
+
+// fresh returns an answer that need not be fetched anew; nil if there is none.
+func (c *answerCache) fresh(key cacheKey) *dns.Msg {
+	a, age := c.find(key)
+	if a == nil || a.due(age) {
+		return nil
+	}
+	return a.aged(age)
 }
 
 // stale returns an answer that was true, for when there is no other; nil if there is none.
@@ -124,6 +132,9 @@ func denies(reply *dns.Msg) bool {
 	}
 	return false
 }
+
+// due tells whether so little of its time is left that it is fetched anew.
+func (a *answer) due(age time.Duration) bool { return (a.ttl-age)*prefetchShare < a.ttl }
 
 // aged is the reply with what is left of the records' time.
 func (a *answer) aged(age time.Duration) *dns.Msg {

@@ -108,6 +108,9 @@ func (s *Server) finish(ctx context.Context, q *query, send func([]byte)) {
 func (s *Server) fetch(ctx context.Context, q *query) (*dns.Msg, error) {
 	key := s.cacheKey(q)
 	up, err, _ := s.flights.Do(fmt.Sprint(key, q.tcp), func() (any, error) {
+		if up := s.cache.fresh(key); up != nil {
+			return up, nil // came since this question looked for it
+		}
 		up, err := s.forward.ask(ctx, q)
 		if err != nil {
 			return nil, err

@@ -121,15 +121,20 @@ func startInstanceOn(t *testing.T, dockerHost string, flags ...string) *instance
 	}
 	i.binary, i.dockerHost = cluster.binary, dockerHost
 	i.flags = append(i.withEngine(i.flags...), flags...)
+	i.removeAtEnd(t)
+	if err := i.up(); err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+// removeAtEnd removes the instance when the test ends.
+func (i *instance) removeAtEnd(t *testing.T) {
 	t.Cleanup(func() {
 		if err := i.remove(); err != nil {
 			t.Error(err)
 		}
 	})
-	if err := i.up(); err != nil {
-		t.Fatal(err)
-	}
-	return i
 }
 
 func newInstance() (*instance, error) {

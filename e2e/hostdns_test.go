@@ -113,11 +113,7 @@ func (m machineCopy) startInstance(t *testing.T) *instance {
 		t.Fatal(err)
 	}
 	i.binary = m.program(t, cluster.binary)
-	t.Cleanup(func() {
-		if err := i.remove(); err != nil {
-			t.Error(err)
-		}
-	})
+	i.removeAtEnd(t)
 	if err := i.up(); err != nil {
 		t.Fatal(err)
 	}

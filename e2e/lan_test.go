@@ -156,7 +156,7 @@ func TestNeighboursReachOnlyWhatIsOpened(t *testing.T) {
 
 func testNeighbours(t *testing.T, mode string) {
 	l := newLAN(t)
-	i := l.startInstance(t, mode)
+	i := startInstance(t, "--proxy-mode="+mode, "--nodeport-addresses="+l.opened+"/32")
 	ns := namespace{"default", i}
 	ns.apply(t, toolPod("packet", `udp-serve, ":5353", packet`)+
 		service("packet", "type: NodePort, selector: {app: packet}, ports: [{port: 53, protocol: UDP, targetPort: 5353}]")+
@@ -205,26 +205,6 @@ func testNeighbours(t *testing.T, mode string) {
 		}
 	})
 	t.Run("nothing of the cluster answers", func(t *testing.T) { l.testAddresses(t, ns, udpPort) })
-}
-
-// startInstance starts one that is open to the neighbour at one of the addresses.
-func (l lan) startInstance(t *testing.T, mode string) *instance {
-	t.Helper()
-	i, err := newInstance()
-	if err != nil {
-		t.Fatal(err)
-	}
-	i.binary = cluster.binary
-	i.flags = append(i.flags, "--proxy-mode="+mode, "--nodeport-addresses="+l.opened+"/32")
-	t.Cleanup(func() {
-		if err := i.remove(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := i.up(); err != nil {
-		t.Fatal(err)
-	}
-	return i
 }
 
 // openOf are the open ports but for those of other programs of this machine.

@@ -25,11 +25,7 @@ func TestInstancesThatStartAtTheSameMomentTakeDifferentRanges(t *testing.T) {
 		}
 		i.binary = cluster.binary
 		i.flags = slices.DeleteFunc(i.flags, func(flag string) bool { return strings.Contains(flag, "-cidr") })
-		t.Cleanup(func() {
-			if err := i.remove(); err != nil {
-				t.Error(err)
-			}
-		})
+		i.removeAtEnd(t)
 		instances[n] = i
 	}
 	var starts sync.WaitGroup

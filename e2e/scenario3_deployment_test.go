@@ -15,7 +15,6 @@ const (
 
 // The subtests tell one story in order: each begins where the one before it ended.
 func TestScenario3DeploymentRollsOut(t *testing.T) {
-	t.Parallel()
 	ns := newNamespace(t, "scenario3")
 	ns.must(t, "apply", "-f", deploymentManifest, "--record")
 	ns.must(t, "apply", "-f", "testdata/simple-service.yaml")

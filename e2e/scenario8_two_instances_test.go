@@ -6,7 +6,6 @@ import (
 )
 
 func TestScenario8TwoInstancesDoNotTouchEachOther(t *testing.T) {
-	t.Parallel()
 	// The rules of the one are in nftables, where the machine has it, and those of the other in chains of iptables.
 	red, blue := startInstance(t), startInstance(t, "--proxy-mode=iptables")
 	urls := map[*instance]string{}

@@ -7,8 +7,7 @@
 //
 // # Use
 //
-//	machine := hostdns.Machine{}
-//	unlock, err := machine.Lock(ctx)             // one at a time, whichever instance it is
+//	machine := hostdns.Machine{}                 // one change at a time, whichever instance it is for: the caller sees to it
 //	how, err := machine.Enable(ctx, hostdns.Cluster{Instance: "default", Link: "kl-default", Domain: "cluster.local", Server: …})
 //	note, err := machine.Disable(ctx, cluster)   // note: what could not be put back as it was
 //

@@ -3,30 +3,16 @@ package hostdns
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/netip"
-	"os"
 	"path/filepath"
-	"time"
-
-	"golang.org/x/sys/unix"
-)
-
-const (
-	// lockFile is held by whoever changes the machine's resolver. It stays: removing it would let two processes hold a lock of
-	// the same name.
-	lockFile = "/run/kube-lite.dns"
-	// lockInterval is how often a process looks whether another one is done, which takes milliseconds.
-	lockInterval = 5 * time.Millisecond
-	// lockLimit is far beyond what the holder takes, whose commands are bounded too.
-	lockLimit = 2 * commandLimit
+	"slices"
 )
 
 // ErrTaken says that the names lead to another instance already.
 var ErrTaken = errors.New("on this machine the names of the cluster's domain are another instance's")
 
-// Machine is the machine whose resolver is changed. The zero value is this one.
+// Machine is the machine whose resolver is changed, by one caller at a time. The zero value is this one.
 type Machine struct {
 	// Root is where its files are; default /. Tests have others.
 	Root string
@@ -44,35 +30,6 @@ type Cluster struct {
 }
 
 func (m Machine) path(name string) string { return filepath.Join("/", m.Root, name) }
-
-// Lock waits until nobody else changes the machine's resolver. The caller calls unlock.
-func (m Machine) Lock(ctx context.Context) (unlock func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, lockLimit)
-	defer cancel()
-	if err := os.MkdirAll(filepath.Dir(m.path(lockFile)), 0o755); err != nil {
-		return nil, fmt.Errorf("lock the machine's resolver: %w", err)
-	}
-	file, err := os.OpenFile(m.path(lockFile), os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("lock the machine's resolver: %w", err)
-	}
-	for {
-		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return func() { _ = file.Close() }, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			_ = file.Close()
-			return nil, fmt.Errorf("lock %s: %w", file.Name(), err)
-		}
-		select {
-		case <-ctx.Done():
-			_ = file.Close()
-			return nil, fmt.Errorf("another kube-lite changes the machine's resolver, and holds the lock of %s: %w", file.Name(), ctx.Err())
-		case <-time.After(lockInterval):
-		}
-	}
-}
 
 // Enable leads the domain's names to the cluster's server, and returns what does that: "systemd-resolved" or a file's name. Doing it twice
 // changes nothing. The error matches ErrTaken when another instance has them.
@@ -124,10 +81,8 @@ func (m Machine) State(ctx context.Context, c Cluster) (how string, err error) {
 		return "", nil
 	}
 	links, err := m.routes(ctx, c.Domain)
-	for _, link := range links {
-		if link == c.Link {
-			return resolved, err
-		}
+	if err != nil || !slices.Contains(links, c.Link) {
+		return "", err
 	}
-	return "", err
+	return resolved, nil
 }

@@ -164,28 +164,3 @@ func TestFilesOfOtherProgramsAreRefused(t *testing.T) {
 	m.disable(t, red)
 	m.holds(t, plain, false)
 }
-
-func TestOneChangeAtATime(t *testing.T) {
-	m := newMachine(t, plain)
-	unlock, err := m.Lock(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	entered := make(chan struct{})
-	go func() {
-		second, err := m.Lock(t.Context())
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		close(entered)
-		second()
-	}()
-	select {
-	case <-entered:
-		t.Error("the second did not wait")
-	default:
-	}
-	unlock()
-	<-entered
-}

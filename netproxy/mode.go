@@ -34,9 +34,9 @@ func ParseMode(text string) (Mode, error) {
 }
 
 // Check tells which mode works on this machine: the one that is asked for, or nftables where the kernel and nft have what it
-// takes, and iptables elsewhere. What does not work is said in one sentence, with what to do. IPv6 is looked at where it is
-// wanted. It needs root, and leaves nothing in the kernel.
-func Check(ctx context.Context, mode Mode, wantsIPv6 bool) (Mode, error) {
+// takes, and iptables elsewhere, which the log says with the reason. What does not work is said in one sentence, with what to
+// do. IPv6 is looked at where it is wanted. It needs root, and leaves nothing in the kernel.
+func Check(ctx context.Context, mode Mode, wantsIPv6 bool, log *slog.Logger) (Mode, error) {
 	families := []family{ipv4}
 	if wantsIPv6 {
 		families = append(families, ipv6)
@@ -57,9 +57,14 @@ func Check(ctx context.Context, mode Mode, wantsIPv6 bool) (Mode, error) {
 		return mode, each(checkNFTables)
 	case ModeDefault:
 		// NetworkPolicies are chains of iptables in either mode, so that nftables alone is for those who ask for it.
-		if _, err := findIPTables(ipv4); err == nil && each(checkNFTables) == nil {
+		if _, err := findIPTables(ipv4); err != nil {
+			return ModeIPTables, err
+		}
+		err := each(checkNFTables)
+		if err == nil {
 			return ModeNFTables, nil
 		}
+		log.Info("the rules of Services are made with iptables", "reason", err)
 	}
 	return ModeIPTables, each(checkIPTables)
 }

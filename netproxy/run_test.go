@@ -411,20 +411,21 @@ func TestSomebodyElsesRouteIsNotOverwritten(t *testing.T) {
 func TestCheckLeavesNothing(t *testing.T) {
 	inEachMode(t, func(t *testing.T, l *lab) {
 		before := l.rules()
-		if got, err := Check(t.Context(), l.mode, true); err != nil || got != l.mode {
+		if got, err := Check(t.Context(), l.mode, true, slog.New(slog.DiscardHandler)); err != nil || got != l.mode {
 			t.Fatal(got, err)
 		}
 		if after := l.rules(); after != before {
 			t.Errorf("rules before:\n%s\nand after:\n%s", before, after)
 		}
-		if got, err := Check(t.Context(), ModeDefault, true); err != nil || got != ModeNFTables {
+		if got, err := Check(t.Context(), ModeDefault, true, slog.New(slog.DiscardHandler)); err != nil || got != ModeNFTables {
 			t.Errorf("where both work it chooses %q, %v", got, err)
 		}
 		t.Setenv("PATH", t.TempDir()) // iptables is found without it, nft is not
-		if got, err := Check(t.Context(), ModeDefault, true); err != nil || got != ModeIPTables {
-			t.Errorf("without nft it chooses %q, %v", got, err)
+		var said strings.Builder
+		if got, err := Check(t.Context(), ModeDefault, true, slog.New(slog.NewTextHandler(&said, nil))); err != nil || got != ModeIPTables || !strings.Contains(said.String(), "package nftables") {
+			t.Errorf("without nft it chooses %q, %v, and says %q", got, err, said.String())
 		}
-		if _, err := Check(t.Context(), ModeNFTables, true); err == nil || !strings.Contains(err.Error(), "nftables") {
+		if _, err := Check(t.Context(), ModeNFTables, true, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "nftables") {
 			t.Errorf("without nft, asked for it: %v", err)
 		}
 	})

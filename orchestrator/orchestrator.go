@@ -10,6 +10,8 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/rest"
 	"k8s.io/kubernetes/pkg/serviceaccount"
+
+	_ "github.com/kube-lite/kube-lite/orchestrator/queuemetrics" // before the first queue is made
 )
 
 // Options tune the orchestrator. The zero value runs every loop that needs nothing from outside the API.

@@ -37,6 +37,7 @@ type Agent struct {
 	refs     references
 	claims   *claims
 	services corelisters.ServiceLister
+	nodes    corelisters.NodeLister
 	synced   []cache.InformerSynced
 	events   record.EventBroadcaster
 	recorder record.EventRecorder
@@ -96,7 +97,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	pods, services := informers.Core().V1().Pods(), informers.Core().V1().Services()
 	a := &Agent{
 		client: client, engine: e, opts: opts, log: opts.Log.With("room", "runtime"),
-		pods: pods.Lister(), services: services.Lister(), synced: []cache.InformerSynced{pods.Informer().HasSynced, services.Informer().HasSynced},
+		pods: pods.Lister(), services: services.Lister(), nodes: informers.Core().V1().Nodes().Lister(), synced: []cache.InformerSynced{pods.Informer().HasSynced, services.Informer().HasSynced},
 		events: newBroadcaster(), tasks: &tasks{}, launches: newLaunches(), launching: make(seats, launchesAtOnce), removals: make(seats, removalsAtOnce), crashes: newCrashes(),
 		allocations: newAllocations(), rejections: newRejections(), evictions: &evictions{due: map[types.UID]string{}}, memoryInUse: usage.Cgroups{}.Memory,
 		now: time.Now, step: func(string) {},

@@ -37,6 +37,7 @@ type node struct {
 
 	// Only run's goroutine uses these.
 	written    time.Time // when the status was
+	last       *v1.Node  // the API's last answer
 	undeclared bool      // Docker's runtimes could not be declared
 	cordoned   bool      // as last told by an event
 	pressures  pressures
@@ -190,7 +191,7 @@ func (n *node) create(ctx context.Context) error {
 	found, err := nodes.Get(ctx, wanted.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		n.status(&wanted.Status)
-		if _, err = nodes.Create(ctx, wanted, metav1.CreateOptions{}); err == nil {
+		if n.last, err = nodes.Create(ctx, wanted, metav1.CreateOptions{}); err == nil {
 			n.written = time.Now()
 			n.tellChanges(&v1.Node{}, wanted)
 		}
@@ -228,6 +229,9 @@ func (n *node) object() *v1.Node {
 
 // update writes the Node's status if it changed, or was not written for long.
 func (n *node) update(ctx context.Context) error {
+	if listed, err := n.agent.nodes.Get(n.agent.opts.NodeName); err == nil && n.last != nil && !isOlder(listed, n.last) && n.wanted(listed) == nil {
+		return nil // as nearly always, for which the API is not asked
+	}
 	nodes := n.agent.client.CoreV1().Nodes()
 	found, err := nodes.Get(ctx, n.agent.opts.NodeName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -236,18 +240,29 @@ func (n *node) update(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	changed := n.wanted(found)
+	if changed == nil {
+		n.last = found
+		return nil
+	}
+	answer, err := nodes.UpdateStatus(ctx, changed, metav1.UpdateOptions{})
+	if err != nil {
+		return err
+	}
+	n.written, n.last = time.Now(), answer
+	n.tellChanges(found, changed)
+	return nil
+}
+
+// wanted is the Node with the status that is to be written; nil if it has it, and it was written lately.
+func (n *node) wanted(found *v1.Node) *v1.Node {
 	changed := found.DeepCopy()
 	n.status(&changed.Status)
 	if sameStatus(found.Status, changed.Status) && time.Since(n.written) < nodeReport {
 		n.tellSchedulable(found.Spec.Unschedulable)
 		return nil
 	}
-	if _, err := nodes.UpdateStatus(ctx, changed, metav1.UpdateOptions{}); err != nil {
-		return err
-	}
-	n.written = time.Now()
-	n.tellChanges(found, changed)
-	return nil
+	return changed
 }
 
 // sameStatus compares all but the time of the heartbeat.

@@ -51,7 +51,13 @@ func TestNodeBeatsItsHeart(t *testing.T) {
 			return lease.Spec.RenewTime.Time
 		}
 		before, reported := renewed(), nodeReady(r.node()).LastHeartbeatTime
+		r.client.ClearActions()
 		r.after(15 * time.Second)
+		for _, action := range r.client.Actions() {
+			if action.Matches("get", "nodes") {
+				t.Errorf("the API is asked for a node that is known: %v", action)
+			}
+		}
 		if after := renewed(); !after.After(before) {
 			t.Errorf("the lease of %v is not renewed", before)
 		}

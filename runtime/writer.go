@@ -304,8 +304,8 @@ func (r *reported) listed(pod *v1.Pod) {
 }
 
 // isOlder compares two versions of an object.
-func isOlder(a, b *v1.Pod) bool {
-	n, err := compareVersions(a.ResourceVersion, b.ResourceVersion)
+func isOlder(a, b metav1.Object) bool {
+	n, err := compareVersions(a.GetResourceVersion(), b.GetResourceVersion())
 	return err == nil && n < 0
 }
 

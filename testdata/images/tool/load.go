@@ -5,7 +5,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -27,13 +29,10 @@ func load(args []string) error {
 	if flags.Parse(args) != nil || flags.NArg() != 1 {
 		return errUsage
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), *duration)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, *duration)
 	defer cancel()
-	ended := terminated()
-	go func() {
-		<-ended
-		cancel()
-	}()
 	seen := tally{versions: map[string]int{}}
 	var all sync.WaitGroup
 	for n := range *clients {
