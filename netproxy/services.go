@@ -12,7 +12,8 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// servicePort is one port of a Service at one of its ClusterIPs, all addresses of the same family, with the endpoints that answer for it now: what rules are made of.
+// servicePort is one port of a Service at one of its ClusterIPs, with the endpoints that answer for it now: what rules are made of.
+// All its addresses are of one IP family.
 type servicePort struct {
 	Service  types.NamespacedName
 	PortName string
