@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"github.com/kube-lite/kube-lite/netproxy"
 )
 
 // figure is one line of the budgets table.
@@ -31,6 +33,8 @@ func figures() []figure {
 		{Name: "probes", What: "daemon's CPU, 100 pods with an HTTP probe each second, of one core", Unit: "%", Budget: 20, measure: measureProbes},
 		{Name: "volumes", What: "a change of a ConfigMap, a Secret or a pod to the files of a running container", Unit: "ms", Budget: 2000, measure: measureVolumes},
 		{Name: "services", What: "a Service change to the kernel, 1,000 Services present", Unit: "ms", Budget: 50, measure: measureServices},
+		{Name: "flush", What: "a Service answers again after its nftables rules were flushed, 1,000 Services present", Unit: "ms", Budget: 10_000, measure: measureFlush(netproxy.ModeNFTables)},
+		{Name: "flushiptables", What: "the same with iptables", Unit: "ms", Budget: 10_000, measure: measureFlush(netproxy.ModeIPTables)},
 		{Name: "dns", What: "DNS answers for a Service name, to CoreDNS", Unit: "×", Budget: 1, AtLeast: true, measure: measureDNS},
 		{Name: "ingress", What: "HTTP requests through an Ingress for a core, to nginx", Unit: "×", Budget: 0.7, AtLeast: true, measure: measureIngress},
 		{Name: "crowd", What: "a Deployment of 1,000 pods to all Ready, on a Docker that only pretends", Unit: "s", Budget: 10, measure: measureCrowd},

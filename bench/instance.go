@@ -92,12 +92,13 @@ func (b *bench) newInstance() (*instance, error) {
 	}, nil
 }
 
-// with starts an instance, has it used, and removes it.
-func (b *bench) with(ctx context.Context, use func(*instance) error) (err error) {
+// with starts an instance, with flags if there are any, has it used, and removes it.
+func (b *bench) with(ctx context.Context, use func(*instance) error, flags ...string) (err error) {
 	i, err := b.newInstance()
 	if err != nil {
 		return err
 	}
+	i.flags = append(i.flags, flags...)
 	defer func() { err = errors.Join(err, i.remove()) }()
 	if _, err := i.start(ctx); err != nil {
 		return err

@@ -126,8 +126,10 @@ func (p *probe) change(ctx context.Context, add bool) (time.Duration, error) {
 }
 
 // connect tries once.
-func (p *probe) connect() (answered, refused bool) {
-	conn, err := net.DialTimeout("tcp4", netip.AddrPortFrom(p.clusterIP, servicePort).String(), connectLimit)
+func (p *probe) connect() (answered, refused bool) { return p.connectWithin(connectLimit) }
+
+func (p *probe) connectWithin(limit time.Duration) (answered, refused bool) {
+	conn, err := net.DialTimeout("tcp4", netip.AddrPortFrom(p.clusterIP, servicePort).String(), limit)
 	if err != nil {
 		return false, errors.Is(err, syscall.ECONNREFUSED)
 	}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
+	_ "github.com/kube-lite/kube-lite/cli/messages" // before kubectl's packages
 	"github.com/kube-lite/kube-lite/daemon"
 	"github.com/kube-lite/kube-lite/manifest"
 )
