@@ -38,7 +38,7 @@ type daemon struct {
 	lock       *lock
 	engine     *docker.Engine
 	docker     docker.Info
-	proxyMode  netproxy.Mode
+	kernel     *netproxy.Kernel
 	store      *store.Store
 	encryption *apiserver.Encryption
 	pki        *apiserver.PKI
@@ -111,10 +111,6 @@ func (d *daemon) preflight(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	wantsIPv6 := kept.hasIPv6() || d.cfg.IPFamily == FamilyDual || d.cfg.IPFamily == FamilyIPv6
-	if d.proxyMode, err = netproxy.Check(ctx, netproxy.Mode(d.cfg.ProxyMode), wantsIPv6, d.cfg.Log); err != nil {
-		return err
-	}
 	if d.engine, err = kept.connect(ctx, d.cfg); err != nil {
 		return err
 	}
@@ -136,6 +132,10 @@ func (d *daemon) start(ctx context.Context) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.openNetwork(groupCtx) })
 	group.Go(d.openServer)
+	group.Go(func() (err error) {
+		d.kernel, err = netproxy.Find(groupCtx, d.cfg.Name, netproxy.Mode(d.cfg.ProxyMode), d.settings.hasIPv6(), d.cfg.Log)
+		return err
+	})
 	if err := group.Wait(); err != nil {
 		return err
 	}

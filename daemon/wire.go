@@ -120,7 +120,7 @@ func (d *daemon) proxyOptions(events record.EventBroadcaster) netproxy.Options {
 		Bridge:            bridgeName(d.cfg.Name),
 		NodeName:          d.nodeName,
 		NodePortAddresses: d.cfg.NodePortAddresses,
-		Mode:              d.proxyMode,
+		Kernel:            d.kernel,
 		Log:               d.cfg.Log,
 	}
 	d.settings.addTo(&opts)

@@ -11,7 +11,6 @@ import (
 // applier makes the kernel's rules equal to a ruleset. Not safe for concurrent use.
 type applier struct {
 	run    runner
-	jumps  jumper
 	prefix string // of the names of the chains that are ours
 	bridge string
 	told   repairs
@@ -22,7 +21,7 @@ type applier struct {
 }
 
 func newApplier(tools *iptablesTools, instance, bridge string, log *slog.Logger) *applier {
-	return &applier{run: tools, jumps: tools.jumps, prefix: ChainPrefix(instance), bridge: bridge, told: newRepairs(log)}
+	return &applier{run: tools, prefix: ChainPrefix(instance), bridge: bridge, told: newRepairs(log)}
 }
 
 // jump is a rule in a built-in chain that leads to the chain of ours with the same name.
@@ -52,29 +51,21 @@ func (a *applier) apply(ctx context.Context, want ruleset) (transactions uint32,
 func (a *applier) applyTable(ctx context.Context, table string, want chains) (transactions uint32, err error) {
 	have, known := a.applied[table]
 	var found tableState
+	var jumps []string
 	if !known {
 		saved, err := a.run.save(ctx, table)
 		if err != nil {
 			return 0, err
 		}
 		found = a.parse(saved)
+		jumps = a.changeJumps(table, found, want)
 	}
 	delete(a.applied, table)
-	if transactions, err = a.removeJumps(table, found, want); err != nil {
-		return transactions, err
-	}
-	if text := restoreText(table, have, want, found.names()); text != nil {
+	if text := restoreText(table, have, want, found.names(), jumps); text != nil {
 		if err := a.run.restore(ctx, text); err != nil {
-			return transactions, fmt.Errorf("writing table %s: %w", table, err)
+			return 0, fmt.Errorf("writing table %s: %w", table, err)
 		}
 		transactions++
-	}
-	if !known {
-		n, err := a.placeJumps(table, found, want)
-		transactions += n
-		if err != nil {
-			return transactions, err
-		}
 	}
 	if a.applied == nil {
 		a.applied = ruleset{}
@@ -93,42 +84,23 @@ func (a *applier) known() bool {
 	return true
 }
 
-// removeJumps takes away those to chains that nobody wants, for nothing may lead to a chain that is removed.
-func (a *applier) removeJumps(table string, found tableState, want chains) (transactions uint32, err error) {
+// changeJumps are the lines that take away the jumps to chains which nobody wants, for nothing may lead to a chain that is removed, add
+// those that are missing, and put first those that others pushed down.
+func (a *applier) changeJumps(table string, found tableState, want chains) (lines []string) {
 	for _, j := range jumps() {
 		to := a.prefix + j.chain
-		if _, wanted := want[to]; wanted || j.table != table {
+		_, wanted := want[to]
+		if j.table != table || wanted && found.jumps[j.chain] > 0 && !found.shadowed[j.chain] {
 			continue
 		}
 		for range found.jumps[j.chain] {
-			if err := a.jumps.DeleteIfExists(table, j.chain, "-j", to); err != nil {
-				return transactions, fmt.Errorf("removing the jump from %s to %s: %w", j.chain, to, err)
-			}
-			transactions++
+			lines = append(lines, "-D "+j.chain+" -j "+to)
+		}
+		if wanted {
+			lines = append(lines, "-I "+j.chain+" 1 -j "+to)
 		}
 	}
-	return transactions, nil
-}
-
-// placeJumps adds the jumps that are missing, and puts first those that others pushed down.
-func (a *applier) placeJumps(table string, found tableState, want chains) (transactions uint32, err error) {
-	for _, j := range jumps() {
-		to := a.prefix + j.chain
-		if _, wanted := want[to]; !wanted || j.table != table || found.jumps[j.chain] > 0 && !found.shadowed[j.chain] {
-			continue
-		}
-		if found.jumps[j.chain] > 0 {
-			if err := a.jumps.DeleteIfExists(table, j.chain, "-j", to); err != nil {
-				return transactions, fmt.Errorf("moving the jump from %s to %s: %w", j.chain, to, err)
-			}
-			transactions++
-		}
-		if err := a.jumps.InsertUnique(table, j.chain, 1, "-j", to); err != nil {
-			return transactions, fmt.Errorf("adding the jump from %s to %s: %w", j.chain, to, err)
-		}
-		transactions++
-	}
-	return transactions, nil
+	return lines
 }
 
 // verify compares the kernel's rules with what was applied. Where somebody changed them, the state becomes unknown,

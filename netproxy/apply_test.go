@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// fakeKernel is iptables with tables in memory: a stateful stand-in for the programs and for the jumps.
+// fakeKernel is iptables with tables in memory: a stateful stand-in for the programs.
 type fakeKernel struct {
 	tables map[string]map[string][]string // table, chain, rules
 	texts  []string                       // every text that was restored
@@ -46,6 +46,14 @@ func (k *fakeKernel) restore(_ context.Context, text []byte) error {
 				return errors.New("no chain " + chain)
 			}
 			table[chain] = append(table[chain], rule)
+		case op == "-I":
+			table[chain] = slices.Insert(table[chain], 0, strings.TrimPrefix(rule, "1 "))
+		case op == "-D":
+			i := slices.Index(table[chain], rule)
+			if i < 0 {
+				return errors.New("no rule " + rest)
+			}
+			table[chain] = slices.Delete(table[chain], i, i+1)
 		case op == "-X":
 			for other, rules := range table {
 				if slices.ContainsFunc(rules, func(r string) bool { return strings.HasSuffix(r, "-j "+chain) }) {
@@ -71,23 +79,8 @@ func (k *fakeKernel) save(_ context.Context, table string) ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-func (k *fakeKernel) InsertUnique(table, chain string, pos int, rulespec ...string) error {
-	rule := strings.Join(rulespec, " ")
-	if !slices.Contains(k.tables[table][chain], rule) {
-		k.tables[table][chain] = slices.Insert(k.tables[table][chain], pos-1, rule)
-	}
-	return nil
-}
-
-func (k *fakeKernel) DeleteIfExists(table, chain string, rulespec ...string) error {
-	if i := slices.Index(k.tables[table][chain], strings.Join(rulespec, " ")); i >= 0 {
-		k.tables[table][chain] = slices.Delete(k.tables[table][chain], i, i+1)
-	}
-	return nil
-}
-
 func (k *fakeKernel) applier() *applier {
-	return &applier{run: k, jumps: k, prefix: ChainPrefix("test"), bridge: testBridge, told: newRepairs(slog.New(slog.DiscardHandler))}
+	return &applier{run: k, prefix: ChainPrefix("test"), bridge: testBridge, told: newRepairs(slog.New(slog.DiscardHandler))}
 }
 
 func (a *applier) mustApply(t *testing.T, names ...string) {

@@ -22,12 +22,6 @@ type runner interface {
 	restore(ctx context.Context, text []byte) error
 }
 
-// jumper owns the jumps from the built-in chains; *iptables.IPTables is one.
-type jumper interface {
-	InsertUnique(table, chain string, pos int, rulespec ...string) error
-	DeleteIfExists(table, chain string, rulespec ...string) error
-}
-
 const (
 	// programTimeout is far above what writing 10,000 rules takes, so that a run that hangs shows as an error.
 	programTimeout = 30 * time.Second
@@ -39,7 +33,6 @@ const (
 type iptablesTools struct {
 	program
 	family   family
-	jumps    jumper
 	features features
 	legacy   bool // not in nf_tables mode: the kernel does not tell about changes
 }
@@ -57,7 +50,7 @@ func findIPTables(f family) (*iptablesTools, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking %s for its version: %w", path, err)
 	}
-	b := &iptablesTools{family: f, jumps: ipt, features: features{randomFully: ipt.HasRandomFully()}}
+	b := &iptablesTools{family: f, features: features{randomFully: ipt.HasRandomFully()}}
 	if b.savePath, err = findProgram(f.iptables() + "-save"); err != nil {
 		return nil, errNotFound
 	}
@@ -119,12 +112,9 @@ func (p program) run(ctx context.Context, path string, stdin []byte, args ...str
 	return stdout.Bytes(), nil
 }
 
-// checkIPTables makes and removes a chain of its own in the tables nat and filter.
-func checkIPTables(ctx context.Context, f family) error {
-	b, err := findIPTables(f)
-	if err != nil {
-		return err
-	}
+// check makes and removes a chain of its own in the tables nat and filter.
+func (b *iptablesTools) check(ctx context.Context) error {
+	f := b.family
 	for _, table := range tables() {
 		if b.try(ctx, table, f.requiredRules(table)...) == nil {
 			continue

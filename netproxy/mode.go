@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -33,40 +32,52 @@ func ParseMode(text string) (Mode, error) {
 	return ModeDefault, fmt.Errorf("%q: want %s or %s", text, ModeIPTables, ModeNFTables)
 }
 
-// Check tells which mode works on this machine: the one that is asked for, or nftables where the kernel and nft have what it
+// Kernel is what this machine makes an instance's rules with. Find finds it.
+type Kernel struct {
+	mode  Mode
+	tools map[family]*kernelTools
+}
+
+// Find tells which mode works on this machine: the one that is asked for, or nftables where the kernel and nft have what it
 // takes, and iptables elsewhere, which the log says with the reason. What does not work is said in one sentence, with what to
 // do. IPv6 is looked at where it is wanted. It needs root, and leaves nothing in the kernel.
-func Check(ctx context.Context, mode Mode, wantsIPv6 bool, log *slog.Logger) (Mode, error) {
+func Find(ctx context.Context, instance string, mode Mode, wantsIPv6 bool, log *slog.Logger) (*Kernel, error) {
 	families := []family{ipv4}
 	if wantsIPv6 {
 		families = append(families, ipv6)
 		if disabled := read("/proc/sys/net/ipv6/conf/all/disable_ipv6"); disabled != "0" {
-			return mode, errors.New("this machine has no IPv6: switch it on (sysctl net.ipv6.conf.all.disable_ipv6=0), or start with --ip-family ipv4")
+			return nil, errors.New("this machine has no IPv6: switch it on (sysctl net.ipv6.conf.all.disable_ipv6=0), or start with --ip-family ipv4")
 		}
 	}
-	each := func(check func(context.Context, family) error) error {
-		for _, f := range families {
-			if err := check(ctx, f); err != nil {
-				return err
-			}
-		}
-		return nil
+	if mode != ModeDefault {
+		return findKernel(ctx, instance, mode, families)
 	}
-	switch mode {
-	case ModeNFTables:
-		return mode, each(checkNFTables)
-	case ModeDefault:
-		// NetworkPolicies are chains of iptables in either mode, so that nftables alone is for those who ask for it.
-		if _, err := findIPTables(ipv4); err != nil {
-			return ModeIPTables, err
-		}
-		err := each(checkNFTables)
+	k, err := findKernel(ctx, instance, ModeNFTables, families)
+	// NetworkPolicies are chains of iptables in either mode, so that nftables alone is for those who ask for it.
+	if err == nil && k.tools[ipv4].iptables == nil {
+		return nil, errNotFound
+	}
+	if err == nil {
+		return k, nil
+	}
+	log.Info("the rules of Services are made with iptables", "reason", err)
+	return findKernel(ctx, instance, ModeIPTables, families)
+}
+
+// findKernel finds the programs of a mode, and has them and the kernel look at rules of every sort.
+func findKernel(ctx context.Context, instance string, mode Mode, families []family) (*Kernel, error) {
+	k := &Kernel{mode: mode, tools: map[family]*kernelTools{}}
+	for _, f := range families {
+		tools, err := findKernelTools(mode, f, instance)
 		if err == nil {
-			return ModeNFTables, nil
+			err = tools.check(ctx)
 		}
-		log.Info("the rules of Services are made with iptables", "reason", err)
+		if err != nil {
+			return nil, err
+		}
+		k.tools[f] = tools
 	}
-	return ModeIPTables, each(checkIPTables)
+	return k, nil
 }
 
 // kernelTools are the machine's, as far as a mode needs them.
@@ -123,12 +134,16 @@ func (k *kernelTools) probe(ctx context.Context) features {
 	return k.iptables.probe(ctx)
 }
 
-// checkNFTables has nft and the kernel look at a table with a Service of every sort, which they do not keep.
-func checkNFTables(ctx context.Context, f family) error {
-	nft, err := findNFT(f, fmt.Sprintf("kube-lite-try-%d", os.Getpid()))
-	if err != nil {
-		return err
+// check has the programs and the kernel look at rules of every sort, which they do not keep.
+func (k *kernelTools) check(ctx context.Context) error {
+	if k.nft != nil {
+		return checkNFTables(ctx, k.nft, k.family)
 	}
+	return k.iptables.check(ctx)
+}
+
+// checkNFTables is check with a Service of every sort in the table.
+func checkNFTables(ctx context.Context, nft knftables.Interface, f family) error {
 	b := newNftBackend(nft, f, "", nil, slog.Default())
 	cidr := netip.MustParsePrefix(f.choose("192.0.2.0/24", "2001:db8::/64")) // for documentation, as all addresses here
 	want := newDesired(settings{family: f, podCIDR: cidr, bridge: "kube-lite", serviceCIDR: cidr, nodePortAddresses: []netip.Prefix{cidr}})

@@ -31,8 +31,9 @@ func (r *recorded) verify(context.Context) (bool, error) { return true, nil }
 func observing(t *testing.T) (*Proxy, *recorded, informers.SharedInformerFactory) {
 	needKernel(t)
 	factory := informers.NewSharedInformerFactory(fake.NewClientset(), 0)
-	p, err := New(factory.Core().V1().Services(), factory.Discovery().V1().EndpointSlices(), factory.Core().V1().Pods(),
-		testOptions("test", testBridge))
+	opts := testOptions("test", testBridge)
+	opts.Kernel = kernelOf(t, ModeIPTables, opts)
+	p, err := New(factory.Core().V1().Services(), factory.Discovery().V1().EndpointSlices(), factory.Core().V1().Pods(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -200,7 +200,7 @@ func TestOnePodMoreTouchesFewRules(t *testing.T) {
 	filter := func(n int) chains {
 		return policyRuleset(policiesOf(policies, policyNamespaces(), manyPods(n), nil))["filter"]
 	}
-	text := restoreText("filter", filter(1000), filter(1001), nil)
+	text := restoreText("filter", filter(1000), filter(1001), nil, nil)
 	if lines := strings.Count(string(text), "\n"); lines > 60 {
 		t.Errorf("%d lines for one Pod more:\n%s", lines, text)
 	}

@@ -21,7 +21,7 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 )
 
-// Options say what one instance's proxy works on. Every field but OtherCIDR, NodePortAddresses, Mode, Recorder and Log is
+// Options say what one instance's proxy works on. Every field but OtherCIDR, NodePortAddresses, Recorder and Log is
 // required.
 type Options struct {
 	// Instance is the name of the kube-lite instance. It goes, hashed, into every chain name.
@@ -46,8 +46,8 @@ type Options struct {
 	// NodePortAddresses are the ranges of this machine's addresses at which NodePorts and externalIPs also answer
 	// what comes from outside this machine. Default none: only this machine and its pods are answered.
 	NodePortAddresses []netip.Prefix
-	// Mode is the program that the rules are made with; default DefaultMode.
-	Mode Mode
+	// Kernel is what the rules are made with, as Find has found it for the instance.
+	Kernel *Kernel
 	// Recorder takes the events on Services and Pods. Nil: no events.
 	Recorder record.EventRecorder
 	// Log defaults to slog.Default().
@@ -89,6 +89,9 @@ func (o Options) validate() error {
 	for _, f := range o.families() {
 		if err := o.ranges(f).validate(f); err != nil {
 			return err
+		}
+		if o.Kernel == nil || o.Kernel.tools[f] == nil {
+			return fmt.Errorf("netproxy: nothing was found to make rules for %s with", f.choose("IPv4", "IPv6"))
 		}
 	}
 	for _, p := range o.NodePortAddresses {
@@ -180,7 +183,7 @@ type Proxy struct {
 	generation uint32 // of the nftables rules when they were last known to be right
 }
 
-// New checks opts, finds iptables, and registers with the informers. It changes nothing on the machine.
+// New checks opts and registers with the informers. It changes nothing on the machine.
 func New(services coreinformers.ServiceInformer, endpoints discoveryinformers.EndpointSliceInformer, pods coreinformers.PodInformer,
 	opts Options) (*Proxy, error) {
 	if err := opts.validate(); err != nil {
@@ -190,10 +193,7 @@ func New(services coreinformers.ServiceInformer, endpoints discoveryinformers.En
 	var sides []*side
 	var kernel *kernelTools
 	for _, f := range opts.families() {
-		tools, err := findKernelTools(opts.Mode, f, opts.Instance)
-		if err != nil {
-			return nil, err
-		}
+		tools := opts.Kernel.tools[f]
 		sides, kernel = append(sides, newSide(f, opts, tools, log)), tools
 	}
 	p := &Proxy{

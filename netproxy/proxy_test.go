@@ -9,6 +9,11 @@ import (
 )
 
 func TestOptionsThatCannotWork(t *testing.T) {
+	options := func() Options {
+		o := testOptions("test", testBridge)
+		o.Kernel = &Kernel{tools: map[family]*kernelTools{ipv4: {}}}
+		return o
+	}
 	for want, change := range map[string]func(*Options){
 		"instance":            func(o *Options) { o.Instance = "" },
 		"bridge name":         func(o *Options) { o.Bridge = "a-name-too-long0" },
@@ -16,14 +21,15 @@ func TestOptionsThatCannotWork(t *testing.T) {
 		"pod CIDR":            func(o *Options) { o.PodCIDR = netip.Prefix{} },
 		"overlap":             func(o *Options) { o.PodCIDR = netip.MustParsePrefix("10.0.0.0/8") },
 		"node port addresses": func(o *Options) { o.NodePortAddresses = []netip.Prefix{netip.MustParsePrefix("::/0")} },
+		"make rules":          func(o *Options) { o.Kernel = nil },
 	} {
-		o := testOptions("test", testBridge)
+		o := options()
 		change(&o)
 		if err := o.validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", want, err)
 		}
 	}
-	if err := testOptions("test", testBridge).validate(); err != nil {
+	if err := options().validate(); err != nil {
 		t.Error(err)
 	}
 }

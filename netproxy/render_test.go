@@ -178,7 +178,7 @@ func TestAmongAThousandAChangeIsSmallAndChainsAreShort(t *testing.T) {
 	slices = append(slices, slice("extra", ports("8080/TCP"), podA))
 	after := render(testSettings(), snapshot(services, slices, "n1"), nil)["nat"]
 	// SERVICES at most, two branches, NODEPORTS and its branch, SVC, EXT and SEP.
-	if lines := strings.Count(string(restoreText("nat", before, after, nil)), "\n"); lines > 8*(fanout+3) {
+	if lines := strings.Count(string(restoreText("nat", before, after, nil, nil)), "\n"); lines > 8*(fanout+3) {
 		t.Errorf("a new Service takes %d lines", lines)
 	}
 }

@@ -27,14 +27,15 @@ func tables() []string { return []string{"filter", "nat"} }
 func (r ruleset) String() string {
 	var b strings.Builder
 	for _, table := range tables() {
-		b.Write(restoreText(table, nil, r[table], nil))
+		b.Write(restoreText(table, nil, r[table], nil, nil))
 	}
 	return b.String()
 }
 
 // restoreText is the transaction that turns one table from have into want, where stale are chains to remove beside
-// those that are in have only. It is empty when there is nothing to do. Declaring a chain also empties it.
-func restoreText(table string, have, want chains, stale []string) []byte {
+// those that are in have only, and jumps are the changes of built-in chains. It is empty when there is nothing to do. Declaring a chain
+// also empties it.
+func restoreText(table string, have, want chains, stale, jumps []string) []byte {
 	var changed []string
 	for name, rules := range want {
 		if old, ok := have[name]; !ok || !slices.Equal(old, rules) {
@@ -55,7 +56,7 @@ func restoreText(table string, have, want chains, stale []string) []byte {
 	}
 	slices.Sort(gone)
 	gone = slices.Compact(gone)
-	if len(changed)+len(gone) == 0 {
+	if len(changed)+len(gone)+len(jumps) == 0 {
 		return nil
 	}
 
@@ -68,6 +69,9 @@ func restoreText(table string, have, want chains, stale []string) []byte {
 		for _, rule := range want[name] {
 			b.WriteString("-A " + name + " " + rule + "\n")
 		}
+	}
+	for _, line := range jumps {
+		b.WriteString(line + "\n")
 	}
 	for _, name := range gone {
 		b.WriteString("-X " + name + "\n")

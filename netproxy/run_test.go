@@ -1,9 +1,9 @@
 package netproxy
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -51,12 +51,28 @@ type daemon struct {
 	stop   func()
 }
 
+// kernelOf is what a mode has here, without the trial that Find makes.
+func kernelOf(t testing.TB, mode Mode, opts Options) *Kernel {
+	t.Helper()
+	k := &Kernel{mode: mode, tools: map[family]*kernelTools{}}
+	for _, f := range opts.families() {
+		var err error
+		if k.tools[f], err = findKernelTools(mode, f, opts.Instance); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return k
+}
+
 // start runs a Proxy until the rules stand; stop, or the test's end, ends it and leaves the rules, as SIGKILL does.
 func (l *lab) start(opts Options, client kubernetes.Interface) *daemon {
 	l.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	events := record.NewFakeRecorder(100)
-	opts.Recorder, opts.Mode = events, cmp.Or(opts.Mode, l.mode)
+	opts.Recorder = events
+	if opts.Kernel == nil {
+		opts.Kernel = kernelOf(l.t, l.mode, opts)
+	}
 	factory := informers.NewSharedInformerFactory(client, 0)
 	p, err := New(factory.Core().V1().Services(), factory.Discovery().V1().EndpointSlices(), factory.Core().V1().Pods(), opts)
 	if err != nil {
@@ -408,24 +424,39 @@ func TestSomebodyElsesRouteIsNotOverwritten(t *testing.T) {
 	})
 }
 
-func TestCheckLeavesNothing(t *testing.T) {
+func TestFindLeavesNothing(t *testing.T) {
 	inEachMode(t, func(t *testing.T, l *lab) {
+		find := func(mode Mode, log io.Writer) (Mode, error) {
+			k, err := Find(t.Context(), "test", mode, true, slog.New(slog.NewTextHandler(log, nil)))
+			if err != nil {
+				return "", err
+			}
+			return k.mode, nil
+		}
 		before := l.rules()
-		if got, err := Check(t.Context(), l.mode, true, slog.New(slog.DiscardHandler)); err != nil || got != l.mode {
+		if got, err := find(l.mode, io.Discard); err != nil || got != l.mode {
 			t.Fatal(got, err)
 		}
 		if after := l.rules(); after != before {
 			t.Errorf("rules before:\n%s\nand after:\n%s", before, after)
 		}
-		if got, err := Check(t.Context(), ModeDefault, true, slog.New(slog.DiscardHandler)); err != nil || got != ModeNFTables {
+		if got, err := find(ModeDefault, io.Discard); err != nil || got != ModeNFTables {
 			t.Errorf("where both work it chooses %q, %v", got, err)
+		}
+		l.start(testOptions("test", testBridge), world()).stop()
+		before = l.rules()
+		if got, err := find(l.mode, io.Discard); err != nil || got != l.mode {
+			t.Errorf("beside rules of a daemon before: %q, %v", got, err)
+		}
+		if after := l.rules(); after != before {
+			t.Errorf("rules before:\n%s\nand after:\n%s", before, after)
 		}
 		t.Setenv("PATH", t.TempDir()) // iptables is found without it, nft is not
 		var said strings.Builder
-		if got, err := Check(t.Context(), ModeDefault, true, slog.New(slog.NewTextHandler(&said, nil))); err != nil || got != ModeIPTables || !strings.Contains(said.String(), "package nftables") {
+		if got, err := find(ModeDefault, &said); err != nil || got != ModeIPTables || !strings.Contains(said.String(), "package nftables") {
 			t.Errorf("without nft it chooses %q, %v, and says %q", got, err, said.String())
 		}
-		if _, err := Check(t.Context(), ModeNFTables, true, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "nftables") {
+		if _, err := find(ModeNFTables, io.Discard); err == nil || !strings.Contains(err.Error(), "nftables") {
 			t.Errorf("without nft, asked for it: %v", err)
 		}
 	})
