@@ -253,10 +253,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	s.followers.Go(func() { s.aggregation.run(s.follow) })
 
 	err := prepared.RunWithContext(ctx)
-	s.unfollow()
-	s.late.Shutdown()
-	s.flowConfig.Shutdown()
-	s.followers.Wait()
+	s.Close()
 	// Watches never end by themselves, so there is nothing to wait for.
 	_ = memory.Close()
 	if e := <-memoryDone; err == nil && !errors.Is(e, http.ErrServerClosed) {
@@ -266,6 +263,15 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 		return fmt.Errorf("apiserver: serve: %w", err)
 	}
 	return nil
+}
+
+// Close ends what New began: informers on the store. Run does so at its end, and a server that never ran needs it before its store is
+// closed. It may be called again.
+func (s *Server) Close() {
+	s.unfollow()
+	s.late.Shutdown()
+	s.flowConfig.Shutdown()
+	s.followers.Wait()
 }
 
 // ServerAddressByClientCIDRs is discovery.Addresses: /api tells every client the

@@ -107,6 +107,9 @@ func (d *daemon) preflight(ctx context.Context) error {
 	if err := CheckRoot(); err != nil {
 		return err
 	}
+	if err := netproxy.Installed(netproxy.Mode(d.cfg.ProxyMode)); err != nil {
+		return err
+	}
 	kept, _, err := loadSettings(d.cfg)
 	if err != nil {
 		return err
@@ -221,6 +224,9 @@ func (d *daemon) end(cause error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
 	errs := []error{cause, d.describeEnd(), d.stopRooms(ctx)}
+	if d.server != nil {
+		d.server.Close()
+	}
 	if d.store != nil {
 		errs = append(errs, d.store.Close())
 	}

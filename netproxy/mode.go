@@ -64,6 +64,14 @@ func Find(ctx context.Context, instance string, mode Mode, wantsIPv6 bool, log *
 	return findKernel(ctx, instance, ModeIPTables, families)
 }
 
+// Installed says whether the package is missing that the mode needs, without running anything of it.
+func Installed(mode Mode) error {
+	if _, err := findProgram(ipv4.iptables()); err != nil && mode != ModeNFTables {
+		return errNotFound
+	}
+	return nil
+}
+
 // findKernel finds the programs of a mode, and has them and the kernel look at rules of every sort.
 func findKernel(ctx context.Context, instance string, mode Mode, families []family) (*Kernel, error) {
 	k := &Kernel{mode: mode, tools: map[family]*kernelTools{}}
