@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/tools/cache"
@@ -86,10 +88,14 @@ func (a *aggregation) run(ctx context.Context) {
 			first = false
 			close(a.ready)
 		}
+		late := 0
 		if err == nil {
-			err = a.services.register(ctx, a.server.ownGroups())
+			late, err = a.services.register(ctx, a.server.ownGroups(), a.serves)
 		}
 		var retry <-chan time.Time
+		if late > 0 {
+			retry = time.After(removalInterval)
+		}
 		if err != nil && ctx.Err() == nil {
 			a.server.cfg.Log.Warn("APIServices are not up to date", "error", err)
 			retry = time.After(lateRetry)
@@ -101,6 +107,16 @@ func (a *aggregation) run(ctx context.Context) {
 		case <-retry:
 		}
 	}
+}
+
+// removalInterval is how often the aggregator is looked at while it still serves an APIService that is gone.
+const removalInterval = 50 * time.Millisecond
+
+// serves tells whether the aggregator leads a group somewhere. When an APIService is deleted and another is there under its name before the
+// aggregator has looked, it takes that for a change, and of a change from another server to this one it keeps the other's kinds in discovery.
+func (a *aggregation) serves(gv schema.GroupVersion) bool {
+	built := a.built.Load()
+	return built != nil && slices.Contains(built.GenericAPIServer.Handler.NonGoRestfulMux.ListedPaths(), "/apis/"+gv.Group+"/"+gv.Version)
 }
 
 // shutdown waits for the informers, whose context has ended.

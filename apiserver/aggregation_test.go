@@ -142,12 +142,11 @@ func awaitAvailable(t *testing.T, in apiregistrationclient.APIServiceInterface, 
 	}
 }
 
-// awaitBody waits until what is served at path has a text in it, or has it no longer. Upstream's aggregated discovery may keep what it was
-// reading when an APIService changed; it reads again after a minute.
+// awaitBody waits until what is served at path has a text in it, or has it no longer.
 func awaitBody(t *testing.T, client kubernetes.Interface, path, accept, text string, has bool) {
 	t.Helper()
 	var body []byte
-	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, 3*time.Minute, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		var err error
 		body, err = client.Discovery().RESTClient().Get().AbsPath(path).SetHeader("Accept", accept).DoRaw(ctx)
 		return err == nil && strings.Contains(string(body), text) == has, nil

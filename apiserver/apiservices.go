@@ -143,14 +143,15 @@ func pathVersion(path string) (schema.GroupVersion, bool) {
 }
 
 // register makes the APIServices what own says. Those that lead to another server are left alone: a user has put one in the
-// place of this server's own. Registering again when it is gone brings the own one back.
-func (a *apiServices) register(ctx context.Context, own map[string]*apiregistration.APIService) error {
+// place of this server's own. Registering again when it is gone brings the own one back; one that is still served stays out, and is
+// counted as late.
+func (a *apiServices) register(ctx context.Context, own map[string]*apiregistration.APIService, served func(schema.GroupVersion) bool) (late int, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	ctx = genericapirequest.WithNamespace(ctx, metav1.NamespaceNone)
 	list, err := a.registry.List(ctx, &metainternalversion.ListOptions{})
 	if err != nil {
-		return fmt.Errorf("list APIServices: %w", err)
+		return 0, fmt.Errorf("list APIServices: %w", err)
 	}
 	var group errgroup.Group
 	group.SetLimit(ensureWorkers)
@@ -162,11 +163,15 @@ func (a *apiServices) register(ctx context.Context, own map[string]*apiregistrat
 		}
 	}
 	for name, want := range own {
-		if !have[name] {
+		switch {
+		case have[name]:
+		case served(schema.GroupVersion{Group: want.Spec.Group, Version: want.Spec.Version}):
+			late++
+		default:
 			group.Go(func() error { return a.create(ctx, want) })
 		}
 	}
-	return group.Wait()
+	return late, group.Wait()
 }
 
 func (a *apiServices) create(ctx context.Context, want *apiregistration.APIService) error {

@@ -58,7 +58,10 @@ func (s *Server) Bootstrap(ctx context.Context, to Endpoints) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.ensurePolicy(ctx) })
 	group.Go(func() error { return s.bootstrapObjects(ctx, to) })
-	group.Go(func() error { return s.aggregation.services.register(ctx, s.ownGroups()) })
+	group.Go(func() error {
+		_, err := s.aggregation.services.register(ctx, s.ownGroups(), s.aggregation.serves) // run brings the late ones
+		return err
+	})
 	return group.Wait()
 }
 
