@@ -18,15 +18,7 @@ const flushPause = 10 * time.Second
 // again. Connections that are open stay so: they are the kernel's, not the rules'.
 func measureFlush(mode netproxy.Mode) func(context.Context, *bench) ([]float64, string, error) {
 	return func(ctx context.Context, b *bench) (samples []float64, note string, err error) {
-		err = b.with(ctx, func(i *instance) error {
-			p := &probe{instance: i}
-			if err := p.prepare(ctx); err != nil {
-				return err
-			}
-			defer p.listener.Close()
-			if err := i.createServices(ctx, serviceCount); err != nil {
-				return err
-			}
+		err = b.withProbe(ctx, func(p *probe) error {
 			if _, err := p.change(ctx, true); err != nil {
 				return err
 			}

@@ -32,15 +32,7 @@ const (
 // measureServices adds an endpoint to a Service and takes it away, again and again. Its ClusterIP refuses connections
 // without one, and answers with it; both are rules in the kernel. The time runs from the API's answer.
 func measureServices(ctx context.Context, b *bench) (samples []float64, note string, err error) {
-	err = b.with(ctx, func(i *instance) error {
-		p := &probe{instance: i}
-		if err := p.prepare(ctx); err != nil {
-			return err
-		}
-		defer p.listener.Close()
-		if err := i.createServices(ctx, serviceCount); err != nil {
-			return err
-		}
+	err = b.withProbe(ctx, func(p *probe) error {
 		changes := b.rounds * changesPerRound
 		for n := range changes + 2 {
 			took, err := p.change(ctx, n%2 == 0)
@@ -64,6 +56,21 @@ type probe struct {
 	listener  net.Listener
 	slice     *discoveryv1.EndpointSlice
 	clusterIP netip.Addr
+}
+
+// withProbe has a probe used beside a thousand Services, on an instance that is started with flags.
+func (b *bench) withProbe(ctx context.Context, use func(*probe) error, flags ...string) error {
+	return b.with(ctx, func(i *instance) error {
+		p := &probe{instance: i}
+		if err := p.prepare(ctx); err != nil {
+			return err
+		}
+		defer p.listener.Close()
+		if err := i.createServices(ctx, serviceCount); err != nil {
+			return err
+		}
+		return use(p)
+	}, flags...)
 }
 
 func (p *probe) prepare(ctx context.Context) (err error) {
