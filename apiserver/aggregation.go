@@ -61,13 +61,13 @@ func (a *aggregation) registered() cache.SharedIndexInformer {
 
 // chain is the chain of filters, with the aggregator behind it as soon as there is one.
 func (a *aggregation) chain(local http.Handler, c *genericapiserver.Config) http.Handler {
-	return handlerChain(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return handlerChain(a.server.custom.gateway.offer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if built := a.built.Load(); built != nil && (r.URL.Path == "/apis" || strings.HasPrefix(r.URL.Path, "/apis/")) {
 			built.GenericAPIServer.UnprotectedHandler().ServeHTTP(w, r)
 			return
 		}
 		local.ServeHTTP(w, r)
-	}), c)
+	})), c)
 }
 
 // run keeps the APIServices of this server's own groups, and builds the aggregator when it is wanted.

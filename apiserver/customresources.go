@@ -14,12 +14,14 @@ import (
 	extensions "k8s.io/apiextensions-apiserver/pkg/apiserver"
 	extensionsopenapi "k8s.io/apiextensions-apiserver/pkg/generated/openapi"
 	"k8s.io/apiextensions-apiserver/pkg/registry/customresourcedefinition"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	genericapifilters "k8s.io/apiserver/pkg/endpoints/filters"
+	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -48,10 +50,15 @@ type customResources struct {
 	created chan struct{}           // of capacity 1: a definition may have come
 	ready   chan struct{}           // closed when those that were stored at the start are served
 	built   atomic.Pointer[extensions.CustomResourceDefinitions]
+	// registry is that of the definitions.
+	registry *customresourcedefinition.REST
+	gateway  *gatewayAPI
 }
 
 func (s *Server) newCustomResources(c genericapiserver.Config) *customResources {
-	return &customResources{server: s, config: c, created: make(chan struct{}, 1), ready: make(chan struct{})}
+	custom := &customResources{server: s, config: c, created: make(chan struct{}, 1), ready: make(chan struct{})}
+	custom.gateway = newGatewayAPI(custom)
+	return custom
 }
 
 // options are those of CustomResourceDefinitions.
@@ -65,6 +72,7 @@ func (c *customResources) group() (*genericapiserver.APIGroupInfo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("apiserver: compose CustomResourceDefinitions: %w", err)
 	}
+	c.registry = registry
 	registry.AfterCreate = func(runtime.Object, *metav1.CreateOptions) { notify(c.created) }
 	version, resource := apiextensionsv1.SchemeGroupVersion, definitionsResource.Resource
 	group := genericapiserver.NewDefaultAPIGroupInfo(version.Group, extensions.Scheme, metav1.ParameterCodec, extensions.Codecs)
@@ -80,6 +88,12 @@ func (c *customResources) group() (*genericapiserver.APIGroupInfo, error) {
 func (c *customResources) delegate() genericapiserver.DelegationTarget {
 	unknown := notfoundhandler.New(legacyscheme.Codecs, genericapifilters.NoMuxAndDiscoveryIncompleteKey)
 	return genericapiserver.NewEmptyDelegateWithCustomHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c.gateway.wants(r) {
+			if err := c.gateway.ensure(r.Context()); err != nil {
+				responsewriters.ErrorNegotiated(apierrors.NewInternalError(err), legacyscheme.Codecs, schema.GroupVersion{Version: "v1"}, w, r)
+				return
+			}
+		}
 		if built := c.built.Load(); built != nil {
 			built.GenericAPIServer.UnprotectedHandler().ServeHTTP(w, r)
 			return

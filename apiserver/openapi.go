@@ -66,6 +66,7 @@ func (s *Server) describeAPI(c *genericapiserver.Config) {
 	into.HandlePrefix(openAPIV3Path+"/", http.HandlerFunc(s.openAPI.one))
 	groups := &customGroups{custom: custom, to: s.generic.DiscoveryGroupManager}
 	s.custom.changed = func() {
+		s.custom.gateway.update()
 		groups.update()
 		documentV2.document.forgetNow()
 		documentsV3.forgetNow()

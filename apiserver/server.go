@@ -246,7 +246,10 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 		Cert:     &s.cfg.PKI.serving,
 		ClientCA: s.cfg.PKI.clientCA,
 	}
-	memory := &http.Server{Handler: prepared.Handler}
+	memory := &http.Server{
+		Handler:     prepared.Handler,
+		ConnContext: func(ctx context.Context, _ net.Conn) context.Context { return markInMemory(ctx) },
+	}
 	memoryDone := make(chan error, 1)
 	go func() { memoryDone <- memory.Serve(s.memory) }()
 	s.followers.Go(func() { s.custom.run(s.follow) })
