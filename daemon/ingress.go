@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 
 	"github.com/kube-lite/kube-lite/apiserver"
 	"github.com/kube-lite/kube-lite/router"
@@ -30,9 +31,12 @@ func (d *daemon) newRouter() (httpRouter, error) {
 		return nil, fmt.Errorf("client of the router: %w", err)
 	}
 	if d.cfg.HTTPPorts == HTTPPortsOff {
-		return noRouter{client, d.cfg.Log, make(chan struct{})}, nil
+		return noRouter{client, d.server.ConfigFor(apiserver.RouterUser), d.cfg.Log, make(chan struct{})}, nil
 	}
-	opts := router.Options{Addresses: d.cfg.NodePortAddresses, Certificate: d.pki.IngressCertificate, Log: d.cfg.Log}
+	opts := router.Options{
+		Addresses: d.cfg.NodePortAddresses, Certificate: d.pki.IngressCertificate,
+		Config: d.server.ConfigFor(apiserver.RouterUser), Log: d.cfg.Log,
+	}
 	if d.cfg.HTTPPorts != "" {
 		if opts.Ports, err = router.ParsePorts(d.cfg.HTTPPorts); err != nil {
 			return nil, fmt.Errorf("--http-ports %w", err)
@@ -53,6 +57,7 @@ func (d *daemon) newRouter() (httpRouter, error) {
 // noRouter is the room where --http-ports is off.
 type noRouter struct {
 	client kubernetes.Interface
+	config *rest.Config
 	log    *slog.Logger
 	ready  chan struct{}
 }
@@ -60,14 +65,13 @@ type noRouter struct {
 // Ready is httpRouter's.
 func (r noRouter) Ready() <-chan struct{} { return r.ready }
 
-// Run takes back what a router before may have told.
+// Run takes back what a router before may have told, and says of Gateways that nothing serves them.
 func (r noRouter) Run(ctx context.Context) error {
 	if err := router.Retire(ctx, r.client); err != nil && ctx.Err() == nil {
 		r.log.Warn("Ingresses are not served any more, but still say so", "err", err)
 	}
 	close(r.ready)
-	<-ctx.Done()
-	return nil
+	return router.DeclineGateways(ctx, r.config, r.log)
 }
 
 // checkHTTPPorts finds what is wrong with the value of --http-ports.

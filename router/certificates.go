@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -55,7 +56,15 @@ func (r *Router) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 	if host == "" {
 		host, _, _ = net.SplitHostPort(hello.Conn.LocalAddr().String())
 	}
-	if c := r.table.Load().certificate(host); c != nil {
+	t := r.table.Load()
+	if len(t.gateways) > 0 {
+		if local, err := netip.ParseAddrPort(hello.Conn.LocalAddr().String()); err == nil {
+			if l := t.secure(local, *r.ports.Load(), hostname(hello.ServerName)); l != nil && len(l.certificates) > 0 {
+				return l.choose(hello), nil
+			}
+		}
+	}
+	if c := t.certificate(host); c != nil {
 		return c, nil
 	}
 	return r.issuer.certificate(host)
@@ -101,4 +110,14 @@ func (s *secretCertificates) get(namespace, name string) (*tls.Certificate, erro
 // retain forgets the certificates, and so the keys, that the table does not need any more.
 func (s *secretCertificates) retain() {
 	s.parsed, s.used = s.used, map[string]parsedCertificate{}
+}
+
+// choose picks the certificate that is good for what the client asks for, else the first.
+func (l *listener) choose(hello *tls.ClientHelloInfo) *tls.Certificate {
+	for _, c := range l.certificates {
+		if hello.SupportsCertificate(c) == nil {
+			return c
+		}
+	}
+	return l.certificates[0]
 }

@@ -11,5 +11,11 @@
 // in annotations of its IngressClass which they are. It needs no other room: what it knows and what it tells goes through
 // the Kubernetes API. It owns no certificate authority: [Options.Certificate] signs for hosts that have no Secret.
 //
+// Gateway API is the other half, in the files that begin with gateway. [gatewayKinds] follow its objects while their kinds are
+// defined, [gatewayTranslation] is the pure function to what each [gateway] of the table serves and to the statuses, and
+// [gatewaySockets] give each Gateway an address of its own beside localhost. What an endpoint is, and how a request gets there,
+// is the same for both. [DeclineGateways] takes the place of a Router where there is none.
+//
 // https://kubernetes.io/docs/concepts/services-networking/ingress/
+// https://gateway-api.sigs.k8s.io/reference/spec/
 package router

@@ -20,6 +20,9 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	t := r.table.Load()
+	if len(t.gateways) > 0 && r.serveGateway(w, req, t) {
+		return
+	}
 	to := t.find(req.Host, req.URL.Path)
 	if to == nil {
 		fail(w, http.StatusNotFound, noRoute(t, req))

@@ -143,49 +143,65 @@ func localAddresses(opened []netip.Prefix) ([]netip.Addr, error) {
 	return all, nil
 }
 
-// server serves the sockets of a pair until it is closed.
+// server serves sockets until it is closed.
 type server struct {
-	ports   Ports
-	servers []*http.Server // the plain one, then the one with TLS
-	running sync.WaitGroup // all that was started: who accepts, and requests
-	cancel  context.CancelFunc
+	router         *Router
+	plain, secured *http.Server
+	running        sync.WaitGroup // all that was started: who accepts, and requests
+	ctx            context.Context
+	cancel         context.CancelFunc
 }
 
-// serve begins to serve l. HTTP/2 is spoken on both ports, on the plain one with those who know that beforehand, as gRPC's
-// clients do.
+// serve begins to serve l.
 func (r *Router) serve(l *listeners) *server {
-	ctx, cancel := context.WithCancel(context.Background())
-	s := &server{ports: l.ports, cancel: cancel}
+	s := r.newServer()
+	for _, one := range l.http {
+		s.add(one, false)
+	}
+	for _, one := range l.https {
+		s.add(one, true)
+	}
+	return s
+}
+
+// newServer makes one without sockets. HTTP/2 is spoken on plain ones too, with those who know that beforehand, as gRPC's
+// clients do.
+func (r *Router) newServer() *server {
+	s := &server{router: r}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.running.Add(1) // until close, so that nobody waits before
 	handler := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		s.running.Add(1)
 		defer s.running.Done()
 		r.ServeHTTP(w, req)
 	})
-	for range 2 {
-		one := &http.Server{
+	for _, one := range []**http.Server{&s.plain, &s.secured} {
+		*one = &http.Server{
 			Handler: handler, ReadHeaderTimeout: headerLimit, IdleTimeout: keepAlive, Protocols: new(http.Protocols),
-			BaseContext: func(net.Listener) context.Context { return ctx },
+			BaseContext: func(net.Listener) context.Context { return s.ctx },
 			ErrorLog:    slog.NewLogLogger(r.log.Handler(), slog.LevelDebug), // what clients do wrong is no news
 		}
-		one.Protocols.SetHTTP1(true)
-		s.servers = append(s.servers, one)
+		(*one).Protocols.SetHTTP1(true)
 	}
-	plain, secured := s.servers[0], s.servers[1]
-	plain.Protocols.SetUnencryptedHTTP2(true)
-	secured.Protocols.SetHTTP2(true)
-	secured.TLSConfig = &tls.Config{GetCertificate: r.getCertificate}
-	for _, one := range l.http {
-		s.running.Go(func() { r.logEnd(one, plain.Serve(one)) })
-	}
-	for _, one := range l.https {
-		s.running.Go(func() { r.logEnd(one, secured.ServeTLS(one, "", "")) })
-	}
+	s.plain.Protocols.SetUnencryptedHTTP2(true)
+	s.secured.Protocols.SetHTTP2(true)
+	s.secured.TLSConfig = &tls.Config{GetCertificate: r.getCertificate}
 	return s
 }
 
+// add serves a socket until it, or what add returns, is closed.
+func (s *server) add(l net.Listener, secured bool) net.Listener {
+	if !secured {
+		s.running.Go(func() { s.router.logEnd(l, s.plain.Serve(l)) })
+		return l
+	}
+	l = s.router.sniff(s.ctx, l, &s.running)
+	s.running.Go(func() { s.router.logEnd(l, s.secured.ServeTLS(l, "", "")) })
+	return l
+}
+
 func (r *Router) logEnd(l net.Listener, err error) {
-	if !errors.Is(err, http.ErrServerClosed) {
+	if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		r.log.Error("Ingresses are not served any more", "at", l.Addr().String(), "err", err)
 	}
 }
@@ -195,7 +211,7 @@ func (s *server) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), endLimit)
 	defer cancel()
 	var ending sync.WaitGroup
-	for _, one := range s.servers {
+	for _, one := range []*http.Server{s.plain, s.secured} {
 		ending.Go(func() {
 			if one.Shutdown(ctx) != nil {
 				_ = one.Close()

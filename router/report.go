@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/record"
 )
 
@@ -36,6 +37,7 @@ const reportRetry = time.Second
 // reporter tells through the API what is served: in the status of Ingresses, in events, and in the IngressClass.
 type reporter struct {
 	client   kubernetes.Interface
+	gateways rest.Interface // of Gateway API; nil: it is not served
 	watch    *watcher
 	recorder record.EventRecorder // nil: no events
 	log      *slog.Logger
@@ -53,6 +55,9 @@ type state struct {
 	addresses []netip.Addr
 	ingresses []*networkingv1.Ingress
 	problems  map[types.UID][]string
+	// statuses are those of objects of Gateway API, classless that their GatewayClass is missing.
+	statuses  []statusWrite
+	classless bool
 }
 
 func newReporter(client kubernetes.Interface, watch *watcher, recorder record.EventRecorder, log *slog.Logger) *reporter {
@@ -71,6 +76,14 @@ func (r *reporter) listening(ports Ports, addresses []netip.Addr) {
 func (r *reporter) update(ingresses []*networkingv1.Ingress, problems map[types.UID][]string) {
 	r.mu.Lock()
 	r.latest.ingresses, r.latest.problems = ingresses, problems
+	r.mu.Unlock()
+	r.notify()
+}
+
+// updateGateways notes what the statuses of Gateway API's objects are to say.
+func (r *reporter) updateGateways(statuses []statusWrite, classless bool) {
+	r.mu.Lock()
+	r.latest.statuses, r.latest.classless = statuses, classless
 	r.mu.Unlock()
 	r.notify()
 }
@@ -115,6 +128,10 @@ func (r *reporter) tell(ctx context.Context) error {
 		}
 	}
 	r.told = told
+	if s.classless {
+		errs = append(errs, r.ensureGatewayClass(ctx))
+	}
+	errs = append(errs, r.tellGateways(ctx, s.statuses))
 	return errors.Join(errs...)
 }
 

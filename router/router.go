@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/record"
 )
 
@@ -26,6 +28,8 @@ type Options struct {
 	Addresses []netip.Prefix
 	// Certificate signs a certificate for a host, or for an IP address.
 	Certificate func(host string) (*tls.Certificate, error)
+	// Config connects to the API for Gateway API. Nil: it is not served.
+	Config *rest.Config
 	// Recorder takes the events on Ingresses. Nil: no events.
 	Recorder record.EventRecorder
 	// Log defaults to slog.Default().
@@ -54,6 +58,10 @@ type Router struct {
 	secrets  *secretCertificates
 	bound    *listeners // from New until Run serves them
 	serving  *server    // nil: nothing is
+	sockets  *gatewaySockets
+
+	kinds   *gatewayKinds  // nil: Gateway API is not served
+	mirrors sync.WaitGroup // copies of requests under way
 }
 
 // New registers with the informers, which may be started before or after, and takes the ports of opts.
@@ -71,6 +79,14 @@ func New(client kubernetes.Interface, shared informers.SharedInformerFactory, op
 	r.backends = &backends{services: r.watch.services, slices: r.watch.slices, all: map[backendKey]*backend{}}
 	r.secrets = &secretCertificates{secrets: r.watch.secrets, used: map[string]parsedCertificate{}}
 	r.report = newReporter(client, r.watch, opts.Recorder, r.log)
+	r.sockets = &gatewaySockets{router: r, open: map[netip.AddrPort]*gatewaySocket{}}
+	if opts.Config != nil {
+		if r.kinds, err = newGatewayKinds(opts.Config, func() { r.watch.markRoutes(nil) }); err != nil {
+			r.watch.stop()
+			return nil, fmt.Errorf("router: %w", err)
+		}
+		r.report.gateways = r.kinds.client
+	}
 	if opts.Ports == (Ports{}) {
 		return r, nil
 	}
@@ -116,6 +132,9 @@ func (r *Router) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { r.follow(ctx); return nil })
 	group.Go(func() error { r.report.run(ctx); return nil })
+	if r.kinds != nil {
+		group.Go(func() error { return r.kinds.run(ctx) })
+	}
 	return group.Wait()
 }
 
@@ -125,5 +144,7 @@ func (r *Router) end() {
 		r.serving.close()
 		r.serving = nil
 	}
+	r.sockets.close()
+	r.mirrors.Wait()
 	r.backends.retain(nil)
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -16,6 +17,11 @@ type table struct {
 	rest *site
 	// certificates are those of Secrets, by host or by "*." and what follows.
 	certificates map[string]*tls.Certificate
+	// gateways are those of Gateway API, the oldest first, owners those that have an address of their own.
+	gateways []*gateway
+	owners   map[netip.Addr]*gateway
+	// sniffs tells that some Gateway has TLS, so that the name that a client asks for says whose its connection is.
+	sniffs bool
 }
 
 // site is what is served under one host.

@@ -2,7 +2,9 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -23,6 +25,8 @@ type watcher struct {
 	services  corelisters.ServiceLister
 	slices    cache.Indexer
 	secrets   corelisters.SecretLister
+	// namespaces are those whose labels Gateways select by.
+	namespaces corelisters.NamespaceLister
 
 	handlers []handler
 
@@ -47,7 +51,7 @@ func newWatcher(shared informers.SharedInformerFactory) (*watcher, error) {
 	core, networking, slices := shared.Core().V1(), shared.Networking().V1(), shared.Discovery().V1().EndpointSlices().Informer()
 	w := &watcher{
 		ingresses: networking.Ingresses().Lister(), classes: networking.IngressClasses().Lister(),
-		services: core.Services().Lister(), slices: slices.GetIndexer(), secrets: core.Secrets().Lister(),
+		services: core.Services().Lister(), slices: slices.GetIndexer(), secrets: core.Secrets().Lister(), namespaces: core.Namespaces().Lister(),
 		changed: changes{routes: true, services: map[string]bool{}}, wake: make(chan struct{}, 1),
 	}
 	if w.slices.GetIndexers()[sliceIndex] == nil {
@@ -67,6 +71,7 @@ func newWatcher(shared informers.SharedInformerFactory) (*watcher, error) {
 	}{
 		{networking.Ingresses().Informer(), w.markRoutes},
 		{networking.IngressClasses().Informer(), w.markRoutes},
+		{core.Namespaces().Informer(), w.markRoutes},
 		{core.Secrets().Informer(), w.markSecret},
 		{core.Services().Informer(), w.markService},
 		{slices, w.markService},
@@ -162,10 +167,15 @@ func (r *Router) follow(ctx context.Context) {
 	retry := time.NewTimer(0)
 	retry.Stop()
 	defer retry.Stop()
+	said := "" // a port that somebody else has is news once
 	for {
-		if err := r.pass(r.watch.take()); err != nil {
-			r.log.Error("cannot serve Ingresses; retrying", "err", err)
+		err := r.pass(r.watch.take())
+		if err != nil {
 			retry.Reset(listenRetry)
+			if err.Error() != said {
+				said = err.Error()
+				r.log.Error("cannot serve all Ingresses and Gateways; retrying", "err", err)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -197,12 +207,18 @@ func (r *Router) pass(c changes) error {
 	}
 	t := translation{table: newTable(), backend: r.backends.get, certificate: r.secrets.get, log: r.log}
 	t.translate(ours)
+	gateways := r.translateGateways()
+	wanted := len(ours) > 0
+	if gateways != nil {
+		maps.Copy(t.used, gateways.used)
+		wanted = wanted || wantsPair(gateways.all)
+	}
+	failed := []error{r.listen(wanted), r.serveGateways(gateways, t.table)}
 	r.table.Store(t.table)
 	r.backends.retain(t.used)
 	r.secrets.retain()
-	err = r.listen(len(ours) > 0)
 	r.report.update(ours, t.problems)
-	return err
+	return errors.Join(failed...)
 }
 
 // listen takes the ports when there is something to serve, and lets go of them when there is nothing any more. Those that
