@@ -19,6 +19,9 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		fail(w, http.StatusMethodNotAllowed, "CONNECT is for proxies; this routes requests to Services")
 		return
 	}
+	if isGRPC(req) {
+		w = &trailersOnly{ResponseWriter: w}
+	}
 	t := r.table.Load()
 	if len(t.gateways) > 0 && r.serveGateway(w, req, t) {
 		return
