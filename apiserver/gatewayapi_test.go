@@ -5,6 +5,8 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"flag"
+	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,16 +15,20 @@ import (
 	"strings"
 	"testing"
 
+	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 )
 
-var updateData = flag.Bool("update", false, "make data/gateway-api.json.gz of the module that conformance/gateway/go.mod names")
+var updateData = flag.Bool("update", false, "make data/gateway-api.json.gz and data/gateway-api-lists.json of the module that conformance/gateway/go.mod names")
 
 // moduleDefinitions are the definitions of the standard channel in the module, as one list.
 func moduleDefinitions(t *testing.T) []byte {
@@ -64,6 +70,61 @@ func moduleDefinitions(t *testing.T) []byte {
 	return whole
 }
 
+// offeredGroup is the file of what the definitions will serve.
+func offeredGroup(t *testing.T, raw []json.RawMessage) []byte {
+	t.Helper()
+	resources := map[string][]apidiscoveryv2.APIResourceDiscovery{}
+	for _, r := range raw {
+		var crd apiextensionsv1.CustomResourceDefinition
+		if err := json.Unmarshal(r, &crd); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range crd.Spec.Versions {
+			if v.Served {
+				resources[v.Name] = append(resources[v.Name], offeredResource(&crd, v))
+			}
+		}
+	}
+	versions := slices.SortedFunc(maps.Keys(resources), func(a, b string) int { return version.CompareKubeAwareVersionStrings(b, a) })
+	aggregated := apidiscoveryv2.APIGroupDiscovery{ObjectMeta: metav1.ObjectMeta{Name: gatewayGroup}}
+	for _, v := range versions {
+		aggregated.Versions = append(aggregated.Versions, apidiscoveryv2.APIVersionDiscovery{
+			Version: v, Resources: resources[v], Freshness: apidiscoveryv2.DiscoveryFreshnessCurrent,
+		})
+	}
+	var lists offeredLists
+	var err error
+	if lists.Aggregated, err = json.Marshal(aggregated); err != nil {
+		t.Fatal(err)
+	}
+	if lists.Plain, err = json.Marshal(apiGroup(gatewayGroup, versions)); err != nil {
+		t.Fatal(err)
+	}
+	file, err := json.Marshal(lists)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// offeredResource is a kind as upstream's server of custom resources lists it.
+func offeredResource(crd *apiextensionsv1.CustomResourceDefinition, v apiextensionsv1.CustomResourceDefinitionVersion) apidiscoveryv2.APIResourceDiscovery {
+	names := crd.Spec.Names
+	kind := metav1.GroupVersionKind{Group: gatewayGroup, Version: v.Name, Kind: names.Kind}
+	r := apidiscoveryv2.APIResourceDiscovery{
+		Resource: names.Plural, ResponseKind: &kind, SingularResource: names.Singular, ShortNames: names.ShortNames, Categories: names.Categories,
+		Scope: apidiscoveryv2.ScopeCluster,
+		Verbs: []string{"delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"},
+	}
+	if crd.Spec.Scope == apiextensionsv1.NamespaceScoped {
+		r.Scope = apidiscoveryv2.ScopeNamespace
+	}
+	if v.Subresources != nil && v.Subresources.Status != nil {
+		r.Subresources = []apidiscoveryv2.APISubresourceDiscovery{{Subresource: "status", ResponseKind: &kind, Verbs: []string{"get", "patch", "update"}}}
+	}
+	return r
+}
+
 func TestGatewayDefinitionsAreTheModules(t *testing.T) {
 	want := moduleDefinitions(t)
 	if *updateData {
@@ -82,6 +143,14 @@ func TestGatewayDefinitionsAreTheModules(t *testing.T) {
 			t.Fatal(err)
 		}
 		gatewayDefinitionsFile = file.Bytes()
+		var all []json.RawMessage
+		if err := json.Unmarshal(want, &all); err != nil {
+			t.Fatal(err)
+		}
+		offeredListsFile = offeredGroup(t, all)
+		if err := os.WriteFile("data/gateway-api-lists.json", offeredListsFile, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	definitions, err := gatewayDefinitions()
 	if err != nil {
@@ -92,6 +161,9 @@ func TestGatewayDefinitionsAreTheModules(t *testing.T) {
 	}
 	if got, _ := json.Marshal(definitions); !bytes.Equal(got, want) {
 		t.Error("data/gateway-api.json.gz differs from the module: make it anew as gatewayapi.go says")
+	}
+	if !bytes.Equal(offeredListsFile, offeredGroup(t, definitions)) {
+		t.Error("data/gateway-api-lists.json is not what the definitions serve: make it anew as gatewayapi.go says")
 	}
 }
 
@@ -157,6 +229,47 @@ func TestDiscoveryOffersGatewayAPIBeforeItIsDefined(t *testing.T) {
 		want, _ := json.Marshal(before)
 		return bytes.Equal(got, want)
 	})
+}
+
+func TestDiscoveryOffersGatewayAPIToClientsThatRememberItWithout(t *testing.T) {
+	s := serve(t, t.TempDir())
+	client, err := rest.HTTPClientFor(s.adminConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := func(t *testing.T, tag string) (code int, current string, offered bool) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.adminConfig(t).Host+"/apis", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")
+		if tag != "" {
+			r.Header.Set("If-None-Match", tag)
+		}
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		body, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.StatusCode, answer.Header.Get("ETag"), bytes.Contains(body, []byte(gatewayGroup))
+	}
+	_, tag, _ := groups(t, "")
+	if tag == "" {
+		t.Fatal("discovery has no tag")
+	}
+	if code, _, _ := groups(t, tag); code != http.StatusNotModified {
+		t.Errorf("what is remembered as offered is answered with %d", code)
+	}
+	without := strings.Replace(tag, offeredTag, "", 1) // as a daemon answers that does not offer the group
+	code, again, offered := groups(t, without)
+	if code != http.StatusOK || again != tag || !offered {
+		t.Errorf("what is remembered without the group is answered with %d, tag %s (before %s), the group in it: %t", code, again, tag, offered)
+	}
 }
 
 func TestFirstRequestDefinesGatewayAPI(t *testing.T) {

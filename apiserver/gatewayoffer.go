@@ -3,6 +3,7 @@ package apiserver
 import (
 	"bytes"
 	"context"
+	_ "embed" // the group as discovery lists it
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -10,11 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/version"
 )
 
 // memoryKey is that of the mark of requests that came through memory.
@@ -29,7 +25,7 @@ func inMemory(ctx context.Context) bool { return ctx.Value(memoryKey{}) != nil }
 
 // offer adds the group to what api answers at /apis while nothing of it is served, so that clients know its kinds.
 func (g *gatewayAPI) offer(api http.Handler) http.Handler {
-	offered := sync.OnceValues(offeredGroup)
+	offered := sync.OnceValues(readOfferedLists)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/apis" || r.Method != http.MethodGet || !g.absent.Load() || inMemory(r.Context()) {
 			api.ServeHTTP(w, r)
@@ -100,7 +96,7 @@ func (a *heldAnswer) add(group *offeredLists) {
 	if json.Unmarshal(a.body.Bytes(), &list) != nil {
 		return
 	}
-	for field, item := range map[string]json.RawMessage{"items": group.aggregated, "groups": group.plain} {
+	for field, item := range map[string]json.RawMessage{"items": group.Aggregated, "groups": group.Plain} {
 		var items []json.RawMessage
 		if list[field] == nil || json.Unmarshal(list[field], &items) != nil {
 			continue
@@ -113,56 +109,25 @@ func (a *heldAnswer) add(group *offeredLists) {
 	a.header.Del("Content-Length")
 }
 
-// offeredLists are the group as discovery lists it, in its two forms.
-type offeredLists struct{ aggregated, plain json.RawMessage }
+// offeredListsFile is what discovery lists of the group once our definitions are served, in its two forms. What makes
+// data/gateway-api.json.gz makes it too: to decode the definitions for it would take megabytes of memory in every daemon.
+//
+//go:embed data/gateway-api-lists.json
+var offeredListsFile []byte
 
-// offeredGroup is what our definitions will serve.
-func offeredGroup() (*offeredLists, error) {
-	raw, err := gatewayDefinitions()
-	if err != nil {
-		return nil, err
-	}
-	resources := map[string][]apidiscoveryv2.APIResourceDiscovery{}
-	for _, r := range raw {
-		var crd apiextensionsv1.CustomResourceDefinition
-		if err := json.Unmarshal(r, &crd); err != nil {
-			return nil, fmt.Errorf("a definition of %s: %w", gatewayGroup, err)
-		}
-		for _, v := range crd.Spec.Versions {
-			if v.Served {
-				resources[v.Name] = append(resources[v.Name], offeredResource(&crd, v))
-			}
-		}
-	}
-	versions := slices.SortedFunc(maps.Keys(resources), func(a, b string) int { return version.CompareKubeAwareVersionStrings(b, a) })
-	aggregated := apidiscoveryv2.APIGroupDiscovery{ObjectMeta: metav1.ObjectMeta{Name: gatewayGroup}}
-	for _, v := range versions {
-		aggregated.Versions = append(aggregated.Versions, apidiscoveryv2.APIVersionDiscovery{
-			Version: v, Resources: resources[v], Freshness: apidiscoveryv2.DiscoveryFreshnessCurrent,
-		})
-	}
-	var lists offeredLists
-	if lists.aggregated, err = json.Marshal(aggregated); err != nil {
-		return nil, err
-	}
-	lists.plain, err = json.Marshal(apiGroup(gatewayGroup, versions))
-	return &lists, err
+// offeredLists are the group as discovery lists it.
+type offeredLists struct {
+	// Aggregated is an APIGroupDiscovery of apidiscovery.k8s.io/v2.
+	Aggregated json.RawMessage `json:"aggregated"`
+	// Plain is an APIGroup.
+	Plain json.RawMessage `json:"plain"`
 }
 
-// offeredResource is a kind as upstream's server of custom resources lists it.
-func offeredResource(crd *apiextensionsv1.CustomResourceDefinition, v apiextensionsv1.CustomResourceDefinitionVersion) apidiscoveryv2.APIResourceDiscovery {
-	names := crd.Spec.Names
-	kind := metav1.GroupVersionKind{Group: gatewayGroup, Version: v.Name, Kind: names.Kind}
-	r := apidiscoveryv2.APIResourceDiscovery{
-		Resource: names.Plural, ResponseKind: &kind, SingularResource: names.Singular, ShortNames: names.ShortNames, Categories: names.Categories,
-		Scope: apidiscoveryv2.ScopeCluster,
-		Verbs: []string{"delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"},
+// readOfferedLists reads the file.
+func readOfferedLists() (*offeredLists, error) {
+	var lists offeredLists
+	if err := json.Unmarshal(offeredListsFile, &lists); err != nil {
+		return nil, fmt.Errorf("the kinds of %s: %w", gatewayGroup, err)
 	}
-	if crd.Spec.Scope == apiextensionsv1.NamespaceScoped {
-		r.Scope = apidiscoveryv2.ScopeNamespace
-	}
-	if v.Subresources != nil && v.Subresources.Status != nil {
-		r.Subresources = []apidiscoveryv2.APISubresourceDiscovery{{Subresource: "status", ResponseKind: &kind, Verbs: []string{"get", "patch", "update"}}}
-	}
-	return r
+	return &lists, nil
 }
