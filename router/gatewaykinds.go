@@ -46,7 +46,7 @@ var gatewayResources = map[string]runtime.Object{
 }
 
 func newGatewayKinds(config *rest.Config, changed func()) (*gatewayKinds, error) {
-	client, err := clientOf(config, gatewayv1.SchemeGroupVersion, gatewayv1.Install)
+	client, err := clientOf(config, schema.GroupVersion(gatewayv1.GroupVersion), gatewayv1.Install)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func (k *gatewayKinds) defined(resource string) bool {
 		return c.Type == apiextensionsv1.Established && c.Status == apiextensionsv1.ConditionTrue
 	})
 	return established && slices.ContainsFunc(crd.Spec.Versions, func(v apiextensionsv1.CustomResourceDefinitionVersion) bool {
-		return v.Name == gatewayv1.SchemeGroupVersion.Version && v.Served
+		return v.Name == gatewayv1.GroupVersion.Version && v.Served
 	})
 }
 

@@ -47,7 +47,7 @@ func (s *gatewaySockets) update(all []*gatewayPart) error {
 		}
 		address := s.assign(g, taken)
 		if !address.IsValid() {
-			errs = append(errs, fmt.Errorf("Gateway %s: no address is left in %s", g.made.name, ownPrefix))
+			errs = append(errs, fmt.Errorf("the Gateway %s: no address is left in %s", g.made.name, ownPrefix))
 			continue
 		}
 		taken[address] = true
@@ -55,7 +55,7 @@ func (s *gatewaySockets) update(all []*gatewayPart) error {
 			at := netip.AddrPortFrom(address, l.port)
 			if _, err := s.ensure(at, l.secured); err != nil {
 				g.served.ownTaken[l.port] = err
-				errs = append(errs, fmt.Errorf("Gateway %s: %w", g.made.name, err))
+				errs = append(errs, fmt.Errorf("the Gateway %s: %w", g.made.name, err))
 				continue
 			}
 			wanted[at] = true

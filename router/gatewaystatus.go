@@ -196,7 +196,7 @@ func writeStatuses(ctx context.Context, gateways rest.Interface, all []statusWri
 // ensureGatewayClass makes the GatewayClass if it is not there.
 func (r *reporter) ensureGatewayClass(ctx context.Context) error {
 	class := &gatewayv1.GatewayClass{
-		TypeMeta:   metav1.TypeMeta{APIVersion: gatewayv1.SchemeGroupVersion.String(), Kind: "GatewayClass"},
+		TypeMeta:   metav1.TypeMeta{APIVersion: gatewayv1.GroupVersion.String(), Kind: "GatewayClass"},
 		ObjectMeta: metav1.ObjectMeta{Name: ClassName},
 		Spec:       gatewayv1.GatewayClassSpec{ControllerName: GatewayController, Description: ptr.To("routes on this machine's localhost")},
 	}
