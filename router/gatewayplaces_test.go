@@ -1,11 +1,14 @@
 package router
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"syscall"
@@ -247,6 +250,41 @@ spec: {parentRefs: [{name: g}], rules: [{backendRefs: [{name: web, port: 80}]}]}
 		}
 		if class, ok := written["gatewayclasses"].(gatewayv1.GatewayClassStatus); ok != (classes != nil) || ok && !strings.HasPrefix(said(class.Conditions, "Accepted"), "False/") {
 			t.Errorf("the class's status is to be %+v", written["gatewayclasses"])
+		}
+	}
+}
+
+func TestRequestsAreServedWhereTheyArrive(t *testing.T) {
+	r := gatewayRouter(t)
+	r.ports.Store(&Ports{8080, 8443})
+	g, err := r.serveText(t, plainGateway+`
+kind: HTTPRoute
+metadata: {name: web}
+spec:
+  parentRefs: [{name: g}]
+  hostnames: [web.localhost]
+  rules: [{filters: [{type: RequestRedirect, requestRedirect: {hostname: found.localhost}}]}]
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		at   string
+		host string
+		code int
+		text string // in the answer
+	}{
+		{g.served.own.String() + ":80", "web.localhost", http.StatusFound, ""},
+		{g.served.own.String() + ":80", "other.localhost", http.StatusNotFound, "no route of the Gateway default/g"},
+		{"127.0.0.1:8080", "web.localhost", http.StatusFound, ""},
+		{"127.0.0.1:8080", "other.localhost", http.StatusNotFound, "no Ingress has a rule"},
+	} {
+		req := httptest.NewRequest(http.MethodGet, "http://"+c.host+"/", nil)
+		local := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(c.at))
+		answer := httptest.NewRecorder()
+		r.ServeHTTP(answer, req.WithContext(context.WithValue(t.Context(), http.LocalAddrContextKey, local)))
+		if answer.Code != c.code || !strings.Contains(answer.Body.String(), c.text) {
+			t.Errorf("%s at %s: %d %s", c.host, c.at, answer.Code, answer.Body)
 		}
 	}
 }
