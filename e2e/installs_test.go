@@ -21,6 +21,7 @@ import (
 func TestInstallFiles(t *testing.T) {
 	t.Parallel()
 	in := startInstance(t)
+	everyObject(t, in) // whoever lists every kind has the definitions of Gateway API stored
 	for _, i := range []install{certificates(), ingress(), monitoring(), delivery(), gateways()} {
 		t.Run(i.name, func(t *testing.T) { i.test(t, in) })
 	}
