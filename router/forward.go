@@ -57,7 +57,11 @@ func noRoute(t *table, req *http.Request) string {
 	if len(hosts) > most {
 		hosts = append(hosts[:most:most], "…")
 	}
-	text := fmt.Sprintf("no Ingress has a rule for the host %q and the path %q", hostname(req.Host), req.URL.Path)
+	none := "no Ingress has a rule"
+	if len(t.gateways) > 0 {
+		none = "no Ingress and no Gateway has a route"
+	}
+	text := fmt.Sprintf("%s for the host %q and the path %q", none, hostname(req.Host), req.URL.Path)
 	if !t.knows(req.Host) && len(hosts) > 0 {
 		text += "; there are rules for " + strings.Join(hosts, ", ")
 	}

@@ -277,7 +277,7 @@ spec:
 		{g.served.own.String() + ":80", "web.localhost", http.StatusFound, ""},
 		{g.served.own.String() + ":80", "other.localhost", http.StatusNotFound, "no route of the Gateway default/g"},
 		{"127.0.0.1:8080", "web.localhost", http.StatusFound, ""},
-		{"127.0.0.1:8080", "other.localhost", http.StatusNotFound, "no Ingress has a rule"},
+		{"127.0.0.1:8080", "other.localhost", http.StatusNotFound, "no Ingress and no Gateway has a route"},
 	} {
 		req := httptest.NewRequest(http.MethodGet, "http://"+c.host+"/", nil)
 		local := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(c.at))
