@@ -21,7 +21,7 @@ const GatewayController = "kube-lite.io/router"
 // gatewayTranslation makes what Gateways serve of the objects of Gateway API, and what their statuses are to say.
 type gatewayTranslation struct {
 	gatewayObjects
-	// backend returns that of a port of a Service; problemOf what is wrong with its declaration.
+	// backend returns that of a port of a Service.
 	backend     func(backendKey) *backend
 	certificate func(namespace, name string) (*tls.Certificate, error)
 	// namespaceLabels returns those of a Namespace.

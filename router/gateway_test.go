@@ -1,8 +1,6 @@
 package router
 
 import (
-	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net/http/httptest"
 	"slices"
@@ -66,26 +64,9 @@ func parseGatewayObjects(t testing.TB, text string) (o gatewayObjects) {
 // translatedGateways is what becomes of documents where every Service exists but "nowhere", and every Secret but "missing".
 func translatedGateways(t *testing.T, text string) *gatewayTranslation {
 	t.Helper()
-	known := map[backendKey]*backend{}
 	tr := &gatewayTranslation{
 		gatewayObjects: parseGatewayObjects(t, text), log: slog.Default(), mirrors: &sync.WaitGroup{},
-		backend: func(key backendKey) *backend {
-			if known[key] == nil {
-				known[key] = &backend{key: key}
-				problem := ""
-				if key.service == "nowhere" {
-					problem = "the Service default/nowhere does not exist"
-				}
-				known[key].lead(protocolHTTP, nil, problem)
-			}
-			return known[key]
-		},
-		certificate: func(_, name string) (*tls.Certificate, error) {
-			if name == "missing" {
-				return nil, errors.New("the Secret default/missing does not exist")
-			}
-			return &tls.Certificate{Certificate: [][]byte{[]byte(name)}}, nil
-		},
+		backend: pretendedBackends(), certificate: pretendedCertificate,
 		namespaceLabels: func(name string) labels.Set { return labels.Set{"name": name} },
 	}
 	slices.Reverse(tr.http) // the order in which they come decides nothing

@@ -18,6 +18,7 @@ type routePart struct {
 	parents   []gatewayv1.ParentReference
 	hostnames []gatewayv1.Hostname
 	current   []gatewayv1.RouteParentStatus
+	compile   func(*routePart) // makes the rules
 	rules     []rulePart
 	// reason and text say what is wrong with what it refers to; unsupported with its rules.
 	reason      gatewayv1.RouteConditionReason
@@ -46,37 +47,33 @@ func (r *routePart) refer(reason gatewayv1.RouteConditionReason, text string) {
 
 func (r *routePart) name() string { return r.meta.Namespace + "/" + r.meta.Name }
 
-// routes are those of all kinds, HTTPRoutes first, then GRPCRoutes, then TLSRoutes.
+// routes are those of all kinds, without their rules.
 func (t *gatewayTranslation) routes() (all []*routePart) {
+	add := func(kind, resource string, meta *metav1.ObjectMeta, spec gatewayv1.CommonRouteSpec, hostnames []gatewayv1.Hostname, status gatewayv1.RouteStatus, compile func(*routePart)) {
+		all = append(all, &routePart{kind: kind, resource: resource, meta: meta, parents: spec.ParentRefs, hostnames: hostnames, current: status.Parents, compile: compile})
+	}
 	for _, r := range t.http {
-		all = append(all, &routePart{kind: "HTTPRoute", resource: "httproutes", meta: &r.ObjectMeta, parents: r.Spec.ParentRefs, hostnames: r.Spec.Hostnames, current: r.Status.Parents})
+		add("HTTPRoute", "httproutes", &r.ObjectMeta, r.Spec.CommonRouteSpec, r.Spec.Hostnames, r.Status.RouteStatus, func(p *routePart) { t.compileHTTP(p, r.Spec.Rules) })
 	}
 	for _, r := range t.grpc {
-		all = append(all, &routePart{kind: "GRPCRoute", resource: "grpcroutes", meta: &r.ObjectMeta, parents: r.Spec.ParentRefs, hostnames: r.Spec.Hostnames, current: r.Status.Parents})
+		add("GRPCRoute", "grpcroutes", &r.ObjectMeta, r.Spec.CommonRouteSpec, r.Spec.Hostnames, r.Status.RouteStatus, func(p *routePart) { t.compileGRPC(p, r.Spec.Rules) })
 	}
 	for _, r := range t.tls {
-		all = append(all, &routePart{kind: "TLSRoute", resource: "tlsroutes", meta: &r.ObjectMeta, parents: r.Spec.ParentRefs, hostnames: r.Spec.Hostnames, current: r.Status.Parents})
+		add("TLSRoute", "tlsroutes", &r.ObjectMeta, r.Spec.CommonRouteSpec, r.Spec.Hostnames, r.Status.RouteStatus, func(p *routePart) { t.compileTLS(p, r.Spec.Rules) })
 	}
 	return all
 }
 
 // translateRoutes attaches all routes to the Gateways that they name.
 func (t *gatewayTranslation) translateRoutes() {
-	for i, r := range t.routes() {
+	for _, r := range t.routes() {
 		if !slices.ContainsFunc(r.parents, func(p gatewayv1.ParentReference) bool { return t.parent(r, p) != nil }) {
 			if slices.ContainsFunc(r.current, isOurs) {
 				t.statuses = append(t.statuses, routeStatus{route: r}) // it left a Gateway of ours
 			}
 			continue
 		}
-		switch {
-		case i < len(t.http):
-			t.compileHTTP(r, t.http[i].Spec.Rules)
-		case i < len(t.http)+len(t.grpc):
-			t.compileGRPC(r, t.grpc[i-len(t.http)].Spec.Rules)
-		default:
-			t.compileTLS(r, t.tls[i-len(t.http)-len(t.grpc)].Spec.Rules)
-		}
+		r.compile(r)
 		status := routeStatus{route: r}
 		for _, p := range r.parents {
 			if g := t.parent(r, p); g != nil {

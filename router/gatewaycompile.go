@@ -26,19 +26,7 @@ func (t *gatewayTranslation) compileHTTP(r *routePart, rules []gatewayv1.HTTPRou
 		for _, ref := range declared.BackendRefs {
 			t.addBackend(r, rule, ref.BackendRef, "", t.compileFilters(r, ref.Filters))
 		}
-		part := rulePart{rule: rule}
-		for _, m := range declared.Matches {
-			match, err := compileMatch(m)
-			if err != nil {
-				r.unsupported = err.Error()
-				continue
-			}
-			part.matches = append(part.matches, match)
-		}
-		if len(declared.Matches) == 0 {
-			part.matches = []requestMatch{{path: newPrefixPath("/")}}
-		}
-		r.rules = append(r.rules, part)
+		addRule(r, rule, declared.Matches, compileMatch)
 	}
 }
 
@@ -49,20 +37,25 @@ func (t *gatewayTranslation) compileGRPC(r *routePart, rules []gatewayv1.GRPCRou
 		for _, ref := range declared.BackendRefs {
 			t.addBackend(r, rule, ref.BackendRef, protocolGRPC, t.compileFilters(r, asHTTP(ref.Filters)))
 		}
-		part := rulePart{rule: rule}
-		for _, m := range declared.Matches {
-			match, err := compileGRPCMatch(m)
-			if err != nil {
-				r.unsupported = err.Error()
-				continue
-			}
-			part.matches = append(part.matches, match)
-		}
-		if len(declared.Matches) == 0 {
-			part.matches = []requestMatch{{path: newPrefixPath("/")}}
-		}
-		r.rules = append(r.rules, part)
+		addRule(r, rule, declared.Matches, compileGRPCMatch)
 	}
+}
+
+// addRule adds a rule of requests with what it matches: all of them if nothing is declared.
+func addRule[M any](r *routePart, rule *gatewayRule, declared []M, compile func(M) (requestMatch, error)) {
+	part := rulePart{rule: rule}
+	for _, m := range declared {
+		match, err := compile(m)
+		if err != nil {
+			r.unsupported = err.Error()
+			continue
+		}
+		part.matches = append(part.matches, match)
+	}
+	if len(declared) == 0 {
+		part.matches = []requestMatch{{path: newPrefixPath("/")}}
+	}
+	r.rules = append(r.rules, part)
 }
 
 // asHTTP are the filters of a GRPCRoute, all of which HTTPRoutes have too.

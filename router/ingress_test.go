@@ -31,29 +31,36 @@ func parseIngresses(t testing.TB, text string) (all []*networkingv1.Ingress) {
 	return all
 }
 
+// pretendedBackends are those of all Services but "nowhere".
+func pretendedBackends() func(backendKey) *backend {
+	known := map[backendKey]*backend{}
+	return func(key backendKey) *backend {
+		if known[key] == nil {
+			known[key] = &backend{key: key}
+			problem := ""
+			if key.service == "nowhere" {
+				problem = "the Service default/nowhere does not exist"
+			}
+			known[key].lead(protocolHTTP, nil, problem)
+		}
+		return known[key]
+	}
+}
+
+// pretendedCertificate is that of all Secrets but "missing".
+func pretendedCertificate(_, name string) (*tls.Certificate, error) {
+	if name == "missing" {
+		return nil, errors.New("the Secret default/missing does not exist")
+	}
+	return &tls.Certificate{Certificate: [][]byte{[]byte(name)}}, nil
+}
+
 // translated is what becomes of documents where every Service exists but "nowhere", and every Secret but "missing".
 func translated(t *testing.T, text string) *translation {
 	t.Helper()
-	known := map[backendKey]*backend{}
 	tr := &translation{
 		table: newTable(), log: slog.Default(),
-		backend: func(key backendKey) *backend {
-			if known[key] == nil {
-				known[key] = &backend{key: key}
-				problem := ""
-				if key.service == "nowhere" {
-					problem = "the Service default/nowhere does not exist"
-				}
-				known[key].lead(protocolHTTP, nil, problem)
-			}
-			return known[key]
-		},
-		certificate: func(_, name string) (*tls.Certificate, error) {
-			if name == "missing" {
-				return nil, errors.New("the Secret default/missing does not exist")
-			}
-			return &tls.Certificate{Certificate: [][]byte{[]byte(name)}}, nil
-		},
+		backend: pretendedBackends(), certificate: pretendedCertificate,
 	}
 	all := parseIngresses(t, text)
 	slices.Reverse(all) // the order in which they come decides nothing
