@@ -77,10 +77,21 @@ func benchmarkServiceChange(b *testing.B, l *lab, n int) {
 		b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(2*b.N), "ms/change")
 	})
 	b.Run("everything", func(b *testing.B) {
+		defer reportProcessorTime(b)()
 		for range b.N {
 			if _, err := l.backend().apply(b.Context(), want, changes{all: true}); err != nil {
 				b.Fatal(err)
 			}
+		}
+	})
+	b.Run("first", func(b *testing.B) {
+		l.sh("nft flush ruleset")
+		defer reportProcessorTime(b)()
+		for range b.N {
+			if _, err := l.backend().apply(b.Context(), want, changes{all: true}); err != nil {
+				b.Fatal(err)
+			}
+			l.sh("nft flush ruleset")
 		}
 	})
 	b.Run("verify", func(b *testing.B) {

@@ -18,7 +18,8 @@
 //	     iptables: render.go, portrules.go: every chain of every table as text; depends on nothing else
 //	       apply.go: only the chains that changed, in one iptables-restore transaction per table
 //	     nftables: nftparts.go: the elements of maps and the few chains that one Service adds to a table (nfttable.go)
-//	       nftbackend.go: only those that changed, in one transaction; nftrewrite.go: all, and what others broke
+//	       nftbackend.go: only those that changed, in one transaction; nftrewrite.go: all, and what others broke;
+//	         nftjoin.go: few commands for many elements
 //	     policyrules.go: chains of iptables for policies, with either backend
 //	  -> conntrack.go, connections.go: forget the flows that point at endpoints that are gone
 //

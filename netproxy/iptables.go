@@ -23,8 +23,10 @@ type runner interface {
 }
 
 const (
-	// programTimeout is far above what writing 10,000 rules takes, so that a run that hangs shows as an error.
-	programTimeout = 30 * time.Second
+	// programTimeout and programTimePerByte are far above what a program takes that does not hang: each Service is about
+	// 1,000 bytes for iptables-restore, which needs the longer for each the more there are.
+	programTimeout     = 2 * time.Minute
+	programTimePerByte = 50 * time.Microsecond
 	// lockSeconds is how long iptables in legacy mode waits for other programs that hold its lock.
 	lockSeconds = 5
 )
@@ -98,7 +100,12 @@ func (p program) restore(ctx context.Context, text []byte) error {
 }
 
 func (p program) run(ctx context.Context, path string, stdin []byte, args ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, programTimeout)
+	return runProgram(ctx, path, stdin, args...)
+}
+
+// runProgram returns what a program prints, or has its error say what it complained about.
+func runProgram(ctx context.Context, path string, stdin []byte, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, programTimeout+time.Duration(len(stdin))*programTimePerByte)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")

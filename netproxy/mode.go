@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os/exec"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -116,7 +117,8 @@ func findNFT(f family, table string) (knftables.Interface, error) {
 	if err != nil {
 		return nil, fmt.Errorf("this machine cannot do --proxy-mode %s, which needs the package nftables, 1.0.1 or newer: %w", ModeNFTables, err)
 	}
-	return nft, nil
+	path, err := exec.LookPath("nft") // as knftables does
+	return joiningNft{nft, path}, err
 }
 
 // backend is the mode's for one instance.

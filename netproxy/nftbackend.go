@@ -57,8 +57,6 @@ func nftBeside(want *desired) ruleset {
 }
 
 func (b *nftBackend) applyTable(ctx context.Context, want *desired, c changes) (transactions uint32, err error) {
-	ctx, cancel := context.WithTimeout(ctx, programTimeout)
-	defer cancel()
 	stale := b.stale
 	tx := b.nft.NewTransaction()
 	if b.known && !c.all {

@@ -14,7 +14,9 @@ import (
 // rewrite puts the whole table into the transaction. What there is is flushed and written again in one step, so that
 // traffic finds no gap, and clients keep the endpoints that they had.
 func (b *nftBackend) rewrite(ctx context.Context, tx *knftables.Transaction, want *desired) error {
-	there, err := b.nft.ListAll(ctx)
+	listing, cancel := context.WithTimeout(ctx, programTimeout)
+	defer cancel()
+	there, err := b.nft.ListAll(listing)
 	if err != nil && !knftables.IsNotFound(err) {
 		return fmt.Errorf("reading the nftables table %s: %w", b.table, err)
 	}
