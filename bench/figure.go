@@ -44,7 +44,7 @@ func figures() []figure {
 		{Name: "firstkind", What: "an instance's first CustomResourceDefinition to the first object of its kind", Unit: "ms", Budget: 300, measure: measureFirstKind},
 		{Name: "kind", What: "a CustomResourceDefinition to the first object of its kind", Unit: "ms", Budget: 300, measure: measureKindReady},
 		{Name: "kinds", What: "daemon's private memory for a thousand kinds", Unit: "MB", Budget: 700, measure: measureKinds},
-	}, apiFigures()...)
+	}, append(apiFigures(), proxyFigures()...)...)
 }
 
 // result is a figure with what was measured. Without samples it was skipped or failed, and the note says why.

@@ -18,7 +18,7 @@ const flushPause = 10 * time.Second
 // again. Connections that are open stay so: they are the kernel's, not the rules'.
 func measureFlush(mode netproxy.Mode) func(context.Context, *bench) ([]float64, string, error) {
 	return func(ctx context.Context, b *bench) (samples []float64, note string, err error) {
-		err = b.withProbe(ctx, func(p *probe) error {
+		err = b.withProbe(ctx, func(i *instance, p *probe) error {
 			if _, err := p.change(ctx, true); err != nil {
 				return err
 			}
@@ -26,7 +26,7 @@ func measureFlush(mode netproxy.Mode) func(context.Context, *bench) ([]float64, 
 				if err := sleep(ctx, flushPause); err != nil {
 					return err
 				}
-				took, err := p.flush(ctx, mode)
+				took, err := p.flush(ctx, i.name, mode)
 				if err != nil {
 					return err
 				}
@@ -39,8 +39,8 @@ func measureFlush(mode netproxy.Mode) func(context.Context, *bench) ([]float64, 
 	}
 }
 
-// flush empties the rules and waits until the Service answers.
-func (p *probe) flush(ctx context.Context, mode netproxy.Mode) (time.Duration, error) {
+// flush empties the instance's rules and waits until the Service answers.
+func (p *probe) flush(ctx context.Context, instance string, mode netproxy.Mode) (time.Duration, error) {
 	if answered, _ := p.connect(); !answered {
 		return 0, fmt.Errorf("%s does not answer before the flush", p.clusterIP)
 	}
@@ -48,7 +48,7 @@ func (p *probe) flush(ctx context.Context, mode netproxy.Mode) (time.Duration, e
 	if mode == netproxy.ModeNFTables {
 		flush = flushNFTables
 	}
-	if err := flush(ctx, p.instance.name); err != nil {
+	if err := flush(ctx, instance); err != nil {
 		return 0, err
 	}
 	began := time.Now()

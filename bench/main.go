@@ -21,6 +21,8 @@ type bench struct {
 	coreDNS string
 	// kubeAPIServer and etcd are the binaries of the API's yardstick; empty: there is none.
 	kubeAPIServer, etcd string
+	// kubeProxy is the binary of the proxy's yardstick, which reads from kubeAPIServer; empty: there is none.
+	kubeProxy string
 	// nginx is the binary of the HTTP yardstick; empty: there is none.
 	nginx string
 	// benchmarks is the test program of package runtime, once it is built.
@@ -38,6 +40,9 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
+	if len(args) > 0 && parts[args[0]] != nil {
+		return parts[args[0]](ctx, args[1:])
+	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	rounds := flags.Int("rounds", 5, "rounds per figure, at least 1")
 	only := flags.String("only", "", "comma-separated `figures` to measure: "+strings.Join(names(figures()), ","))
@@ -46,6 +51,7 @@ func run(ctx context.Context, args []string) error {
 	coreDNS := flags.String("coredns", "", "`PATH` of the CoreDNS to compare DNS with; without one DNS is skipped")
 	kubeAPIServer := flags.String("kube-apiserver", "", "`PATH` of the kube-apiserver to compare the API with; without one that is skipped")
 	etcd := flags.String("etcd", "", "`PATH` of the etcd that it uses")
+	kubeProxy := flags.String("kube-proxy", "", "`PATH` of the kube-proxy to compare Services with, beside those two; without one that is skipped")
 	nginx := flags.String("nginx", "", "`PATH` of the nginx to compare Ingresses with; without one they are skipped")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -61,7 +67,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	b.kubeAPIServer, b.etcd, b.nginx = *kubeAPIServer, *etcd, *nginx
+	b.kubeAPIServer, b.etcd, b.kubeProxy, b.nginx = *kubeAPIServer, *etcd, *kubeProxy, *nginx
 	machine, err := describe(ctx, b)
 	if err != nil {
 		return err

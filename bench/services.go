@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 )
 
 const (
@@ -32,7 +33,7 @@ const (
 // measureServices adds an endpoint to a Service and takes it away, again and again. Its ClusterIP refuses connections
 // without one, and answers with it; both are rules in the kernel. The time runs from the API's answer.
 func measureServices(ctx context.Context, b *bench) (samples []float64, note string, err error) {
-	err = b.withProbe(ctx, func(p *probe) error {
+	err = b.withProbe(ctx, func(_ *instance, p *probe) error {
 		changes := b.rounds * changesPerRound
 		for n := range changes + 2 {
 			took, err := p.change(ctx, n%2 == 0)
@@ -50,45 +51,49 @@ func measureServices(ctx context.Context, b *bench) (samples []float64, note str
 	return samples, "from the API's answer until a TCP connection to the ClusterIP succeeds (endpoint added) or is refused (endpoint removed)", err
 }
 
-// probe is the Service that changes. Its endpoint is a socket of this process on the pod bridge's own address.
+// probe is the Service that changes. Its endpoint is a socket of this process.
 type probe struct {
-	instance  *instance
+	client kubernetes.Interface
+	// address is the pod bridge's own, where the socket listens.
+	address netip.Addr
+	// pause keeps changes apart, and limit bounds one try of a connection.
+	pause     time.Duration
+	limit     time.Duration
 	listener  net.Listener
 	slice     *discoveryv1.EndpointSlice
 	clusterIP netip.Addr
 }
 
 // withProbe has a probe used beside a thousand Services, on an instance that is started with flags.
-func (b *bench) withProbe(ctx context.Context, use func(*probe) error, flags ...string) error {
+func (b *bench) withProbe(ctx context.Context, use func(*instance, *probe) error, flags ...string) error {
 	return b.with(ctx, func(i *instance) error {
-		p := &probe{instance: i}
+		p := &probe{client: i.client, address: i.gateway(), pause: changePause, limit: connectLimit}
 		if err := p.prepare(ctx); err != nil {
 			return err
 		}
 		defer p.listener.Close()
-		if err := i.createServices(ctx, serviceCount); err != nil {
+		if err := createServices(ctx, i.client, p.address.Next(), crowd{services: serviceCount, endpoints: endpointsEach}); err != nil {
 			return err
 		}
-		return use(p)
+		return use(i, p)
 	}, flags...)
 }
 
 func (p *probe) prepare(ctx context.Context) (err error) {
-	gateway := p.instance.gateway()
-	if p.listener, err = net.Listen("tcp4", netip.AddrPortFrom(gateway, 0).String()); err != nil {
+	if p.listener, err = net.Listen("tcp4", netip.AddrPortFrom(p.address, 0).String()); err != nil {
 		return err
 	}
 	go accept(p.listener)
-	service, err := p.instance.client.CoreV1().Services(namespace).Create(ctx, selectorless(probeName), metav1.CreateOptions{})
+	service, err := p.client.CoreV1().Services(namespace).Create(ctx, selectorless(probeName), metav1.CreateOptions{})
 	if err != nil {
 		return err
 	}
 	if p.clusterIP, err = netip.ParseAddr(service.Spec.ClusterIP); err != nil {
 		return err
 	}
-	slice := sliceOf(probeName, int32(p.listener.Addr().(*net.TCPAddr).Port), gateway)
+	slice := sliceOf(probeName, int32(p.listener.Addr().(*net.TCPAddr).Port), p.address)
 	slice.Endpoints = nil
-	p.slice, err = p.instance.client.DiscoveryV1().EndpointSlices(namespace).Create(ctx, slice, metav1.CreateOptions{})
+	p.slice, err = p.client.DiscoveryV1().EndpointSlices(namespace).Create(ctx, slice, metav1.CreateOptions{})
 	return err
 }
 
@@ -105,35 +110,50 @@ func accept(l net.Listener) {
 
 // change adds or removes the endpoint and waits for the kernel.
 func (p *probe) change(ctx context.Context, add bool) (time.Duration, error) {
-	if err := sleep(ctx, changePause); err != nil {
+	if err := sleep(ctx, p.pause); err != nil {
 		return 0, err
 	}
-	want := *p.slice
-	want.Endpoints = nil
-	if add {
-		want.Endpoints = endpoints(p.instance.gateway())
-	}
-	now, err := p.instance.client.DiscoveryV1().EndpointSlices(namespace).Update(ctx, &want, metav1.UpdateOptions{})
+	began, err := p.write(ctx, add)
 	if err != nil {
 		return 0, err
 	}
+	err = p.await(ctx, add)
+	return time.Since(began), err
+}
+
+// write adds or removes the endpoint, and returns when the API answered.
+func (p *probe) write(ctx context.Context, add bool) (answered time.Time, err error) {
+	want := *p.slice
+	want.Endpoints = nil
+	if add {
+		want.Endpoints = endpoints(p.address)
+	}
+	now, err := p.client.DiscoveryV1().EndpointSlices(namespace).Update(ctx, &want, metav1.UpdateOptions{})
+	if err != nil {
+		return time.Time{}, err
+	}
 	p.slice = now
+	return time.Now(), nil
+}
+
+// await returns when the Service answers, or refuses.
+func (p *probe) await(ctx context.Context, answer bool) error {
 	began := time.Now()
 	for {
-		if answered, refused := p.connect(); answered && add || refused && !add {
-			return time.Since(began), nil
+		if answered, refused := p.connect(); answered && answer || refused && !answer {
+			return nil
 		}
 		if time.Since(began) > patience {
-			return 0, fmt.Errorf("%s: an endpoint was changed %v ago, and the kernel does not know", p.clusterIP, patience)
+			return fmt.Errorf("%s: an endpoint was changed %v ago, and the kernel does not know", p.clusterIP, patience)
 		}
 		if err := sleep(ctx, connectInterval); err != nil {
-			return 0, err
+			return err
 		}
 	}
 }
 
 // connect tries once.
-func (p *probe) connect() (answered, refused bool) { return p.connectWithin(connectLimit) }
+func (p *probe) connect() (answered, refused bool) { return p.connectWithin(p.limit) }
 
 func (p *probe) connectWithin(limit time.Duration) (answered, refused bool) {
 	conn, err := net.DialTimeout("tcp4", netip.AddrPortFrom(p.clusterIP, servicePort).String(), limit)
