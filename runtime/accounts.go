@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/moby/sys/user"
 	"golang.org/x/sync/singleflight"
 	v1 "k8s.io/api/core/v1"
@@ -63,7 +64,7 @@ func (s *accounts) of(ctx context.Context, spec docker.ContainerSpec) (map[strin
 // settleUser gives a container the user and groups that a kubelet gives it, where Docker
 // would not.
 func (a *Agent) settleUser(ctx context.Context, spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) error {
-	sc, strict := securityOf(pod, c), isStrict(pod)
+	sc, strict := pods.SecurityContext(pod, c), isStrict(pod)
 	if sc.RunAsGroup == nil && !strict || strict && sc.RunAsUser != nil && sc.RunAsGroup != nil {
 		return nil
 	}
@@ -106,8 +107,8 @@ func (a *Agent) settleUser(ctx context.Context, spec *docker.ContainerSpec, pod 
 // know it gives the group 0, as Docker does.
 func (a *Agent) account(ctx context.Context, pod *v1.Pod, c *v1.Container, imageID, name string) (*user.ExecUser, error) {
 	container := accountsContainer + c.Name
-	spec := docker.ContainerSpec{Name: containerName(refOf(pod), container, 0), Image: imageID, Labels: a.labels(pod, container, 0)}
-	spec.Labels[labelType] = typeContainer
+	spec := docker.ContainerSpec{Name: pods.DockerName(pods.RefOf(pod), container, 0), Image: imageID, Labels: pods.Labels(a.opts.Instance, pod, container, 0)}
+	spec.Labels[pods.LabelType] = pods.TypeContainer
 	texts, err := a.accounts.of(ctx, spec)
 	if err != nil {
 		return nil, err

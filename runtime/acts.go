@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 )
 
 // The acts on containers, each noted in the mirror before anybody asks, and each
@@ -55,9 +56,9 @@ func (a *Agent) create(ctx context.Context, spec docker.ContainerSpec) (string, 
 }
 
 // startContainer starts a container and returns what Docker says of it then.
-func (a *Agent) startContainer(ctx context.Context, id string) (instance, error) {
+func (a *Agent) startContainer(ctx context.Context, id string) (pods.Instance, error) {
 	if err := a.launching.take(ctx); err != nil {
-		return instance{}, err
+		return pods.Instance{}, err
 	}
 	err := a.mirror.start(id, func() error { return a.engine.Start(ctx, id) })
 	a.launching.leave()
@@ -66,7 +67,7 @@ func (a *Agent) startContainer(ctx context.Context, id string) (instance, error)
 	}
 	if err != nil {
 		_, _ = a.mirror.refresh(ctx, id) // it says why
-		return instance{}, err
+		return pods.Instance{}, err
 	}
 	a.step("started")
 	return a.mirror.refresh(ctx, id)

@@ -5,10 +5,10 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
@@ -22,8 +22,8 @@ type rejection struct{ reason, message string }
 // was let in. It returns the Pod with what it was granted: all that follows goes by that. Until
 // held, if that is not zero, it is neither let in nor turned away.
 // https://kubernetes.io/docs/concepts/scheduling-eviction/
-func (a *Agent) allocate(ctx context.Context, pod *v1.Pod, s *podState, have []instance) (granted *v1.Pod, held time.Time) {
-	if isFinal(pod.Status.Phase) || s.failure != nil {
+func (a *Agent) allocate(ctx context.Context, pod *v1.Pod, s *podState, have []pods.Instance) (granted *v1.Pod, held time.Time) {
+	if pods.IsFinal(pod.Status.Phase) || s.failure != nil {
 		return pod, time.Time{}
 	}
 	if pod, known := a.asGranted(pod, s); known {
@@ -101,7 +101,7 @@ func (a *Agent) admit(pod *v1.Pod, node *v1.Node) *rejection {
 // is believed.
 func (a *Agent) nodeFor(ctx context.Context, pod *v1.Pod) *v1.Node {
 	affine := pod.Spec.Affinity != nil && pod.Spec.Affinity.NodeAffinity != nil
-	if len(pod.Spec.NodeSelector) == 0 && !affine && !asksOthers(requests(pod)) {
+	if len(pod.Spec.NodeSelector) == 0 && !affine && !asksOthers(pods.Requests(pod)) {
 		return nil
 	}
 	node, err := a.ownNode(ctx)
@@ -134,7 +134,7 @@ func shortage(pod *v1.Pod, others []neighbour, allocatable v1.ResourceList) *rej
 	if most := allocatable[v1.ResourcePods]; int64(len(others)) >= most.Value() {
 		return outOf(v1.ResourcePods, 1, int64(len(others)), most.Value())
 	}
-	wanted := requests(pod)
+	wanted := pods.Requests(pod)
 	if len(wanted) == 0 {
 		return nil
 	}
@@ -187,36 +187,13 @@ func inKubeletsOrder(a, b v1.ResourceName) int {
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
 }
 
-// hostPort is a port of the host that a container asks for. It is led to the Pod by whoever makes the rules of Services,
-// who sees it in the API.
-type hostPort struct {
-	addr     netip.Addr // the zero Addr and the unspecified ones: every address
-	port     int32
-	protocol v1.Protocol
-}
-
-// hostPorts are those of all the Pod's containers.
-func hostPorts(pod *v1.Pod) (out []hostPort) {
-	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for _, c := range list {
-			for _, p := range c.Ports {
-				if p.HostPort != 0 {
-					addr, _ := netip.ParseAddr(p.HostIP)
-					out = append(out, hostPort{addr, p.HostPort, p.Protocol})
-				}
-			}
-		}
-	}
-	return out
-}
-
 // portTaken tells whether a port of the host that the Pod asks for is another's.
 func portTaken(pod *v1.Pod, others []neighbour) bool {
-	for _, want := range hostPorts(pod) {
+	for _, want := range pods.HostPorts(pod) {
 		for _, other := range others {
-			for _, taken := range hostPorts(other.Pod) {
-				anywhere := !want.addr.IsValid() || !taken.addr.IsValid() || want.addr.IsUnspecified() || taken.addr.IsUnspecified()
-				if want.port == taken.port && want.protocol == taken.protocol && (anywhere || want.addr == taken.addr) {
+			for _, taken := range pods.HostPorts(other.Pod) {
+				anywhere := !want.Address.IsValid() || !taken.Address.IsValid() || want.Address.IsUnspecified() || taken.Address.IsUnspecified()
+				if want.Port == taken.Port && want.Protocol == taken.Protocol && (anywhere || want.Address == taken.Address) {
 					return true
 				}
 			}

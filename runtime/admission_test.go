@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -19,9 +20,9 @@ func asking(name string, requests v1.ResourceList) *v1.Pod {
 	return &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)}, Spec: v1.PodSpec{Containers: []v1.Container{c}}}
 }
 
-func asNeighbours(pods []*v1.Pod) (out []neighbour) {
-	for _, pod := range pods {
-		out = append(out, neighbour{pod, requests(pod)})
+func asNeighbours(all []*v1.Pod) (out []neighbour) {
+	for _, pod := range all {
+		out = append(out, neighbour{pod, pods.Requests(pod)})
 	}
 	return out
 }
@@ -79,11 +80,11 @@ func TestWhatAPodHoldsFollowsItsVersions(t *testing.T) {
 func TestOverheadAndThePodsOwnRequestsCount(t *testing.T) {
 	pod := asking("x", amounts("cpu", "1"))
 	pod.Spec.Overhead = amounts("cpu", "250m")
-	if got := count(v1.ResourceCPU, requests(pod)); got != 1250 {
+	if got := count(v1.ResourceCPU, pods.Requests(pod)); got != 1250 {
 		t.Errorf("with overhead it takes %dm", got)
 	}
 	pod.Spec.Resources = &v1.ResourceRequirements{Requests: amounts("cpu", "2")}
-	if got := count(v1.ResourceCPU, requests(pod)); got != 2250 {
+	if got := count(v1.ResourceCPU, pods.Requests(pod)); got != 2250 {
 		t.Errorf("with requests of its own it takes %dm", got)
 	}
 }

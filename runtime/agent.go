@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/streaming"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"golang.org/x/sync/errgroup"
@@ -18,7 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
@@ -94,10 +94,10 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	if err != nil {
 		return nil, err
 	}
-	pods, services := informers.Core().V1().Pods(), informers.Core().V1().Services()
+	podInformer, services := informers.Core().V1().Pods(), informers.Core().V1().Services()
 	a := &Agent{
 		client: client, engine: e, opts: opts, log: opts.Log.With("room", "runtime"),
-		pods: pods.Lister(), services: services.Lister(), nodes: informers.Core().V1().Nodes().Lister(), synced: []cache.InformerSynced{pods.Informer().HasSynced, services.Informer().HasSynced},
+		pods: podInformer.Lister(), services: services.Lister(), nodes: informers.Core().V1().Nodes().Lister(), synced: []cache.InformerSynced{podInformer.Informer().HasSynced, services.Informer().HasSynced},
 		events: newBroadcaster(), tasks: &tasks{}, launches: newLaunches(), launching: make(seats, launchesAtOnce), removals: make(seats, removalsAtOnce), crashes: newCrashes(),
 		allocations: newAllocations(), rejections: newRejections(), evictions: &evictions{due: map[types.UID]string{}}, memoryInUse: usage.Cgroups{}.Memory,
 		now: time.Now, step: func(string) {},
@@ -127,7 +127,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	if err := followClaims(informers, a.claimChanged); err != nil {
 		return nil, fmt.Errorf("runtime: follow PersistentVolumeClaims: %w", err)
 	}
-	a.mirror.changed = func(ref podRef) {
+	a.mirror.changed = func(ref pods.Ref) {
 		a.workers.poke(ref)
 		a.changes.notify()
 	}
@@ -138,7 +138,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 			a.pokeAll()
 		}
 	}
-	if _, err := pods.Informer().AddEventHandler(a.podHandler()); err != nil {
+	if _, err := podInformer.Informer().AddEventHandler(a.podHandler()); err != nil {
 		return nil, fmt.Errorf("runtime: follow pods: %w", err)
 	}
 	return a, nil
@@ -198,12 +198,12 @@ func (a *Agent) pokeAll() {
 	}
 	known := map[types.UID]bool{}
 	for _, ref := range a.workers.known() {
-		known[ref.uid] = true
+		known[ref.UID] = true
 	}
 	dirs, _ := os.ReadDir(filepath.Join(a.opts.Root, podsDir))
 	for _, d := range dirs {
 		if uid := types.UID(d.Name()); !known[uid] {
-			a.workers.poke(uidOnly(uid))
+			a.workers.poke(pods.Ref{UID: uid})
 		}
 	}
 }
@@ -216,7 +216,7 @@ func (a *Agent) allPods() []*v1.Pod {
 
 func (a *Agent) pokePod(pod *v1.Pod) {
 	if pod.Spec.NodeName == a.opts.NodeName {
-		a.workers.poke(refOf(pod))
+		a.workers.poke(pods.RefOf(pod))
 	}
 }
 
@@ -263,6 +263,3 @@ func withoutOwnStatus(pod *v1.Pod) *v1.Pod {
 func (a *Agent) nodeFacts() nodeFacts {
 	return nodeFacts{name: a.opts.NodeName, hostIPs: a.hostIPs(), allocatable: a.node.allocatable()}
 }
-
-// compareVersions tells which of two versions of an object is older.
-func compareVersions(a, b string) (int, error) { return resourceversion.CompareResourceVersion(a, b) }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -320,7 +321,7 @@ func TestFieldsThatAreIgnoredAreNamedOnce(t *testing.T) {
 
 func TestSandboxThatFailsIsTriedAgainWithoutCountingRestarts(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		r.engine.startErr = failStart(sandboxName, "port is already allocated")
+		r.engine.startErr = failStart(pods.SandboxName, "port is already allocated")
 		r.pod("web", nil)
 		r.after(20 * time.Second)
 		r.wantState("web", "app", "waiting ContainerCreating 0")

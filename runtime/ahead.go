@@ -5,6 +5,7 @@ import (
 	"reflect"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -16,8 +17,8 @@ import (
 func (d *decision) chooseAhead() {
 	for n := range d.pod.Spec.Containers {
 		c := &d.pod.Spec.Containers[n]
-		if _, exists := d.latest[c.Name]; !exists && !vanished(d.pod, c.Name) && knownAhead(d.pod, c) {
-			d.ahead = append(d.ahead, starting{container: c, attempt: firstAttempt(d.pod, c.Name)})
+		if _, exists := d.latest[c.Name]; !exists && !pods.WasRemoved(d.pod, c.Name) && knownAhead(d.pod, c) {
+			d.ahead = append(d.ahead, starting{container: c, attempt: pods.FirstAttempt(d.pod, c.Name)})
 		}
 	}
 }

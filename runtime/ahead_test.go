@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -38,7 +39,7 @@ func TestContainersAreCreatedWhileInitContainersRun(t *testing.T) {
 		r.pod("web", withInit)
 		r.wantNames("k8s_POD_web_ns_uid-web_0 running", "k8s_app_web_ns_uid-web_0 created", "k8s_first_web_ns_uid-web_0 running")
 		r.wantState("web", "app", "waiting PodInitializing 0")
-		if s := statusOf(r.get("web"), "app"); s.ContainerID != "" {
+		if s := pods.ContainerStatus(r.get("web"), "app"); s.ContainerID != "" {
 			t.Errorf("a container that waits for its turn has the ID %s", s.ContainerID)
 		}
 		if told := r.reasons("web"); len(told) != 3 { // of the init container: Pulled, Created, Started

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"weak"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
@@ -32,11 +33,11 @@ const grantFile = "resources.json"
 type allocations struct {
 	mu       sync.Mutex // guards what follows
 	grants   map[types.UID]*holding
-	deferred map[types.UID]podRef // Pods whose resize waits for others to make room
+	deferred map[types.UID]pods.Ref // Pods whose resize waits for others to make room
 }
 
 func newAllocations() *allocations {
-	return &allocations{grants: map[types.UID]*holding{}, deferred: map[types.UID]podRef{}}
+	return &allocations{grants: map[types.UID]*holding{}, deferred: map[types.UID]pods.Ref{}}
 }
 
 // grantOf is what the Pod declares.
@@ -78,7 +79,7 @@ func (a *Agent) recall() {
 	for _, pod := range a.nodesPods() {
 		g, err := a.readGrant(pod.UID)
 		if err != nil {
-			a.log.Warn("what a pod was granted cannot be read; it gets what it declares", "pod", refOf(pod), "error", err)
+			a.log.Warn("what a pod was granted cannot be read; it gets what it declares", "pod", pods.RefOf(pod), "error", err)
 		}
 		if g == nil && (err != nil || hasRun(pod)) {
 			declared := grantOf(pod)
@@ -105,7 +106,7 @@ func hasRun(pod *v1.Pod) bool {
 // nodesPods are the Pods of this node that are not over.
 func (a *Agent) nodesPods() (out []*v1.Pod) {
 	for _, pod := range a.allPods() {
-		if pod.Spec.NodeName == a.opts.NodeName && !isFinal(pod.Status.Phase) {
+		if pod.Spec.NodeName == a.opts.NodeName && !pods.IsFinal(pod.Status.Phase) {
 			out = append(out, pod)
 		}
 	}

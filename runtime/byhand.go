@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -17,18 +18,16 @@ const (
 	settlePeriod = time.Second
 	// endPatience is how long a sandbox may take to end after something failed to join its namespaces.
 	endPatience = 200 * time.Millisecond
-	// killedExitCode is that of a container which SIGKILL ended.
-	killedExitCode = 137
 )
 
 // noteKills notes when somebody else killed or removed a container of the Pod.
-func (s *podState) noteKills(have []instance, now time.Time) {
+func (s *podState) noteKills(have []pods.Instance, now time.Time) {
 	alive := map[string]bool{}
 	for _, i := range have {
 		if i.Running() {
 			alive[i.ID] = true
 			delete(s.alive, i.ID)
-		} else if s.alive[i.ID] && (i.ExitCode != killedExitCode || i.OOMKilled) {
+		} else if s.alive[i.ID] && (i.ExitCode != pods.KilledExitCode || i.OOMKilled) {
 			delete(s.alive, i.ID) // it ended by itself
 		}
 	}
@@ -60,7 +59,7 @@ func (a *Agent) endsNow(ctx context.Context, sandboxID string) bool {
 
 // startFailed finds out whether it is the container's own fault.
 func (r *pipeline) startFailed(ctx context.Context, s starting, id string, err error) outcome {
-	a, o := r.agent, outcome{container: s.container.Name, waiting: waiting{reason: "ContainerCreating"}}
+	a, o := r.agent, outcome{container: s.container.Name, waiting: pods.Waiting{Reason: "ContainerCreating"}}
 	o.wake = a.now().Add(retryFirst)
 	if !docker.IsUnavailable(err) && a.endsNow(ctx, r.sandboxID) {
 		if err := a.removeContainer(ctx, id); err != nil { // it never ran, and its name is used again
@@ -73,13 +72,13 @@ func (r *pipeline) startFailed(ctx context.Context, s starting, id string, err e
 	}
 	r.countStart(s, id)
 	a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %s", docker.Words(err))
-	o.waiting = waiting{"RunContainerError", docker.Words(err)}
+	o.waiting = pods.Waiting{Reason: "RunContainerError", Message: docker.Words(err)}
 	return o
 }
 
 // countStart has the next start of the container wait longer if another one ended before.
 func (r *pipeline) countStart(s starting, id string) {
-	if last, ok := latestOf(r.agent.mirror.pod(r.pod.UID), s.container.Name, id); ok {
-		r.agent.crashes.started(backoffKey(r.pod, s.container.Name), finishedAt(last))
+	if last, ok := pods.LastEnded(r.agent.mirror.pod(r.pod.UID), s.container.Name, id); ok {
+		r.agent.crashes.started(pods.BackoffKey(r.pod, s.container.Name), last.EndedAt())
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -60,26 +61,13 @@ func claimsOn(node string) cache.IndexFunc {
 			return nil, nil
 		}
 		for _, v := range pod.Spec.Volumes {
-			if name := claimName(pod, v); name != "" {
+			if name := pods.ClaimName(pod, v); name != "" {
 				keys = append(keys, pod.Namespace+"/"+name)
 			}
 		}
 		return keys, nil
 	}
 }
-
-// claimName is the claim behind a volume; empty: it has none.
-func claimName(pod *v1.Pod, v v1.Volume) string {
-	switch {
-	case v.PersistentVolumeClaim != nil:
-		return v.PersistentVolumeClaim.ClaimName
-	case v.Ephemeral != nil:
-		return ephemeralhelpers.VolumeClaimName(pod, &v)
-	}
-	return ""
-}
-
-func isClaim(v v1.Volume) bool { return v.PersistentVolumeClaim != nil || v.Ephemeral != nil }
 
 // podsOf are the Pods of this node that declare a claim.
 func (c *claims) podsOf(namespace, name string) (out []*v1.Pod) {
@@ -140,7 +128,7 @@ func (a *Agent) bound(ctx context.Context, pod *v1.Pod, v v1.Volume) (*v1.Persis
 // bound checks what a kubelet checks, and says in its words what is wrong.
 // https://kubernetes.io/docs/concepts/storage/persistent-volumes/#claims-as-volumes
 func (r claimReader) bound(pod *v1.Pod, v v1.Volume) (*v1.PersistentVolume, error) {
-	name := claimName(pod, v)
+	name := pods.ClaimName(pod, v)
 	failed := func(format string, args ...any) (*v1.PersistentVolume, error) {
 		return nil, fmt.Errorf("error processing PVC %s/%s: %w", pod.Namespace, name, fmt.Errorf(format, args...))
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 )
@@ -38,7 +39,7 @@ func (o observation) conditions(s v1.PodStatus) []v1.PodCondition {
 // since keeps the time of a condition's last change.
 func (o observation) since(c v1.PodCondition) v1.PodCondition {
 	c.ObservedGeneration = o.generation()
-	c.LastTransitionTime = wholeSeconds(o.now)
+	c.LastTransitionTime = pods.WholeSeconds(o.now)
 	if _, old := podutil.GetPodConditionFromList(o.pod.Status.Conditions, c.Type); old != nil {
 		c.LastProbeTime = old.LastProbeTime
 		if old.Status == c.Status {
@@ -60,7 +61,7 @@ func (o observation) initialized(s v1.PodStatus) v1.PodCondition {
 	var open []string
 	for n, c := range s.InitContainerStatuses {
 		done := c.Ready
-		if isSidecar(&o.pod.Spec.InitContainers[n]) {
+		if pods.IsSidecar(&o.pod.Spec.InitContainers[n]) {
 			done = c.Started != nil && *c.Started
 		}
 		if !done {
@@ -79,7 +80,7 @@ func (o observation) initialized(s v1.PodStatus) v1.PodCondition {
 func (o observation) containersReady(s v1.PodStatus) v1.PodCondition {
 	var open []string
 	for n, c := range s.InitContainerStatuses {
-		if isSidecar(&o.pod.Spec.InitContainers[n]) && !c.Ready {
+		if pods.IsSidecar(&o.pod.Spec.InitContainers[n]) && !c.Ready {
 			open = append(open, c.Name)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -26,7 +27,7 @@ const (
 // user, the runtime, and the profiles of seccomp, AppArmor and SELinux.
 // https://kubernetes.io/docs/concepts/security/linux-kernel-security-constraints/
 func (a *Agent) confine(ctx context.Context, spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) error {
-	sc := securityOf(pod, c)
+	sc := pods.SecurityContext(pod, c)
 	if err := a.settleUser(ctx, spec, pod, c); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -51,15 +52,15 @@ func numbersIn(text string) (out []int64) {
 }
 
 // withUser adds who a container runs as, once for each container.
-func (m *mirror) withUser(i instance) instance {
+func (m *mirror) withUser(i pods.Instance) pods.Instance {
 	m.mu.Lock()
 	old := m.containers.byID[i.ID]
 	m.mu.Unlock()
 	switch {
-	case old != nil && old.user != nil:
-		i.user = old.user
-	case i.Running() && !i.isSandbox():
-		i.user = processUser(m.cgroups.Proc, i.PID)
+	case old != nil && old.User != nil:
+		i.User = old.User
+	case i.Running() && !i.IsSandbox():
+		i.User = processUser(m.cgroups.Proc, i.PID)
 	}
 	return i
 }

@@ -3,6 +3,7 @@ package runtime
 import (
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/util/flowcontrol"
 )
@@ -36,7 +37,7 @@ func (c *crashes) started(key string, finished time.Time) { c.entries.Next(key, 
 func (c *crashes) forget(pod *v1.Pod) {
 	for _, list := range [][]v1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
 		for n := range list {
-			c.entries.DeleteEntry(backoffKey(pod, list[n].Name))
+			c.entries.DeleteEntry(pods.BackoffKey(pod, list[n].Name))
 		}
 	}
 }

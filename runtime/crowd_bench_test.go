@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/store"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -181,8 +182,8 @@ func (f *fakeEngine) appNames() (out []crowdContainer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, c := range f.containers {
-		if c.Labels[labelType] != typeSandbox && c.Running() {
-			out = append(out, crowdContainer{c.Name, types.UID(c.Labels[labelPodUID])})
+		if c.Labels[pods.LabelType] != pods.TypeSandbox && c.Running() {
+			out = append(out, crowdContainer{c.Name, types.UID(c.Labels[pods.LabelPodUID])})
 		}
 	}
 	return out

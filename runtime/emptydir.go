@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -19,8 +20,8 @@ import (
 // https://kubernetes.io/docs/concepts/storage/volumes/#emptydir
 func (a *Agent) makeEmptyDir(pod *v1.Pod, v v1.Volume) error {
 	path := a.volumePath(pod.UID, v)
-	if onDisk(v) {
-		return volume.MakeEmptyDir(path, fsGroup(pod))
+	if pods.OnDisk(v) {
+		return volume.MakeEmptyDir(path, pods.FSGroup(pod))
 	}
 	if err := os.MkdirAll(path, 0o750); err != nil {
 		return err
@@ -29,7 +30,7 @@ func (a *Agent) makeEmptyDir(pod *v1.Pod, v v1.Volume) error {
 	if err != nil || !fresh {
 		return err
 	}
-	return volume.OpenToAll(path, fsGroup(pod))
+	return volume.OpenToAll(path, pods.FSGroup(pod))
 }
 
 // mountEmptyDir mounts what the medium asks for; fresh is false if it is mounted already,
@@ -57,7 +58,7 @@ func (a *Agent) mountEmptyDir(pod *v1.Pod, e *v1.EmptyDirVolumeSource, path stri
 // the volume may take.
 func memorySize(pod *v1.Pod, e *v1.EmptyDirVolumeSource, node resource.Quantity) int64 {
 	size := node.Value()
-	if bound := bounded(pod, v1.ResourceMemory); bound.Sign() > 0 {
+	if bound := pods.Bound(pod, v1.ResourceMemory); bound.Sign() > 0 {
 		size = min(size, bound.Value())
 	}
 	if e.SizeLimit != nil && e.SizeLimit.Sign() > 0 {
@@ -105,7 +106,7 @@ func hugePageSize(pod *v1.Pod, medium v1.StorageMedium) (resource.Quantity, erro
 // dropVolumes removes the volumes of a Pod that is over, as a kubelet does: nobody can read
 // them any more, and a Pod that was evicted has to give back what it took.
 func (a *Agent) dropVolumes(s *podState) {
-	dir := a.podDir(s.ref.uid)
+	dir := a.podDir(s.ref.UID)
 	for _, part := range []string{subPathsDir, volumesDir} {
 		if err := volume.RemoveTree(filepath.Join(dir, part)); err != nil {
 			a.log.Warn("the volumes of a pod that is over cannot be removed", "pod", s.ref, "error", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 )
@@ -14,9 +15,9 @@ const cleanRetry = 5 * time.Second
 // terminate ends a Pod that is being deleted: its containers within the grace period,
 // then what is left of it, then the object. Until then it is Terminating.
 // https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
-func (a *Agent) terminate(ctx context.Context, pod *v1.Pod, s *podState, have []instance) verdict {
-	containers, _ := split(running(have))
-	a.probes.keep(s.ref.uid, containers)
+func (a *Agent) terminate(ctx context.Context, pod *v1.Pod, s *podState, have []pods.Instance) verdict {
+	containers, _ := pods.Split(pods.Running(have))
+	a.probes.keep(s.ref.UID, containers)
 	a.cancelHooks(s)
 	if !s.ended {
 		a.report(pod, s, have, plan{finished: len(containers) == 0})
@@ -27,7 +28,7 @@ func (a *Agent) terminate(ctx context.Context, pod *v1.Pod, s *podState, have []
 	// Only the containers know how they ended: they go when the API knows it too.
 	s.ended = true
 	ref := s.ref
-	if !a.statuses.flush(ref.uid, func() { a.workers.poke(ref) }) {
+	if !a.statuses.flush(ref.UID, func() { a.workers.poke(ref) }) {
 		return verdict{}
 	}
 	if a.removeAll(ctx, have) || !a.removeGroup(s) || !a.removePodDir(s) {
@@ -40,10 +41,10 @@ func (a *Agent) terminate(ctx context.Context, pod *v1.Pod, s *podState, have []
 // clean removes what is left of a Pod that the API does not know any more: it was
 // deleted by force, or while nobody looked. Its containers get a moment to end all the same.
 // https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-forced
-func (a *Agent) clean(ctx context.Context, s *podState, have []instance) verdict {
-	a.probes.keep(s.ref.uid, nil)
+func (a *Agent) clean(ctx context.Context, s *podState, have []pods.Instance) verdict {
+	a.probes.keep(s.ref.UID, nil)
 	a.cancelHooks(s)
-	if containers, _ := split(running(have)); len(containers) > 0 {
+	if containers, _ := pods.Split(pods.Running(have)); len(containers) > 0 {
 		pod := s.last.Load()
 		if pod == nil {
 			pod = &v1.Pod{} // of an earlier life: nothing but its containers is known
@@ -53,9 +54,9 @@ func (a *Agent) clean(ctx context.Context, s *podState, have []instance) verdict
 	if a.removeAll(ctx, have) || !a.removeGroup(s) || !a.removePodDir(s) {
 		return verdict{after: cleanRetry}
 	}
-	a.statuses.forget(s.ref.uid)
-	a.tokens.forget(s.ref.uid)
-	a.release(s.ref.uid)
+	a.statuses.forget(s.ref.UID)
+	a.tokens.forget(s.ref.UID)
+	a.release(s.ref.UID)
 	if last := s.last.Load(); last != nil {
 		a.crashes.forget(last)
 	}
@@ -65,7 +66,7 @@ func (a *Agent) clean(ctx context.Context, s *podState, have []instance) verdict
 // removePodDir removes the Pod's directory, with nothing mounted in it.
 func (a *Agent) removePodDir(s *podState) bool {
 	a.forgetVolumes(s)
-	if err := volume.RemoveTree(a.podDir(s.ref.uid)); err != nil {
+	if err := volume.RemoveTree(a.podDir(s.ref.UID)); err != nil {
 		a.log.Warn("a pod's directory cannot be removed", "pod", s.ref, "error", err)
 		return false
 	}
@@ -74,17 +75,6 @@ func (a *Agent) removePodDir(s *podState) bool {
 
 // graceLeft is what is left of the grace period that the deletion was asked for.
 func (a *Agent) graceLeft(pod *v1.Pod) time.Duration {
-	grace := gracePeriod(pod)
+	grace := pods.GracePeriod(pod)
 	return max(0, min(grace, pod.DeletionTimestamp.Sub(a.now())+time.Second))
-}
-
-// gracePeriod is the one that the deletion asked for, or else the Pod's.
-func gracePeriod(pod *v1.Pod) time.Duration {
-	switch {
-	case pod.DeletionGracePeriodSeconds != nil:
-		return time.Duration(*pod.DeletionGracePeriodSeconds) * time.Second
-	case pod.Spec.TerminationGracePeriodSeconds != nil:
-		return time.Duration(*pod.Spec.TerminationGracePeriodSeconds) * time.Second
-	}
-	return v1.DefaultTerminationGracePeriodSeconds * time.Second
 }

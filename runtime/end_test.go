@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	ktesting "k8s.io/client-go/testing"
@@ -60,7 +61,7 @@ func TestPodDeletedByForceGivesItsContainersAMoment(t *testing.T) {
 		r.engine.stopDelay = time.Hour
 		r.engine.history()
 		r.delete("web", 0)
-		r.agent.workers.poke(podRef{"ns", "web", "uid-web"}) // nobody is told twice
+		r.agent.workers.poke(pods.Ref{Namespace: "ns", Name: "web", UID: "uid-web"}) // nobody is told twice
 		r.after(leastGrace / 4)
 		r.wantNames("k8s_POD_web_ns_uid-web_0 running", "k8s_app_web_ns_uid-web_0 running")
 		r.after(leastGrace)
@@ -139,7 +140,7 @@ func TestEndOfRunLeavesContainersRunning(t *testing.T) {
 }
 
 func TestStopThatIsNotNeededAnyMoreWakesNobody(t *testing.T) {
-	now, s := time.Now(), newPodState(podRef{})
+	now, s := time.Now(), newPodState(pods.Ref{})
 	s.stops["needless"], s.stops["other"] = &stopping{due: now.Add(-time.Second)}, &stopping{due: now.Add(time.Minute)}
 	if due := s.stopsDue(now); due != now.Add(time.Minute) {
 		t.Errorf("the next look is in %v", due.Sub(now))

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/kubernetes/third_party/forked/golang/expansion"
@@ -26,7 +27,7 @@ type sources interface {
 // environment computes a container's variables on top of those of the services, NAME=value in the order of their first
 // declaration. A variable may refer to those before it as $(NAME); $$ is a dollar.
 // https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
-func environment(ctx context.Context, pod *v1.Pod, c *v1.Container, node nodeFacts, ips podIPs, from sources, services []v1.EnvVar) ([]string, error) {
+func environment(ctx context.Context, pod *v1.Pod, c *v1.Container, node nodeFacts, ips pods.IPs, from sources, services []v1.EnvVar) ([]string, error) {
 	e := &env{values: map[string]string{}}
 	for _, v := range services {
 		e.set(v.Name, v.Value)
@@ -148,7 +149,7 @@ func envFrom(ctx context.Context, namespace string, s v1.EnvFromSource, from sou
 
 // variable is the value of one declared variable; ok is false if an optional source
 // does not have it.
-func variable(ctx context.Context, pod *v1.Pod, c *v1.Container, v v1.EnvVar, node nodeFacts, ips podIPs, from sources, mapping func(string) string) (string, bool, error) {
+func variable(ctx context.Context, pod *v1.Pod, c *v1.Container, v v1.EnvVar, node nodeFacts, ips pods.IPs, from sources, mapping func(string) string) (string, bool, error) {
 	if v.ValueFrom == nil {
 		return expansion.Expand(v.Value, mapping), true, nil
 	}

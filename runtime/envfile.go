@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 )
@@ -15,7 +16,7 @@ const maxEnvFile = 1 << 20
 // an init container wrote.
 // https://kubernetes.io/docs/tasks/inject-data-application/define-environment-variable-via-file/
 func (a *Agent) envFile(pod *v1.Pod, ref *v1.FileKeySelector) (value string, ok bool, err error) {
-	v := findVolume(pod, ref.VolumeName)
+	v := pods.Volume(pod, ref.VolumeName)
 	if v == nil || v.EmptyDir == nil {
 		return "", false, fmt.Errorf("cannot find the volume %q referenced by FileKeyRef", ref.VolumeName)
 	}

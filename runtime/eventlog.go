@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -52,7 +53,7 @@ func fieldPath(pod *v1.Pod, container string) string {
 			return fmt.Sprintf("spec.initContainers{%s}", container)
 		}
 	}
-	if ephemeral(pod, container) != nil {
+	if pods.Ephemeral(pod, container) != nil {
 		return fmt.Sprintf("spec.ephemeralContainers{%s}", container)
 	}
 	return fmt.Sprintf("spec.containers{%s}", container)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -64,7 +65,7 @@ func (a *Agent) measure(ctx context.Context, pod *v1.Pod) {
 	taken, err := a.diskTaken(ctx, pod)
 	if err != nil {
 		if ctx.Err() == nil {
-			a.log.Warn("the disk space of a pod cannot be measured", "pod", refOf(pod), "error", err)
+			a.log.Warn("the disk space of a pod cannot be measured", "pod", pods.RefOf(pod), "error", err)
 		}
 		return
 	}
@@ -72,7 +73,7 @@ func (a *Agent) measure(ctx context.Context, pod *v1.Pod) {
 		a.evictions.mu.Lock()
 		a.evictions.due[pod.UID] = message
 		a.evictions.mu.Unlock()
-		a.workers.poke(refOf(pod))
+		a.workers.poke(pods.RefOf(pod))
 	}
 }
 
@@ -83,7 +84,7 @@ func (a *Agent) checkEviction(pod *v1.Pod, s *podState) {
 	message, due := a.evictions.due[pod.UID]
 	delete(a.evictions.due, pod.UID)
 	a.evictions.mu.Unlock()
-	if !due || s.failure != nil || isFinal(pod.Status.Phase) {
+	if !due || s.failure != nil || pods.IsFinal(pod.Status.Phase) {
 		return
 	}
 	a.event(pod, nil, v1.EventTypeWarning, reasonEvicted, "%s", message)
@@ -92,7 +93,7 @@ func (a *Agent) checkEviction(pod *v1.Pod, s *podState) {
 
 // limitsDisk tells whether anything of the Pod has a limit of disk space.
 func limitsDisk(pod *v1.Pod) bool {
-	if limit := limits(pod)[v1.ResourceEphemeralStorage]; !limit.IsZero() {
+	if limit := pods.Limits(pod)[v1.ResourceEphemeralStorage]; !limit.IsZero() {
 		return true
 	}
 	for _, v := range pod.Spec.Volumes {
@@ -105,11 +106,7 @@ func limitsDisk(pod *v1.Pod) bool {
 
 // limitedDir tells of a directory on disk with a limit; in memory its own size is one.
 func limitedDir(v v1.Volume) bool {
-	return onDisk(v) && v.EmptyDir.SizeLimit != nil && v.EmptyDir.SizeLimit.Sign() > 0
-}
-
-func onDisk(v v1.Volume) bool {
-	return v.EmptyDir != nil && v.EmptyDir.Medium == v1.StorageMediumDefault
+	return pods.OnDisk(v) && v.EmptyDir.SizeLimit != nil && v.EmptyDir.SizeLimit.Sign() > 0
 }
 
 // isCritical tells of Pods that are never evicted.
@@ -128,7 +125,7 @@ type diskUse struct {
 func (a *Agent) diskTaken(ctx context.Context, pod *v1.Pod) (diskUse, error) {
 	use := diskUse{volumes: map[string]int64{}, containers: map[string]int64{}}
 	for _, v := range pod.Spec.Volumes {
-		if !onDisk(v) && v.ConfigMap == nil {
+		if !pods.OnDisk(v) && v.ConfigMap == nil {
 			continue
 		}
 		tree, err := usage.Tree(ctx, a.volumePath(pod.UID, v))
@@ -145,20 +142,20 @@ func (a *Agent) diskTaken(ctx context.Context, pod *v1.Pod) (diskUse, error) {
 		use.files += tree.Bytes
 	}
 	for _, i := range a.mirror.pod(pod.UID) {
-		if i.isSandbox() || !i.Running() {
+		if i.IsSandbox() || !i.Running() {
 			continue
 		}
 		bytes, err := a.written(ctx, i)
 		if err != nil {
 			return use, err
 		}
-		use.containers[i.container] = bytes
+		use.containers[i.ContainerName] = bytes
 	}
 	return use, nil
 }
 
 // written is what a container takes beside its image.
-func (a *Agent) written(ctx context.Context, i instance) (int64, error) {
+func (a *Agent) written(ctx context.Context, i pods.Instance) (int64, error) {
 	logs, err := usage.Logs(i.LogPath)
 	if err != nil {
 		return 0, err
@@ -178,7 +175,7 @@ func (u diskUse) exceeds(pod *v1.Pod) string {
 			return fmt.Sprintf("Usage of EmptyDir volume %q exceeds the limit %q. ", v.Name, v.EmptyDir.SizeLimit.String())
 		}
 	}
-	if limit, ok := limits(pod)[v1.ResourceEphemeralStorage]; ok && u.total() > limit.Value() {
+	if limit, ok := pods.Limits(pod)[v1.ResourceEphemeralStorage]; ok && u.total() > limit.Value() {
 		return fmt.Sprintf("Pod ephemeral local storage usage exceeds the total limit of containers %s. ", limit.String())
 	}
 	for _, c := range pod.Spec.Containers {

@@ -3,6 +3,7 @@ package runtime
 import (
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -39,9 +40,9 @@ func (s *podState) mustEnd(pod *v1.Pod) bool {
 // over because it took too much.
 func (s *podState) grace(pod *v1.Pod) time.Duration {
 	if s.failure != nil && s.failure.reason == reasonEvicted {
-		return min(evictionGrace, gracePeriod(pod))
+		return min(evictionGrace, pods.GracePeriod(pod))
 	}
-	return gracePeriod(pod)
+	return pods.GracePeriod(pod)
 }
 
 // checkDeadline fails a Pod that was active for longer than it may be, and returns when
@@ -49,7 +50,7 @@ func (s *podState) grace(pod *v1.Pod) time.Duration {
 // https://kubernetes.io/docs/concepts/workloads/controllers/job/#job-termination-and-cleanup
 func (a *Agent) checkDeadline(pod *v1.Pod, s *podState) (wake time.Time) {
 	limit, started := pod.Spec.ActiveDeadlineSeconds, pod.Status.StartTime
-	if limit == nil || started == nil || isFinal(pod.Status.Phase) {
+	if limit == nil || started == nil || pods.IsFinal(pod.Status.Phase) {
 		return time.Time{}
 	}
 	due := started.Add(time.Duration(*limit) * time.Second)
@@ -62,6 +63,3 @@ func (a *Agent) checkDeadline(pod *v1.Pod, s *podState) (wake time.Time) {
 	s.fail(reasonDeadlineExceeded, "Pod was active on the node longer than the specified deadline")
 	return time.Time{}
 }
-
-// isFinal tells of a phase that never changes again.
-func isFinal(p v1.PodPhase) bool { return p == v1.PodSucceeded || p == v1.PodFailed }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
@@ -42,7 +43,7 @@ func (r *dockerRig) nothingLeft() {
 // byHand runs a docker command on a Pod's container, as a user may.
 func (r *dockerRig) byHand(pod *v1.Pod, container string, attempt int, args ...string) {
 	r.t.Helper()
-	name := containerName(refOf(pod), container, attempt)
+	name := pods.DockerName(pods.RefOf(pod), container, attempt)
 	if out, err := exec.Command("docker", append(args, name)...).CombinedOutput(); err != nil {
 		r.t.Fatalf("docker %v %s: %v: %s", args, name, err, out)
 	}
@@ -89,7 +90,7 @@ func TestAllContainersOfAPodRemovedOnDockerComeBackOnce(t *testing.T) {
 	pod := r.await("web", "ready", ready)
 	args := []string{"rm", "--force"}
 	for _, c := range []string{"one", "two"} {
-		args = append(args, containerName(refOf(pod), c, 0))
+		args = append(args, pods.DockerName(pods.RefOf(pod), c, 0))
 	}
 	r.byHand(pod, "POD", 0, args...)
 	pod = r.restarted("web", 1)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 )
 
 // What the fake engine does to containers.
@@ -209,7 +210,7 @@ func (f *fakeEngine) Remove(ctx context.Context, id string) error {
 // failStart makes the containers of one name fail to start.
 func failStart(container, message string) func(docker.ContainerSpec) error {
 	return func(spec docker.ContainerSpec) error {
-		if spec.Labels[labelContainer] == container {
+		if spec.Labels[pods.LabelContainer] == container {
 			return errors.New(message)
 		}
 		return nil

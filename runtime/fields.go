@@ -5,6 +5,7 @@ import (
 	"maps"
 	"strings"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	resourcehelper "k8s.io/kubernetes/pkg/api/v1/resource"
 	"k8s.io/kubernetes/pkg/fieldpath"
@@ -13,24 +14,24 @@ import (
 // nodeFacts are what a Pod may ask about its node.
 type nodeFacts struct {
 	name        string
-	hostIPs     podIPs
+	hostIPs     pods.IPs
 	allocatable v1.ResourceList
 }
 
 // fieldRef reads a field of the Pod as the downward API defines it.
 // https://kubernetes.io/docs/concepts/workloads/pods/downward-api/
-func fieldRef(pod *v1.Pod, node nodeFacts, ips podIPs, path string) (string, error) {
+func fieldRef(pod *v1.Pod, node nodeFacts, ips pods.IPs, path string) (string, error) {
 	switch path {
 	case "spec.nodeName":
 		return node.name, nil
 	case "spec.serviceAccountName":
 		return pod.Spec.ServiceAccountName, nil
 	case "status.hostIP":
-		return node.hostIPs.first(), nil
+		return node.hostIPs.First(), nil
 	case "status.hostIPs":
 		return node.hostIPs.String(), nil
 	case "status.podIP":
-		return ips.first(), nil
+		return ips.First(), nil
 	case "status.podIPs":
 		return ips.String(), nil
 	}
@@ -47,7 +48,7 @@ func resourceFieldRef(pod *v1.Pod, c *v1.Container, node nodeFacts, ref *v1.Reso
 	if name == "" {
 		name = c.Name
 	}
-	if findContainer(pod, name) == nil {
+	if pods.Container(pod, name) == nil {
 		return "", fmt.Errorf("container %q not found", name)
 	}
 	most := maps.Clone(node.allocatable)

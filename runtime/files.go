@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -62,7 +63,7 @@ const localHosts = "127.0.0.1\tlocalhost\n" +
 
 // hosts renders the Pod's /etc/hosts. Base is the host's own for Pods in the host's
 // network, else nil. Kubernetes' conformance tests look for the comments.
-func hosts(pod *v1.Pod, ips podIPs, domain string, base []byte) []byte {
+func hosts(pod *v1.Pod, ips pods.IPs, domain string, base []byte) []byte {
 	var b bytes.Buffer
 	if base != nil {
 		b.WriteString("# Kubernetes-managed hosts file (host network).\n")
@@ -70,7 +71,7 @@ func hosts(pod *v1.Pod, ips podIPs, domain string, base []byte) []byte {
 		b.WriteByte('\n')
 	} else {
 		b.WriteString("# Kubernetes-managed hosts file.\n" + localHosts)
-		name := hostname(pod)
+		name := pods.Hostname(pod)
 		if pod.Spec.Subdomain != "" && pod.Spec.HostnameOverride == nil { // which is all there is of a name
 			name = fmt.Sprintf("%s.%s.%s.svc.%s\t%s", name, pod.Spec.Subdomain, pod.Namespace, domain, name)
 		}
@@ -85,38 +86,6 @@ func hosts(pod *v1.Pod, ips podIPs, domain string, base []byte) []byte {
 		fmt.Fprintf(&b, "%s\t%s\n", alias.IP, strings.Join(alias.Hostnames, "\t"))
 	}
 	return b.Bytes()
-}
-
-// hostname is the Pod's: spec.hostname, or its name, cut to what Linux can hold.
-func hostname(pod *v1.Pod) string {
-	name := pod.Spec.Hostname
-	if pod.Spec.HostnameOverride != nil {
-		name = *pod.Spec.HostnameOverride
-	}
-	if name == "" {
-		name = pod.Name
-	}
-	if len(name) > 63 {
-		name = strings.TrimRight(name[:63], "-.")
-	}
-	return name
-}
-
-// hostnameLimit is how long a name the kernel holds, in bytes (HOST_NAME_MAX).
-const hostnameLimit = 64
-
-// kernelHostname is what the Pod's kernel calls it: the hostname, or the whole name.
-// https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#pod-sethostnameasfqdn-field
-func kernelHostname(pod *v1.Pod, domain string) (string, error) {
-	name := hostname(pod)
-	if pod.Spec.SetHostnameAsFQDN == nil || !*pod.Spec.SetHostnameAsFQDN || pod.Spec.Subdomain == "" {
-		return name, nil
-	}
-	whole := fmt.Sprintf("%s.%s.%s.svc.%s", name, pod.Spec.Subdomain, pod.Namespace, domain)
-	if len(whole) > hostnameLimit {
-		return "", fmt.Errorf("failed to construct FQDN from pod hostname and cluster domain, FQDN %s is too long (%d characters is the max, %d characters requested)", whole, hostnameLimit, len(whole))
-	}
-	return whole, nil
 }
 
 // resolver is what a resolv.conf says.

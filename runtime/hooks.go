@@ -8,18 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/probe"
 	v1 "k8s.io/api/core/v1"
-)
-
-// hookState is how far a container's postStart hook is.
-type hookState int
-
-const (
-	hookDone hookState = iota // or there is none
-	hookDue
-	hookRuns
-	hookFailed
 )
 
 // hook is a postStart hook that runs, or ran in this life of the agent.
@@ -32,37 +23,39 @@ type hook struct {
 // hookMark is a file that says that a container's postStart hook was run. Without it a
 // hook that was under way when the agent ended is run again: at least once is the
 // promise. https://kubernetes.io/docs/concepts/containers/container-lifecycle-hooks/
-func (a *Agent) hookMark(i instance) string {
-	return filepath.Join(a.podDir(i.ref.uid), "hooks", i.ID)
+func (a *Agent) hookMark(i pods.Instance) string {
+	return filepath.Join(a.podDir(i.Pod.UID), "hooks", i.ID)
 }
 
 // hookState tells how far the postStart hook of a running container is.
-func (a *Agent) hookState(s *podState, c *v1.Container, i instance) hookState {
+func (a *Agent) hookState(s *podState, c *v1.Container, i pods.Instance) pods.HookState {
 	if c == nil || c.Lifecycle == nil || c.Lifecycle.PostStart == nil {
-		return hookDone
+		return pods.HookDone
 	}
 	h := s.hooks[i.ID]
 	if h == nil {
 		if _, err := os.Stat(a.hookMark(i)); err == nil {
-			return hookDone
+			return pods.HookDone
 		}
-		return hookDue
+		return pods.HookDue
 	}
 	select {
 	case <-h.ended:
 	default:
-		return hookRuns
+		return pods.HookRunning
 	}
 	if h.err != nil {
-		return hookFailed
+		return pods.HookFailed
 	}
-	return hookDone
+	return pods.HookDone
 }
 
-// vitalOf tells how a Pod's running containers are.
-func (a *Agent) vitalOf(s *podState) func(*v1.Container, instance) vital {
-	return func(c *v1.Container, i instance) vital {
-		return vital{health: a.probes.health(i.ID, c), hook: a.hookState(s, c, i)}
+// healthOf tells how a Pod's running containers are.
+func (a *Agent) healthOf(s *podState) func(*v1.Container, pods.Instance) pods.Health {
+	return func(c *v1.Container, i pods.Instance) pods.Health {
+		h := a.probes.health(i.ID, c)
+		h.Hook = a.hookState(s, c, i)
+		return h
 	}
 }
 
@@ -73,17 +66,17 @@ const reasonPostStartHookError = "PostStartHookError"
 // runHooks starts the postStart hooks that are due, notes those that failed, and ends those
 // of containers that ended meanwhile. A hook runs beside the Pod's worker, so that it cannot
 // hold up the Pod's end.
-func (a *Agent) runHooks(pod *v1.Pod, s *podState, have []instance) {
+func (a *Agent) runHooks(pod *v1.Pod, s *podState, have []pods.Instance) {
 	alive := map[string]bool{}
 	podIP := a.addressOf(pod, have)
-	for _, i := range running(have) {
+	for _, i := range pods.Running(have) {
 		alive[i.ID] = true
-		c := findContainer(pod, i.container)
+		c := pods.Container(pod, i.ContainerName)
 		switch state := a.hookState(s, c, i); {
-		case state == hookDue && podIP != "":
+		case state == pods.HookDue && podIP != "":
 			a.startHook(pod, s, c, i, podIP)
-		case state == hookFailed:
-			s.waiting[c.Name] = waiting{reasonPostStartHookError, s.hooks[i.ID].err.Error()}
+		case state == pods.HookFailed:
+			s.waiting[c.Name] = pods.Waiting{Reason: reasonPostStartHookError, Message: s.hooks[i.ID].err.Error()}
 		}
 	}
 	for id, h := range s.hooks {
@@ -101,7 +94,7 @@ func (a *Agent) cancelHooks(s *podState) {
 	}
 }
 
-func (a *Agent) startHook(pod *v1.Pod, s *podState, c *v1.Container, i instance, podIP string) {
+func (a *Agent) startHook(pod *v1.Pod, s *podState, c *v1.Container, i pods.Instance, podIP string) {
 	own, cancel := context.WithCancel(context.Background())
 	h := &hook{ended: make(chan struct{}), cancel: cancel}
 	ref := s.ref
@@ -164,7 +157,7 @@ func (a *Agent) runHook(ctx context.Context, pod *v1.Pod, h *v1.LifecycleHandler
 }
 
 // preStop runs a container's preStop hook within its grace period.
-func (a *Agent) preStop(ctx context.Context, pod *v1.Pod, c *v1.Container, i instance, podIP string, grace time.Duration) {
+func (a *Agent) preStop(ctx context.Context, pod *v1.Pod, c *v1.Container, i pods.Instance, podIP string, grace time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	if err := a.runHook(ctx, pod, c.Lifecycle.PreStop, a.target(c, i, podIP, false)); err != nil {
@@ -176,7 +169,7 @@ func (a *Agent) preStop(ctx context.Context, pod *v1.Pod, c *v1.Container, i ins
 // a kubelet; the message of a container that does not run for its postStart hook has it too.
 func (a *Agent) hookFailed(pod *v1.Pod, c *v1.Container, kind string, err error) {
 	a.event(pod, c, v1.EventTypeWarning, "Failed"+kind+"Hook", "%sHook failed", kind)
-	a.log.Warn("a hook failed", "pod", refOf(pod), "hook", kind, "error", err)
+	a.log.Warn("a hook failed", "pod", pods.RefOf(pod), "hook", kind, "error", err)
 }
 
 func hasPreStop(c *v1.Container) bool {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -40,12 +41,12 @@ func readHugePages(dir string) v1.ResourceList {
 // others, of every size that the host knows. Docker has no such bound, so it is written to
 // the container's cgroup, where the kernel has that controller.
 // https://www.kernel.org/doc/html/latest/admin-guide/cgroup-v1/hugetlb.html
-func limitHugePages(groups usage.Cgroups, known v1.ResourceList, pod *v1.Pod, c *v1.Container, i instance) (err error) {
+func limitHugePages(groups usage.Cgroups, known v1.ResourceList, pod *v1.Pod, c *v1.Container, i pods.Instance) (err error) {
 	dir, unified, found := groups.Dir(i.PID, "hugetlb")
 	if found != nil || !strings.Contains(dir, i.ID) { // the process may have ended, and its ID be another's
 		return nil
 	}
-	return setHugePages(dir, unified, known, func(name v1.ResourceName) resource.Quantity { return limitOf(pod, c, name) })
+	return setHugePages(dir, unified, known, func(name v1.ResourceName) resource.Quantity { return pods.Limit(pod, c, name) })
 }
 
 // setHugePages writes the bounds of every size to a cgroup.

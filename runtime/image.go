@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -47,29 +48,29 @@ type imageState struct {
 // ensureImage says whether the container may be created from its image now. If not it
 // says what the container waits for and when to look again (zero: when a pull ends).
 // Without a reason to pull it is optimistic: create will tell that an image is missing.
-func (a *Agent) ensureImage(ctx context.Context, pod *v1.Pod, c *v1.Container, s *imageState) (ready bool, w waiting, wake time.Time) {
+func (a *Agent) ensureImage(ctx context.Context, pod *v1.Pod, c *v1.Container, s *imageState) (ready bool, w pods.Waiting, wake time.Time) {
 	image, err := withTag(c.Image)
 	if err != nil {
 		msg := fmt.Sprintf("Failed to apply default image tag %q: %v", c.Image, err)
 		a.event(pod, c, v1.EventTypeWarning, "InspectFailed", "%s", msg)
 		a.event(pod, c, v1.EventTypeWarning, "Failed", "Error: %s", reasonInvalidImageName)
-		return false, waiting{reasonInvalidImageName, msg}, a.now().Add(retryMax)
+		return false, pods.Waiting{Reason: reasonInvalidImageName, Message: msg}, a.now().Add(retryMax)
 	}
 	switch {
 	case s.usable:
-		return true, waiting{}, time.Time{}
+		return true, pods.Waiting{}, time.Time{}
 	case s.pull != nil && !s.pull.ended():
-		return false, waiting{reason: "ContainerCreating"}, a.tellProgress(pod, c, s)
+		return false, pods.Waiting{Reason: "ContainerCreating"}, a.tellProgress(pod, c, s)
 	case s.pull != nil:
 		return a.pulled(ctx, pod, c, s)
 	case s.delay > 0 && a.now().Before(s.failedAt.Add(s.delay)):
 		return a.pullBackOff(ctx, pod, c, s)
 	case c.ImagePullPolicy != v1.PullAlways:
 		s.announce = fmt.Sprintf("Container image %q already present on machine and can be accessed by the pod", c.Image)
-		return true, waiting{}, time.Time{}
+		return true, pods.Waiting{}, time.Time{}
 	}
 	a.beginPull(ctx, pod, c, s, image)
-	return false, waiting{reason: "ContainerCreating"}, s.toldAt.Add(pullProgress)
+	return false, pods.Waiting{Reason: "ContainerCreating"}, s.toldAt.Add(pullProgress)
 }
 
 // tellProgress says how far a pull is that takes long, and returns when to say so again.
@@ -86,50 +87,50 @@ func (a *Agent) tellProgress(pod *v1.Pod, c *v1.Container, s *imageState) time.T
 
 func (a *Agent) beginPull(ctx context.Context, pod *v1.Pod, c *v1.Container, s *imageState, image string) {
 	a.event(pod, c, v1.EventTypeNormal, "Pulling", "Pulling image %q", c.Image)
-	ref := refOf(pod)
+	ref := pods.RefOf(pod)
 	s.backedOff, s.toldAt = false, a.now()
 	s.pull = a.puller.request(image, a.credentials(ctx, pod, image), func() { a.workers.poke(ref) })
 }
 
 // pulled looks at the result of a pull.
-func (a *Agent) pulled(ctx context.Context, pod *v1.Pod, c *v1.Container, s *imageState) (bool, waiting, time.Time) {
+func (a *Agent) pulled(ctx context.Context, pod *v1.Pod, c *v1.Container, s *imageState) (bool, pods.Waiting, time.Time) {
 	result := s.pull
 	s.pull = nil
 	if result.err == nil {
 		s.usable, s.delay = true, 0
 		s.announce = a.pulledMessage(ctx, c.Image, result)
-		return true, waiting{}, time.Time{}
+		return true, pods.Waiting{}, time.Time{}
 	}
 	if errors.Is(result.err, context.Canceled) {
-		return false, waiting{reason: "ContainerCreating"}, a.now().Add(retryFirst)
+		return false, pods.Waiting{Reason: "ContainerCreating"}, a.now().Add(retryFirst)
 	}
 	if _, err := a.engine.Image(ctx, c.Image); err == nil && c.ImagePullPolicy == v1.PullAlways {
 		s.usable, s.delay = true, 0
 		s.announce = fmt.Sprintf("Container image %q could not be pulled (%s): using the one already present on machine", c.Image, docker.Words(result.err))
-		return true, waiting{}, time.Time{}
+		return true, pods.Waiting{}, time.Time{}
 	}
 	return a.pullFailed(pod, c, s, result.err)
 }
 
-func (a *Agent) pullFailed(pod *v1.Pod, c *v1.Container, s *imageState, err error) (bool, waiting, time.Time) {
+func (a *Agent) pullFailed(pod *v1.Pod, c *v1.Container, s *imageState, err error) (bool, pods.Waiting, time.Time) {
 	s.lastErr = docker.Words(err)
 	a.event(pod, c, v1.EventTypeWarning, "Failed", "Failed to pull image %q: %s", c.Image, s.lastErr)
 	a.event(pod, c, v1.EventTypeWarning, "Failed", "Error: %s", reasonErrImagePull)
 	s.failedAt = a.now()
 	s.delay = min(max(2*s.delay, pullRetryFirst), pullRetryMax)
-	return false, waiting{reasonErrImagePull, s.lastErr}, s.failedAt.Add(pullErrorShown)
+	return false, pods.Waiting{Reason: reasonErrImagePull, Message: s.lastErr}, s.failedAt.Add(pullErrorShown)
 }
 
 // pullBackOff waits for the next pull, or until the image is there without one.
-func (a *Agent) pullBackOff(ctx context.Context, pod *v1.Pod, c *v1.Container, s *imageState) (bool, waiting, time.Time) {
+func (a *Agent) pullBackOff(ctx context.Context, pod *v1.Pod, c *v1.Container, s *imageState) (bool, pods.Waiting, time.Time) {
 	if _, err := a.engine.Image(ctx, c.Image); err == nil {
 		s.usable, s.delay = true, 0
 		s.announce = fmt.Sprintf("Container image %q already present on machine and can be accessed by the pod", c.Image)
-		return true, waiting{}, time.Time{}
+		return true, pods.Waiting{}, time.Time{}
 	}
 	until := earliest(s.failedAt.Add(s.delay), a.now().Add(localLook))
 	if a.now().Before(s.failedAt.Add(pullErrorShown)) {
-		return false, waiting{reasonErrImagePull, s.lastErr}, s.failedAt.Add(pullErrorShown)
+		return false, pods.Waiting{Reason: reasonErrImagePull, Message: s.lastErr}, s.failedAt.Add(pullErrorShown)
 	}
 	msg := fmt.Sprintf("Back-off pulling image %q", c.Image)
 	if !s.backedOff {
@@ -137,24 +138,24 @@ func (a *Agent) pullBackOff(ctx context.Context, pod *v1.Pod, c *v1.Container, s
 		a.event(pod, c, v1.EventTypeNormal, "BackOff", "%s", msg)
 		a.event(pod, c, v1.EventTypeWarning, "Failed", "Error: %s", reasonImagePullBackOff)
 	}
-	return false, waiting{reasonImagePullBackOff, fmt.Sprintf("%s: %s: %s", msg, reasonErrImagePull, s.lastErr)}, until
+	return false, pods.Waiting{Reason: reasonImagePullBackOff, Message: fmt.Sprintf("%s: %s: %s", msg, reasonErrImagePull, s.lastErr)}, until
 }
 
 // missingImage is called when create found no image: it is pulled, or must not be.
-func (a *Agent) missingImage(ctx context.Context, pod *v1.Pod, c *v1.Container, s *imageState) (waiting, time.Time) {
+func (a *Agent) missingImage(ctx context.Context, pod *v1.Pod, c *v1.Container, s *imageState) (pods.Waiting, time.Time) {
 	s.usable, s.announce = false, ""
 	if c.ImagePullPolicy == v1.PullNever {
 		msg := fmt.Sprintf("Container image %q is not present with pull policy of Never", c.Image)
 		a.event(pod, c, v1.EventTypeWarning, reasonErrImageNeverPull, "%s", msg)
 		a.event(pod, c, v1.EventTypeWarning, "Failed", "Error: %s", reasonErrImageNeverPull)
-		return waiting{reasonErrImageNeverPull, msg}, a.now().Add(localLook)
+		return pods.Waiting{Reason: reasonErrImageNeverPull, Message: msg}, a.now().Add(localLook)
 	}
 	image, err := withTag(c.Image)
 	if err != nil {
-		return waiting{reasonInvalidImageName, err.Error()}, a.now().Add(retryMax)
+		return pods.Waiting{Reason: reasonInvalidImageName, Message: err.Error()}, a.now().Add(retryMax)
 	}
 	a.beginPull(ctx, pod, c, s, image)
-	return waiting{reason: "ContainerCreating"}, s.toldAt.Add(pullProgress)
+	return pods.Waiting{Reason: "ContainerCreating"}, s.toldAt.Add(pullProgress)
 }
 
 func (a *Agent) pulledMessage(ctx context.Context, image string, p *pull) string {

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 )
 
 // imageIDs knows how to show an image: by the digest it was pulled under, or by its ID
@@ -12,20 +13,20 @@ import (
 type imageIDs struct {
 	engine imageEngine
 	tasks  *tasks
-	poke   func(podRef)
+	poke   func(pods.Ref)
 
 	mu     sync.Mutex // guards what follows
 	known  map[string]string
-	asking map[string][]podRef // the Pods that wait for an answer
+	asking map[string][]pods.Ref // the Pods that wait for an answer
 }
 
-func newImageIDs(e imageEngine, t *tasks, poke func(podRef)) *imageIDs {
-	return &imageIDs{engine: e, tasks: t, poke: poke, known: map[string]string{}, asking: map[string][]podRef{}}
+func newImageIDs(e imageEngine, t *tasks, poke func(pods.Ref)) *imageIDs {
+	return &imageIDs{engine: e, tasks: t, poke: poke, known: map[string]string{}, asking: map[string][]pods.Ref{}}
 }
 
 // show returns the imageID for the status of a Pod's container. While it is not known it is
 // the image's ID; the Pod is looked at again if it turns out to be another.
-func (n *imageIDs) show(pod podRef, id string) string {
+func (n *imageIDs) show(pod pods.Ref, id string) string {
 	if id == "" {
 		return ""
 	}

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 )
 
 func TestImageIsShownByItsDigest(t *testing.T) {
@@ -23,14 +24,14 @@ func TestImageIsAskedForAgainWhenDockerDidNotAnswer(t *testing.T) {
 	engine.images["app:1"] = docker.Image{ID: "sha256:1", Digests: []string{"app@sha256:1"}}
 	agent.open(t.Context())
 	poked := 0
-	ids := newImageIDs(engine, agent, func(podRef) { poked++ })
+	ids := newImageIDs(engine, agent, func(pods.Ref) { poked++ })
 	engine.down = true
-	shown := ids.show(podRef{}, "sha256:1")
+	shown := ids.show(pods.Ref{}, "sha256:1")
 	agent.wg.Wait()
 	engine.down = false
-	ids.show(podRef{}, "sha256:1")
+	ids.show(pods.Ref{}, "sha256:1")
 	agent.wg.Wait()
-	if again := ids.show(podRef{}, "sha256:1"); shown != "docker://sha256:1" || again != "docker-pullable://app@sha256:1" || poked != 1 {
+	if again := ids.show(pods.Ref{}, "sha256:1"); shown != "docker://sha256:1" || again != "docker-pullable://app@sha256:1" || poked != 1 {
 		t.Errorf("shown as %s, then as %s; the Pod was poked %d times", shown, again, poked)
 	}
 }

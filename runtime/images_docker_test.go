@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -92,7 +93,7 @@ func TestImagesOfALockedRegistryArePulledOnDocker(t *testing.T) {
 	r := newDockerRig(t)
 	ended := func(pod string) {
 		t.Helper()
-		r.await(pod, "ended", func(p *v1.Pod) bool { return isFinal(p.Status.Phase) })
+		r.await(pod, "ended", func(p *v1.Pod) bool { return pods.IsFinal(p.Status.Phase) })
 		for name, c := range r.containers() {
 			if strings.Contains(name, "_"+pod+"_") {
 				if err := r.engine.Remove(t.Context(), c.ID); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 )
@@ -27,7 +28,7 @@ const imageVolumeContainer = "image-volume."
 // imageVolumes are the volumes of a container that show images.
 func imageVolumes(pod *v1.Pod, c *v1.Container) (out []v1.Volume) {
 	for _, m := range c.VolumeMounts {
-		if v := findVolume(pod, m.Name); v != nil && v.Image != nil {
+		if v := pods.Volume(pod, m.Name); v != nil && v.Image != nil {
 			out = append(out, *v)
 		}
 	}
@@ -41,22 +42,22 @@ func (s *podState) volumeImage(c *v1.Container, v v1.Volume) *imageState {
 
 // ensureImageVolumes says whether all of a container's images are there, as ensureImage
 // does of its own: a container waits for both for the same reasons.
-func (r *pipeline) ensureImageVolumes(ctx context.Context, c *v1.Container) (ready bool, w waiting, wake time.Time) {
+func (r *pipeline) ensureImageVolumes(ctx context.Context, c *v1.Container) (ready bool, w pods.Waiting, wake time.Time) {
 	for _, v := range imageVolumes(r.pod, c) {
 		if ready, w, wake = r.ensureImageVolume(ctx, c, v); !ready {
 			return ready, w, wake
 		}
 	}
-	return true, waiting{}, time.Time{}
+	return true, pods.Waiting{}, time.Time{}
 }
 
-func (r *pipeline) ensureImageVolume(ctx context.Context, c *v1.Container, v v1.Volume) (bool, waiting, time.Time) {
+func (r *pipeline) ensureImageVolume(ctx context.Context, c *v1.Container, v v1.Volume) (bool, pods.Waiting, time.Time) {
 	a, state := r.agent, r.state.images[c.Name+"/"+v.Name]
 	path := a.volumePath(r.pod.UID, v)
 	r.unpacking.Lock()
 	defer r.unpacking.Unlock()
 	if _, err := os.Stat(path); err == nil {
-		return true, waiting{}, time.Time{}
+		return true, pods.Waiting{}, time.Time{}
 	}
 	as := c.DeepCopy()
 	as.Image, as.ImagePullPolicy = v.Image.Reference, v.Image.PullPolicy
@@ -67,23 +68,23 @@ func (r *pipeline) ensureImageVolume(ctx context.Context, c *v1.Container, v v1.
 	switch {
 	case err == nil:
 		a.event(r.pod, as, v1.EventTypeNormal, "Pulled", "%s", state.announce)
-		return true, waiting{}, time.Time{}
+		return true, pods.Waiting{}, time.Time{}
 	case docker.IsNotFound(err):
 		w, wake := a.missingImage(ctx, r.pod, as, state)
 		return false, w, wake
 	}
 	a.event(r.pod, nil, v1.EventTypeWarning, "FailedMount", "%v", &mountError{v.Name, stepSetUp, err})
-	return false, waiting{reason: "ContainerCreating"}, a.now().Add(configRetry)
+	return false, pods.Waiting{Reason: "ContainerCreating"}, a.now().Add(configRetry)
 }
 
 // copyImage makes path a directory with the image's files.
 func (a *Agent) copyImage(ctx context.Context, pod *v1.Pod, v v1.Volume, path string) error {
-	ref := refOf(pod)
+	ref := pods.RefOf(pod)
 	spec := docker.ContainerSpec{
-		Name: containerName(ref, imageVolumeContainer+v.Name, 0), Image: v.Image.Reference,
-		Labels: a.labels(pod, imageVolumeContainer+v.Name, 0),
+		Name: pods.DockerName(ref, imageVolumeContainer+v.Name, 0), Image: v.Image.Reference,
+		Labels: pods.Labels(a.opts.Instance, pod, imageVolumeContainer+v.Name, 0),
 	}
-	spec.Labels[labelType] = typeContainer
+	spec.Labels[pods.LabelType] = pods.TypeContainer
 	began := a.now()
 	return volume.Build(path, func(part string) error {
 		return a.engine.ImageFiles(ctx, spec, func(archive io.Reader) error {
@@ -97,7 +98,7 @@ func (a *Agent) copyImage(ctx context.Context, pod *v1.Pod, v v1.Volume, path st
 type wantedReader struct {
 	io.Reader
 	agent *Agent
-	ref   podRef
+	ref   pods.Ref
 }
 
 func (r *wantedReader) Read(p []byte) (int, error) {

@@ -24,11 +24,11 @@ func newIndex() index {
 func (x *index) put(e *entry) {
 	x.remove(e.ID)
 	x.byID[e.ID] = e
-	list := append(x.byPod[e.ref.uid], e)
+	list := append(x.byPod[e.Pod.UID], e)
 	slices.SortFunc(list, olderAttempt)
-	x.byPod[e.ref.uid] = list
-	if e.address.IsValid() {
-		x.sandboxes[e.address]++
+	x.byPod[e.Pod.UID] = list
+	if e.Address.IsValid() {
+		x.sandboxes[e.Address]++
 	}
 }
 
@@ -38,21 +38,21 @@ func (x *index) remove(id string) (e *entry, known bool) {
 		return nil, false
 	}
 	delete(x.byID, id)
-	uid := e.ref.uid
+	uid := e.Pod.UID
 	if x.byPod[uid] = slices.DeleteFunc(x.byPod[uid], func(other *entry) bool { return other == e }); len(x.byPod[uid]) == 0 {
 		delete(x.byPod, uid)
 	}
-	if e.address.IsValid() {
-		if x.sandboxes[e.address]--; x.sandboxes[e.address] == 0 {
-			delete(x.sandboxes, e.address)
+	if e.Address.IsValid() {
+		if x.sandboxes[e.Address]--; x.sandboxes[e.Address] == 0 {
+			delete(x.sandboxes, e.Address)
 		}
 	}
 	return e, true
 }
 
 func olderAttempt(a, b *entry) int {
-	if a.attempt != b.attempt {
-		return a.attempt - b.attempt
+	if a.Attempt != b.Attempt {
+		return a.Attempt - b.Attempt
 	}
 	return a.Created.Compare(b.Created)
 }
@@ -70,12 +70,12 @@ func (m *mirror) newestAddress() netip.Addr {
 	defer m.mu.Unlock()
 	var newest *entry
 	for _, e := range m.containers.byID {
-		if e.address.IsValid() && (newest == nil || e.Created.After(newest.Created)) {
+		if e.Address.IsValid() && (newest == nil || e.Created.After(newest.Created)) {
 			newest = e
 		}
 	}
 	if newest == nil {
 		return netip.Addr{}
 	}
-	return newest.address
+	return newest.Address
 }

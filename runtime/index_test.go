@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -15,7 +16,7 @@ func TestIndexFindsContainersByPodAndAddress(t *testing.T) {
 	make := func(id string, uid types.UID, attempt int, address string) *entry {
 		addr, _ := netip.ParseAddr(address)
 		created := began.Add(time.Duration(len(id)) * time.Second)
-		return &entry{instance: instance{Container: docker.Container{ID: id, Created: created}, ref: podRef{uid: uid}, attempt: attempt, address: addr}}
+		return &entry{Instance: pods.Instance{Container: docker.Container{ID: id, Created: created}, Pod: pods.Ref{UID: uid}, Attempt: attempt, Address: addr}}
 	}
 	x := newIndex()
 	ids := func(uid types.UID) (out []string) {

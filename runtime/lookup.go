@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -72,13 +73,13 @@ func (l lookup) Running(namespace, pod string, uid types.UID, container string) 
 }
 
 func (l lookup) Sandbox(namespace, pod string, uid types.UID) (string, bool) {
-	return l.Running(namespace, pod, uid, sandboxName)
+	return l.Running(namespace, pod, uid, pods.SandboxName)
 }
 
 // hasOneClient tells of containers that somebody makes to talk to, as `kubectl run -i` and
 // `kubectl debug -i` do, and attaches to when he hears that they run.
 func hasOneClient(pod *v1.Pod, c *v1.Container) bool {
-	return c.Stdin && (c.StdinOnce || ephemeral(pod, c.Name) != nil || pod.Spec.RestartPolicy == v1.RestartPolicyNever)
+	return c.Stdin && (c.StdinOnce || pods.Ephemeral(pod, c.Name) != nil || pod.Spec.RestartPolicy == v1.RestartPolicyNever)
 }
 
 // containerID finds the Docker container that stands for a Pod's container: the one of
@@ -94,7 +95,7 @@ func (a *Agent) containerID(namespace, pod string, uid types.UID, container stri
 	}
 	id := ""
 	for _, i := range a.mirror.pod(uid) { // oldest first
-		if i.container == container {
+		if i.ContainerName == container {
 			id = i.ID
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/kubernetes/pkg/util/tail"
@@ -50,11 +51,11 @@ func (a *Agent) messageMount(pod *v1.Pod, c *v1.Container, attempt int) (m docke
 
 // lastWords tells what a container of the Pod that ended left to say: its file, or the
 // end of its log if it failed, left nothing and declares so.
-func (a *Agent) lastWords(pod *v1.Pod, s *podState) func(instance) string {
-	limit := messagesLimit / max(1, len(allContainers(pod)))
-	return func(i instance) string {
+func (a *Agent) lastWords(pod *v1.Pod, s *podState) func(pods.Instance) string {
+	limit := messagesLimit / max(1, len(pods.AllContainers(pod)))
+	return func(i pods.Instance) string {
 		words := a.messageFile(i)
-		c := findContainer(pod, i.container)
+		c := pods.Container(pod, i.ContainerName)
 		if words == "" && c != nil && c.TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError && i.ExitCode != 0 && !i.StartedAt.IsZero() {
 			words = a.logEnd(s, i)
 		}
@@ -63,8 +64,8 @@ func (a *Agent) lastWords(pod *v1.Pod, s *podState) func(instance) string {
 }
 
 // messageFile reads the end of a container's file.
-func (a *Agent) messageFile(i instance) string {
-	words, _, err := tail.ReadAtMost(a.messagePath(i.ref.uid, i.container, i.attempt), messageLimit)
+func (a *Agent) messageFile(i pods.Instance) string {
+	words, _, err := tail.ReadAtMost(a.messagePath(i.Pod.UID, i.ContainerName, i.Attempt), messageLimit)
 	if err != nil {
 		return ""
 	}
@@ -72,7 +73,7 @@ func (a *Agent) messageFile(i instance) string {
 }
 
 // logEnd reads the end of a container's log once.
-func (a *Agent) logEnd(s *podState, i instance) string {
+func (a *Agent) logEnd(s *podState, i pods.Instance) string {
 	if words, known := s.logEnds[i.ID]; known {
 		return words
 	}
@@ -80,7 +81,7 @@ func (a *Agent) logEnd(s *podState, i instance) string {
 	defer cancel()
 	words, err := a.engine.Tail(ctx, i.ID, messageLogLines, messageLogLimit)
 	if err != nil {
-		a.log.Warn("the end of a container's log cannot be read", "pod", i.ref, "container", i.container, "error", err)
+		a.log.Warn("the end of a container's log cannot be read", "pod", i.Pod, "container", i.ContainerName, "error", err)
 	}
 	s.logEnds[i.ID] = words
 	return words

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -22,7 +23,7 @@ func TestLastWordsAreTheLastOfAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	words := func() string {
-		return a.lastWords(pod, newPodState(refOf(pod)))(instance{ref: refOf(pod), container: "app"})
+		return a.lastWords(pod, newPodState(pods.RefOf(pod)))(pods.Instance{Pod: pods.RefOf(pod), ContainerName: "app"})
 	}
 	if want := text[len(text)-4096:]; words() != want {
 		t.Errorf("%d bytes that end with %.20q", len(words()), words()[len(words())-20:])

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -18,7 +19,7 @@ type mirror struct {
 	engine  containerEngine
 	labels  map[string]string
 	log     *slog.Logger
-	changed func(podRef)
+	changed func(pods.Ref)
 	linked  func(connected bool, err error)
 	dirty   workqueue.TypedInterface[string] // IDs of containers to read again
 	relist  chan struct{}
@@ -37,7 +38,7 @@ type mirror struct {
 
 // entry is a container and the time it was read, on the clock of mirror.seq.
 type entry struct {
-	instance
+	pods.Instance
 	seq    uint64
 	memory oomReport
 }
@@ -45,7 +46,7 @@ type entry struct {
 func newMirror(e containerEngine, instanceName string, log *slog.Logger) *mirror {
 	return &mirror{
 		engine: e, labels: docker.InstanceLabel(instanceName), log: log,
-		changed:    func(podRef) {},
+		changed:    func(pods.Ref) {},
 		linked:     func(bool, error) {},
 		dirty:      workqueue.NewTyped[string](),
 		relist:     make(chan struct{}, 1),
@@ -82,7 +83,7 @@ func (m *mirror) Event(e docker.Event) {
 func (m *mirror) noteSuccess(e docker.Event) {
 	m.mu.Lock()
 	old := m.containers.byID[e.ID]
-	if e.ExitCode != 0 || old == nil || !old.Running() || old.isSandbox() {
+	if e.ExitCode != 0 || old == nil || !old.Running() || old.IsSandbox() {
 		m.mu.Unlock()
 		return
 	}
@@ -91,7 +92,7 @@ func (m *mirror) noteSuccess(e docker.Event) {
 	ended.seq, ended.Status, ended.PID, ended.FinishedAt = m.seq, docker.StatusExited, 0, e.Time
 	m.containers.put(&ended)
 	m.mu.Unlock()
-	m.changed(ended.ref)
+	m.changed(ended.Pod)
 }
 
 // knowsStart tells that the event of a start has nothing to say: the container was read
@@ -151,60 +152,60 @@ func (m *mirror) ready() bool {
 }
 
 // pod returns the Pod's containers, dead ones too, oldest attempt first.
-func (m *mirror) pod(uid types.UID) []instance {
+func (m *mirror) pod(uid types.UID) []pods.Instance {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	list := m.containers.byPod[uid]
-	out := make([]instance, len(list))
+	out := make([]pods.Instance, len(list))
 	for n, e := range list {
-		out[n] = e.instance
+		out[n] = e.Instance
 	}
 	return out
 }
 
 // running are the containers of all Pods that run, and their sandboxes.
-func (m *mirror) running() (containers, sandboxes []instance) {
+func (m *mirror) running() (containers, sandboxes []pods.Instance) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var all []instance
+	var all []pods.Instance
 	for _, e := range m.containers.byID {
-		all = append(all, e.instance)
+		all = append(all, e.Instance)
 	}
-	return split(running(all))
+	return pods.Split(pods.Running(all))
 }
 
 // refs returns every Pod that has a container.
-func (m *mirror) refs() map[types.UID]podRef {
+func (m *mirror) refs() map[types.UID]pods.Ref {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	out := map[types.UID]podRef{}
+	out := map[types.UID]pods.Ref{}
 	for _, e := range m.containers.byID {
-		out[e.ref.uid] = e.ref
+		out[e.Pod.UID] = e.Pod
 	}
 	return out
 }
 
 // get returns one container as last read.
-func (m *mirror) get(id string) (instance, bool) {
+func (m *mirror) get(id string) (pods.Instance, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, ok := m.containers.byID[id]
 	if !ok {
-		return instance{}, false
+		return pods.Instance{}, false
 	}
-	return e.instance, true
+	return e.Instance, true
 }
 
 // created notes a container that we just made, before Docker says so.
 func (m *mirror) created(c docker.Container) {
-	i, ok := fromLabels(c)
+	i, ok := pods.InstanceOf(c)
 	if !ok {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, known := m.containers.byID[c.ID]; !known {
-		m.containers.put(&entry{instance: i})
+		m.containers.put(&entry{Instance: i})
 	}
 }
 
@@ -214,12 +215,12 @@ func (m *mirror) forget(id string) {
 	e, ok := m.containers.remove(id)
 	m.mu.Unlock()
 	if ok {
-		m.changed(e.ref)
+		m.changed(e.Pod)
 	}
 }
 
 // store keeps what was read, unless a later read was faster.
-func (m *mirror) store(i instance, seq uint64) {
+func (m *mirror) store(i pods.Instance, seq uint64) {
 	m.mu.Lock()
 	old := m.containers.byID[i.ID]
 	if old != nil && old.seq > seq {
@@ -231,9 +232,9 @@ func (m *mirror) store(i instance, seq uint64) {
 		report = old.memory
 	}
 	i.OOMKilled = report.killed(i)
-	m.containers.put(&entry{instance: i, seq: seq, memory: report})
+	m.containers.put(&entry{Instance: i, seq: seq, memory: report})
 	m.mu.Unlock()
-	m.changed(i.ref)
+	m.changed(i.Pod)
 }
 
 // ids returns the containers known at this moment.

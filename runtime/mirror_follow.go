@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -45,7 +46,7 @@ func (m *mirror) Disconnected(err error) {
 }
 
 // refresh reads a container from Docker. One that is gone is forgotten.
-func (m *mirror) refresh(ctx context.Context, id string) (instance, error) {
+func (m *mirror) refresh(ctx context.Context, id string) (pods.Instance, error) {
 	m.mu.Lock()
 	m.seq++
 	seq := m.seq
@@ -53,14 +54,14 @@ func (m *mirror) refresh(ctx context.Context, id string) (instance, error) {
 	c, err := m.engine.Inspect(ctx, id)
 	if docker.IsNotFound(err) {
 		m.forget(id)
-		return instance{}, err
+		return pods.Instance{}, err
 	}
 	if err != nil {
-		return instance{}, err
+		return pods.Instance{}, err
 	}
-	i, ok := fromLabels(c)
+	i, ok := pods.InstanceOf(c)
 	if !ok {
-		return instance{}, fmt.Errorf("container %s carries no labels of a Pod", id)
+		return pods.Instance{}, fmt.Errorf("container %s carries no labels of a Pod", id)
 	}
 	m.store(m.withUser(i), seq)
 	return i, nil
@@ -124,7 +125,7 @@ func (m *mirror) resync(ctx context.Context) error {
 	group.SetLimit(inspectConcurrency)
 	for _, c := range found {
 		delete(before, c.ID)
-		if _, ok := fromLabels(c); !ok {
+		if _, ok := pods.InstanceOf(c); !ok {
 			continue
 		}
 		group.Go(func() error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 )
 
 // failingLists is an engine whose event stream stands while its first lists fail.
@@ -56,8 +57,8 @@ func TestEndOfAContainerThatEndedWellIsKnownBeforeItCanBeRead(t *testing.T) {
 	for code, want := range map[int]string{0: docker.StatusExited, 1: docker.StatusRunning} {
 		m := newMirror(newFakeEngine(), "t-mirror", slog.New(slog.DiscardHandler))
 		told := 0
-		m.changed = func(podRef) { told++ }
-		m.containers.put(&entry{instance: instance{container: "init", ref: podRef{uid: "u"}, Container: docker.Container{ID: "c", Status: docker.StatusRunning, PID: 7}}})
+		m.changed = func(pods.Ref) { told++ }
+		m.containers.put(&entry{Instance: pods.Instance{ContainerName: "init", Pod: pods.Ref{UID: "u"}, Container: docker.Container{ID: "c", Status: docker.StatusRunning, PID: 7}}})
 		at := time.Unix(1_700_000_000, 0)
 		m.Event(docker.Event{ID: "c", Action: "die", ExitCode: code, Time: at})
 		got := m.pod("u")[0]

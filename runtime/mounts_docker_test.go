@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -99,7 +100,7 @@ func TestSubPathOfAnImageVolumeMustExistOnDocker(t *testing.T) {
 	r.finished("there")
 	r.job("missing", func(s *v1.PodSpec, c *v1.Container) { withVolume(s, c, "v", image).SubPath = "no/where" }, "mode=/v=0755:0")
 	pod := r.await("missing", "refused", func(p *v1.Pod) bool {
-		return isFinal(p.Status.Phase) || len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].State.Waiting != nil && p.Status.ContainerStatuses[0].State.Waiting.Reason == "CreateContainerError"
+		return pods.IsFinal(p.Status.Phase) || len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].State.Waiting != nil && p.Status.ContainerStatuses[0].State.Waiting.Reason == "CreateContainerError"
 	})
 	if w := pod.Status.ContainerStatuses[0].State.Waiting; w == nil || !strings.HasPrefix(w.Message, "ImageVolumeMountFailed: ") || !strings.Contains(w.Message, `"no/where"`) {
 		t.Errorf("its status is %+v", pod.Status.ContainerStatuses[0].State)

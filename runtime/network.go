@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
 )
@@ -32,14 +33,14 @@ func engineConnects(pod *v1.Pod) bool {
 }
 
 // connect gives a running sandbox its place on the bridge, unless it has one or Docker did.
-func (a *Agent) connect(sandbox instance) error {
+func (a *Agent) connect(sandbox pods.Instance) error {
 	if sandbox.Network != docker.NoNetwork {
 		return nil
 	}
 	n := a.opts.Network
-	port := docker.BridgePort{Bridge: n.Bridge, Address: netip.PrefixFrom(sandbox.address, n.Subnet.Bits()), Gateway: n.Gateway}
+	port := docker.BridgePort{Bridge: n.Bridge, Address: netip.PrefixFrom(sandbox.Address, n.Subnet.Bits()), Gateway: n.Gateway}
 	if families := a.opts.families(); slices.Contains(families, v1.IPv6Protocol) {
-		port.Address6, port.Gateway6 = netip.PrefixFrom(n.Address6(sandbox.address), n.Subnet6.Bits()), n.Gateway6
+		port.Address6, port.Gateway6 = netip.PrefixFrom(n.Address6(sandbox.Address), n.Subnet6.Bits()), n.Gateway6
 		port.Only6 = len(families) == 1
 	}
 	return a.engine.ConnectBridge(sandbox.Container, port)

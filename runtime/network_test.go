@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -53,13 +54,13 @@ func TestTheAddressOfAPodWithAPortOfTheHostIsToldAtOnce(t *testing.T) {
 	for hostPort, want := range map[int32]int{0: 0, 8080: 1} {
 		pod := testPod()
 		pod.Spec.Containers = []v1.Container{{Ports: []v1.ContainerPort{{ContainerPort: 80, HostPort: hostPort}}}}
-		s := newStatuses(nil, func(podRef) *v1.Pod { return pod }, slog.New(slog.DiscardHandler), func(string) {})
+		s := newStatuses(nil, func(pods.Ref) *v1.Pod { return pod }, slog.New(slog.DiscardHandler), func(string) {})
 		status := v1.PodStatus{ContainerStatuses: []v1.ContainerStatus{{Name: "app"}}}
-		s.set(refOf(pod), status)
+		s.set(pods.RefOf(pod), status)
 		uid, _ := s.queue.Get()
 		s.queue.Done(uid)
 		status.PodIP = "10.244.0.2"
-		s.set(refOf(pod), status)
+		s.set(pods.RefOf(pod), status)
 		if got := s.queue.Len(); got != want {
 			t.Errorf("with the hostPort %d, %d statuses are written at once, want %d", hostPort, got, want)
 		}

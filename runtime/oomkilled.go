@@ -1,6 +1,6 @@
 package runtime
 
-import "golang.org/x/sys/unix"
+import "github.com/kube-lite/kube-lite/runtime/pods"
 
 // oomReport is what Docker's events told of a container's memory. Docker itself forgets it
 // when it learns of the container's end first, as it does on a busy machine: the two are told
@@ -29,9 +29,6 @@ func (m *mirror) noteOOM(id string) {
 
 // killed tells whether a container ended for want of memory. One whose Pod had none left may
 // have been spared, and end by itself later.
-func (r oomReport) killed(i instance) bool {
-	return r.robbed || (r.lacked || i.OOMKilled) && (i.CgroupParent == "" || i.ExitCode == sigKilled)
+func (r oomReport) killed(i pods.Instance) bool {
+	return r.robbed || (r.lacked || i.OOMKilled) && (i.CgroupParent == "" || i.ExitCode == pods.KilledExitCode)
 }
-
-// sigKilled is the exit code of what SIGKILL ended.
-const sigKilled = 128 + int(unix.SIGKILL)

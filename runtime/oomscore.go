@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
@@ -39,7 +40,7 @@ func oomScore(pod *v1.Pod, c *v1.Container, machine int64) int {
 	}
 	asked, extra := c.Resources.Requests.Memory().Value(), unassigned(pod)
 	score := burstable(asked+extra, machine)
-	if isSidecar(c) { // it must not go before the containers that need it
+	if pods.IsSidecar(c) { // it must not go before the containers that need it
 		least := pod.Spec.Containers[0].Resources.Requests.Memory().Value()
 		for _, other := range pod.Spec.Containers {
 			least = min(least, other.Resources.Requests.Memory().Value())
@@ -120,7 +121,7 @@ func refusedScore(err error) bool {
 // killTogether has the kernel end all processes of a container when its memory runs out, as
 // a kubelet does where there is cgroup v2. Version 1 ends one process only.
 // https://www.kernel.org/doc/html/latest/admin-guide/cgroup-v2.html
-func killTogether(groups usage.Cgroups, i instance) error {
+func killTogether(groups usage.Cgroups, i pods.Instance) error {
 	dir, unified, err := groups.Dir(i.PID, "memory")
 	if err != nil || !unified || !strings.Contains(dir, i.ID) { // the process may have ended, and its ID be another's
 		return nil

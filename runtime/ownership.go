@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 )
@@ -51,7 +52,7 @@ func (r *pipeline) isFirst(ctx context.Context, c *v1.Container, name string) bo
 
 // runsAsAnother tells of a container that is known to run as another user than root.
 func (r *pipeline) runsAsAnother(ctx context.Context, c *v1.Container) bool {
-	if uid := securityOf(r.pod, c).RunAsUser; uid != nil {
+	if uid := pods.SecurityContext(r.pod, c).RunAsUser; uid != nil {
 		return *uid != 0
 	}
 	image, err := r.agent.engine.Image(ctx, c.Image)
@@ -74,7 +75,7 @@ func (r *pipeline) giveVolume(ctx context.Context, c *v1.Container, path string,
 	if err != nil || uid == 0 {
 		return err
 	}
-	if fsGroup(r.pod) != nil {
+	if pods.FSGroup(r.pod) != nil {
 		gid = -1
 	}
 	return volume.GiveFresh(path, uid, gid)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 	volumehelpers "k8s.io/component-helpers/storage/volume"
@@ -34,7 +35,7 @@ type persistent struct {
 // mountClaim makes the volume behind a claim ready for the Pod's containers. A volume that none
 // of them mounts is not looked at, as by a kubelet.
 func (a *Agent) mountClaim(ctx context.Context, pod *v1.Pod, s *podState, v v1.Volume) error {
-	mounted, mapped := usesOf(pod, v.Name)
+	mounted, mapped := pods.VolumeUses(pod, v.Name)
 	if !mounted && !mapped {
 		return nil
 	}
@@ -49,7 +50,7 @@ func (a *Agent) mountClaim(ctx context.Context, pod *v1.Pod, s *podState, v v1.V
 	case mapped && mode != v1.PersistentVolumeBlock:
 		return &claimErrors{[]string{v.Name}, []string{fmt.Sprintf("volume %s has volumeMode %s, but is specified in volumeDevices", v.Name, mode)}}
 	case mapped:
-		return &mountError{pv.Name, stepMap, fmt.Errorf("raw block devices are not supported, and claim %s/%s has volumeMode Block", pod.Namespace, claimName(pod, v))}
+		return &mountError{pv.Name, stepMap, fmt.Errorf("raw block devices are not supported, and claim %s/%s has volumeMode Block", pod.Namespace, pods.ClaimName(pod, v))}
 	}
 	p, err := a.mountPersistent(ctx, pod, s, v, pv)
 	if err == nil {
@@ -62,10 +63,10 @@ func (a *Agent) mountClaim(ctx context.Context, pod *v1.Pod, s *podState, v v1.V
 // prepared: one that was added to debug others.
 func lacksClaims(pod *v1.Pod, s *podState) bool {
 	return slices.ContainsFunc(pod.Spec.Volumes, func(v v1.Volume) bool {
-		if _, mounted := s.persistent[v.Name]; mounted || !isClaim(v) {
+		if _, mounted := s.persistent[v.Name]; mounted || !pods.IsClaim(v) {
 			return false
 		}
-		wanted, _ := usesOf(pod, v.Name)
+		wanted, _ := pods.VolumeUses(pod, v.Name)
 		return wanted
 	})
 }
@@ -78,15 +79,6 @@ func persistentGroups(pod *v1.Pod, s *podState) (out []string) {
 		}
 	}
 	return out
-}
-
-// usesOf tells what the Pod's containers do with a volume.
-func usesOf(pod *v1.Pod, name string) (mounted, mapped bool) {
-	for _, c := range allContainers(pod) {
-		mounted = mounted || slices.ContainsFunc(c.VolumeMounts, func(m v1.VolumeMount) bool { return m.Name == name })
-		mapped = mapped || slices.ContainsFunc(c.VolumeDevices, func(d v1.VolumeDevice) bool { return d.Name == name })
-	}
-	return mounted, mapped
 }
 
 // mountPersistent checks that this node can mount a volume, and has it owned by the Pod's group.
@@ -189,5 +181,5 @@ func (a *Agent) warnMountOptions(pod *v1.Pod, s *podState, pv *v1.PersistentVolu
 // forgetVolumes says that a Pod's volumes are gone, or about to go.
 func (a *Agent) forgetVolumes(s *podState) {
 	s.prepared, s.projected, s.persistent = false, map[string]volume.Files{}, map[string]persistent{}
-	a.claims.leave(s.ref.uid)
+	a.claims.leave(s.ref.UID)
 }

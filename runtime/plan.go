@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -15,7 +16,7 @@ type plan struct {
 	// finished: no container will run again; the Pod's phase is Succeeded or Failed.
 	finished bool
 	// sandbox is the one to use; its zero value asks for a new one.
-	sandbox        instance
+	sandbox        pods.Instance
 	sandboxAttempt int
 	// round is that of what is started: see roundOf.
 	round int
@@ -29,9 +30,9 @@ type plan struct {
 	ahead []starting
 	// discard are containers that were created for a sandbox which is gone and never ran.
 	// They are removed before anything is started: their names are used again.
-	discard []instance
+	discard []pods.Instance
 	// remove are dead containers that nobody needs.
-	remove []instance
+	remove []pods.Instance
 	// backoff are containers that have to wait before they are started again.
 	backoff []backoff
 }
@@ -72,48 +73,42 @@ type backoffs interface {
 	waits(key string, finished time.Time) (delay time.Duration, until time.Time, ok bool)
 }
 
-// vital is what is known of a running container beyond that it runs.
-type vital struct {
-	health
-	hook hookState // of its postStart hook
-}
-
 // view is what a plan is computed from beside the Pod and its containers.
 type view struct {
 	backoffs
-	waiting map[string]waiting
-	// vital is what is known of a running container.
-	vital func(*v1.Container, instance) vital
+	waiting map[string]pods.Waiting
+	// health is that of a running container.
+	health func(*v1.Container, pods.Instance) pods.Health
 	// renewed are the containers, by ID, that were ended to be started anew.
 	renewed map[string]bool
 }
 
 // decide computes the plan.
-func decide(pod *v1.Pod, have []instance, v view) plan {
-	d := &decision{pod: pod, have: have, latest: map[string]instance{}, view: v}
+func decide(pod *v1.Pod, have []pods.Instance, v view) plan {
+	d := &decision{pod: pod, have: have, latest: map[string]pods.Instance{}, view: v}
 	for _, i := range have {
-		if !outdated(pod, i) {
-			d.latest[i.container] = i // oldest first, so the latest stays
+		if !pods.Superseded(pod, i) {
+			d.latest[i.ContainerName] = i // oldest first, so the latest stays
 		}
 	}
 	d.round = roundOf(pod, have)
-	d.remove = surplus(have)
+	d.remove = pods.Surplus(have)
 	if d.finished = d.podFinished(); d.finished {
-		d.remove = append(d.remove, unstarted(have)...)
+		d.remove = append(d.remove, pods.Unstarted(have)...)
 		return d.plan
 	}
 	d.findSandbox(have)
 	for _, i := range have {
-		stale := !i.isSandbox() && (i.sandboxID != d.sandbox.ID || d.sandbox.ID == "")
+		stale := !i.IsSandbox() && (i.SandboxID != d.sandbox.ID || d.sandbox.ID == "")
 		switch {
 		case !i.Running():
-		case i.isSandbox() && i.ID != d.sandbox.ID, stale,
-			i.ID != d.latest[i.container].ID: // somebody started it again after its successor was made
-			d.end = append(d.end, ending{instance: i})
-		case !i.isSandbox():
+		case i.IsSandbox() && i.ID != d.sandbox.ID, stale,
+			i.ID != d.latest[i.ContainerName].ID: // somebody started it again after its successor was made
+			d.end = append(d.end, ending{Instance: i})
+		case !i.IsSandbox():
 			d.checkRunning(i)
 		}
-		if stale && i.Status == docker.StatusCreated && !ended(i) {
+		if stale && i.Status == docker.StatusCreated && !i.Ended() {
 			d.discard = append(d.discard, i)
 		}
 	}
@@ -129,37 +124,37 @@ type decision struct {
 	plan
 	view
 	pod    *v1.Pod
-	have   []instance
-	latest map[string]instance
+	have   []pods.Instance
+	latest map[string]pods.Instance
 }
 
 // checkRunning ends a running container that is not what is declared any more, or not
 // well.
-func (d *decision) checkRunning(i instance) {
-	c := findContainer(d.pod, i.container)
+func (d *decision) checkRunning(i pods.Instance) {
+	c := pods.Container(d.pod, i.ContainerName)
 	if c == nil {
 		return
 	}
-	v := d.vital(c, i)
+	v := d.health(c, i)
 	switch {
-	case i.round < d.round && ephemeral(d.pod, c.Name) == nil:
+	case i.RestartGeneration < d.round && pods.Ephemeral(d.pod, c.Name) == nil:
 		d.end = append(d.end, endOfRound(i))
 	case d.changed(i):
 		why := fmt.Sprintf("Container %s definition changed, will be restarted", c.Name)
 		if i.Image == c.Image {
 			why = fmt.Sprintf("Container %s resize requires restart", c.Name)
 		}
-		d.end = append(d.end, ending{instance: i, why: why, renew: true})
-	case v.hook == hookFailed:
-		d.end = append(d.end, ending{instance: i, why: "FailedPostStartHook"})
-	case v.failed != "":
+		d.end = append(d.end, ending{Instance: i, why: why, renew: true})
+	case v.Hook == pods.HookFailed:
+		d.end = append(d.end, ending{Instance: i, why: "FailedPostStartHook"})
+	case v.Failed != "":
 		probe := c.LivenessProbe
-		if v.failed == "startup" {
+		if v.Failed == "startup" {
 			probe = c.StartupProbe
 		}
 		e := ending{
-			instance: i, grace: probe.TerminationGracePeriodSeconds, renew: restartsUnwell(d.pod, c),
-			why: fmt.Sprintf("Container %s failed %s probe", c.Name, v.failed),
+			Instance: i, grace: probe.TerminationGracePeriodSeconds, renew: pods.RestartsUnhealthy(d.pod, c),
+			why: fmt.Sprintf("Container %s failed %s probe", c.Name, v.Failed),
 		}
 		if e.renew {
 			e.why += ", will be restarted"
@@ -170,20 +165,20 @@ func (d *decision) checkRunning(i instance) {
 
 // findSandbox takes the latest sandbox if it runs or can still be started. One that ended and
 // runs again, which is not our doing, has other namespaces than those that its containers share.
-func (d *decision) findSandbox(have []instance) {
-	last, ok := d.latest[sandboxName]
+func (d *decision) findSandbox(have []pods.Instance) {
+	last, ok := d.latest[pods.SandboxName]
 	if !ok {
 		return
 	}
-	if last.Running() && last.FinishedAt.IsZero() || last.Status == docker.StatusCreated && !ended(last) {
+	if last.Running() && last.FinishedAt.IsZero() || last.Status == docker.StatusCreated && !last.Ended() {
 		d.sandbox = last
 	} else {
-		d.sandboxAttempt = last.attempt + 1
+		d.sandboxAttempt = last.Attempt + 1
 		d.sandboxLost = !last.StartedAt.IsZero()
 	}
 	for _, i := range have {
 		// The latest one stays until its successor is there: it holds the attempt.
-		if i.isSandbox() && i.ID != last.ID && !i.Running() {
+		if i.IsSandbox() && i.ID != last.ID && !i.Running() {
 			d.remove = append(d.remove, i)
 		}
 	}
@@ -195,16 +190,16 @@ func (d *decision) chooseContainers() {
 	reached := d.reached()
 	for n := range d.pod.Spec.InitContainers {
 		c := &d.pod.Spec.InitContainers[n]
-		if n < reached && !isSidecar(c) {
+		if n < reached && !pods.IsSidecar(c) {
 			continue
 		}
 		i, ok := d.current(c.Name)
 		switch {
 		case ok && i.Running():
-			if v := d.vital(c, i); !isSidecar(c) || n >= reached && (!v.started || v.hook != hookDone) {
+			if v := d.health(c, i); !pods.IsSidecar(c) || n >= reached && (!v.Started || v.Hook != pods.HookDone) {
 				return
 			}
-		case !isSidecar(c) && (ok && ended(i) && i.ExitCode == 0 || d.completed(c)):
+		case !pods.IsSidecar(c) && (ok && i.Ended() && i.ExitCode == 0 || d.completed(c)):
 			// its part is done
 		default:
 			d.consider(c)
@@ -236,10 +231,10 @@ func (d *decision) holdsOthers(c *v1.Container) bool {
 		return false
 	}
 	if i, ok := d.current(c.Name); ok && i.Running() {
-		return d.vital(c, i).hook != hookDone
+		return d.health(c, i).Hook != pods.HookDone
 	}
 	starts := slices.ContainsFunc(d.start, func(s starting) bool { return s.container == c })
-	return starts && slices.Contains([]string{"", "ContainerCreating"}, d.waiting[c.Name].reason)
+	return starts && slices.Contains([]string{"", "ContainerCreating"}, d.waiting[c.Name].Reason)
 }
 
 // reached is the index of the last init container that was begun in the sandbox in use, or their number if other
@@ -247,7 +242,7 @@ func (d *decision) holdsOthers(c *v1.Container) bool {
 func (d *decision) reached() int {
 	begun := func(c v1.Container) bool {
 		i, ok := d.current(c.Name)
-		return ok && wasStarted(i) || d.ranUnseen(c.Name)
+		return ok && i.WasStarted() || d.ranUnseen(c.Name)
 	}
 	if slices.ContainsFunc(d.pod.Spec.Containers, begun) {
 		return len(d.pod.Spec.InitContainers)
@@ -262,79 +257,79 @@ func (d *decision) reached() int {
 
 // completed tells of a container that vanished that it had ended well.
 func (d *decision) completed(c *v1.Container) bool {
-	return d.ranUnseen(c.Name) && lastEnd(*statusOf(d.pod, c.Name)).ExitCode == 0
+	return d.ranUnseen(c.Name) && pods.LastTermination(*pods.ContainerStatus(d.pod, c.Name)).ExitCode == 0
 }
 
 // ranUnseen tells of a container that vanished that it ran in the sandbox in use; its status knows no rounds.
 func (d *decision) ranUnseen(name string) bool {
-	if _, made := d.latest[name]; made || !vanished(d.pod, name) || d.round > 0 || d.sandbox.StartedAt.IsZero() {
+	if _, made := d.latest[name]; made || !pods.WasRemoved(d.pod, name) || d.round > 0 || d.sandbox.StartedAt.IsZero() {
 		return false
 	}
-	return !lastEnd(*statusOf(d.pod, name)).StartedAt.Time.Before(wholeSeconds(d.sandbox.StartedAt).Time)
+	return !pods.LastTermination(*pods.ContainerStatus(d.pod, name)).StartedAt.Time.Before(pods.WholeSeconds(d.sandbox.StartedAt).Time)
 }
 
 // current returns the container's latest instance if it belongs to the sandbox in use, and to
 // the round.
-func (d *decision) current(name string) (instance, bool) {
+func (d *decision) current(name string) (pods.Instance, bool) {
 	i, ok := d.latest[name]
-	return i, ok && d.sandbox.ID != "" && i.sandboxID == d.sandbox.ID && i.round == d.round
+	return i, ok && d.sandbox.ID != "" && i.SandboxID == d.sandbox.ID && i.RestartGeneration == d.round
 }
 
 // consider starts a container, or has it wait.
 func (d *decision) consider(c *v1.Container) {
 	i, ok := d.latest[c.Name]
 	if !ok {
-		d.start = append(d.start, starting{container: c, attempt: firstAttempt(d.pod, c.Name)})
+		d.start = append(d.start, starting{container: c, attempt: pods.FirstAttempt(d.pod, c.Name)})
 		return
 	}
-	if !ended(i) && i.sandboxID == d.sandbox.ID && d.sandbox.ID != "" {
-		d.start = append(d.start, starting{container: c, attempt: i.attempt, createdID: i.ID})
+	if !i.Ended() && i.SandboxID == d.sandbox.ID && d.sandbox.ID != "" {
+		d.start = append(d.start, starting{container: c, attempt: i.Attempt, createdID: i.ID})
 		return
 	}
-	if !ended(i) { // it never ran, so this is the same attempt
-		d.start = append(d.start, starting{container: c, attempt: i.attempt})
+	if !i.Ended() { // it never ran, so this is the same attempt
+		d.start = append(d.start, starting{container: c, attempt: i.Attempt})
 		return
 	}
-	if !d.changed(i) && i.round == d.round {
-		delay, until, wait := d.waits(backoffKey(d.pod, c.Name), finishedAt(i))
+	if !d.changed(i) && i.RestartGeneration == d.round {
+		delay, until, wait := d.waits(pods.BackoffKey(d.pod, c.Name), i.EndedAt())
 		if wait {
 			d.backoff = append(d.backoff, backoff{c.Name, delay, until})
 			return
 		}
 	}
-	d.start = append(d.start, starting{container: c, attempt: i.attempt + 1})
+	d.start = append(d.start, starting{container: c, attempt: i.Attempt + 1})
 }
 
 // shallRun tells whether a container that does not run shall.
 func (d *decision) shallRun(c *v1.Container) bool {
 	i, ok := d.latest[c.Name]
 	if !ok {
-		return !vanished(d.pod, c.Name) || restartsVanished(d.pod, c)
+		return !pods.WasRemoved(d.pod, c.Name) || pods.RestartsRemoved(d.pod, c)
 	}
-	return d.startsAnew(i) || restarts(d.pod, c, i.ExitCode)
+	return d.startsAnew(i) || pods.Restarts(d.pod, c, i.ExitCode)
 }
 
 // startsAnew tells whether a container follows, whatever this one ends with.
-func (d *decision) startsAnew(i instance) bool {
-	return !ended(i) || i.round < d.round || d.renewed[i.ID]
+func (d *decision) startsAnew(i pods.Instance) bool {
+	return !i.Ended() || i.RestartGeneration < d.round || d.renewed[i.ID]
 }
 
 // changed tells that the container is not what is declared any more.
-func (d *decision) changed(i instance) bool {
-	c := findContainer(d.pod, i.container)
-	return c != nil && i.hash != containerHash(d.pod, c)
+func (d *decision) changed(i pods.Instance) bool {
+	c := pods.Container(d.pod, i.ContainerName)
+	return c != nil && i.SpecHash != pods.SpecHash(d.pod, c)
 }
 
 // podFinished tells that nothing of the Pod will run again.
 func (d *decision) podFinished() bool {
 	pod, latest := d.pod, d.latest
-	if isFinal(pod.Status.Phase) {
+	if pods.IsFinal(pod.Status.Phase) {
 		return true
 	}
 	for n := range pod.Spec.InitContainers {
 		c := &pod.Spec.InitContainers[n]
 		i, ok := latest[c.Name]
-		if ok && !d.startsAnew(i) && i.ExitCode != 0 && !isSidecar(c) && !restarts(pod, c, i.ExitCode) {
+		if ok && !d.startsAnew(i) && i.ExitCode != 0 && !pods.IsSidecar(c) && !pods.Restarts(pod, c, i.ExitCode) {
 			return true
 		}
 		if !ok && d.failedUnseen(c) {
@@ -345,8 +340,8 @@ func (d *decision) podFinished() bool {
 		c := &pod.Spec.Containers[n]
 		i, ok := latest[c.Name]
 		switch {
-		case !ok && vanished(pod, c.Name) && !restartsVanished(pod, c):
-		case !ok || d.startsAnew(i) || restarts(pod, c, i.ExitCode):
+		case !ok && pods.WasRemoved(pod, c.Name) && !pods.RestartsRemoved(pod, c):
+		case !ok || d.startsAnew(i) || pods.Restarts(pod, c, i.ExitCode):
 			return false
 		}
 	}
@@ -355,6 +350,6 @@ func (d *decision) podFinished() bool {
 
 // failedUnseen tells of an init container that vanished that it had failed, and does not run again.
 func (d *decision) failedUnseen(c *v1.Container) bool {
-	return vanished(d.pod, c.Name) && !isSidecar(c) && lastEnd(*statusOf(d.pod, c.Name)).ExitCode != 0 &&
-		!restartsVanished(d.pod, c) && !doneUnseen(d.pod, d.have, c)
+	return pods.WasRemoved(d.pod, c.Name) && !pods.IsSidecar(c) && pods.LastTermination(*pods.ContainerStatus(d.pod, c.Name)).ExitCode != 0 &&
+		!pods.RestartsRemoved(d.pod, c) && !pods.CompletedUnseen(d.pod, d.have, c)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
@@ -51,8 +52,8 @@ func (a *Agent) groupOf(ctx context.Context, pod *v1.Pod) (string, error) {
 
 // boundsOf are those of a whole Pod: what it declares, or else all its containers together.
 func boundsOf(pod *v1.Pod) docker.Resources {
-	request := requests(pod)[v1.ResourceCPU]
-	return bounds(request, bounded(pod, v1.ResourceCPU), bounded(pod, v1.ResourceMemory))
+	request := pods.Requests(pod)[v1.ResourceCPU]
+	return bounds(request, pods.Bound(pod, v1.ResourceCPU), pods.Bound(pod, v1.ResourceMemory))
 }
 
 // podBounds is what was last written to a Pod's group, and whose sandbox was in it.
@@ -63,7 +64,7 @@ type podBounds struct {
 
 // boundPod writes a Pod's bounds to its group, if it has one. With widen it only takes away
 // what is narrower: the containers of a Pod that is resized may still need the rest.
-func (a *Agent) boundPod(pod *v1.Pod, s *podState, sandbox instance, widen bool) error {
+func (a *Agent) boundPod(pod *v1.Pod, s *podState, sandbox pods.Instance, widen bool) error {
 	want := boundsOf(pod)
 	if !sandbox.Running() || !resourcehelper.IsPodLevelResourcesSet(pod) || s.bounds == (podBounds{sandbox.ID, want}) {
 		return nil
@@ -87,7 +88,7 @@ func (a *Agent) boundPod(pod *v1.Pod, s *podState, sandbox instance, widen bool)
 	if err := group.write(have, next); err != nil {
 		return fmt.Errorf("bound the pod's control group: %w", err)
 	}
-	all := limits(pod)
+	all := pods.Limits(pod)
 	if err := group.hugePages(a.node.facts.hugePages, func(name v1.ResourceName) resource.Quantity { return all[name] }); err != nil {
 		return fmt.Errorf("bound the huge pages of the pod's control group: %w", err)
 	}
@@ -116,7 +117,7 @@ func widest(a, b docker.Resources) docker.Resources {
 
 // removeGroup removes a Pod's group when its containers are gone.
 func (a *Agent) removeGroup(s *podState) bool {
-	if err := removeGroups(a.cgroups, podGroup(a.opts.Instance, s.ref.uid)); err != nil {
+	if err := removeGroups(a.cgroups, podGroup(a.opts.Instance, s.ref.UID)); err != nil {
 		a.log.Warn("a pod's control group cannot be removed", "pod", s.ref, "error", err)
 		return false
 	}
@@ -150,18 +151,8 @@ func removeGroupDir(dir string) error {
 	return err
 }
 
-// sandboxOf is the sandbox that runs, if one does.
-func sandboxOf(have []instance) (sandbox instance) {
-	for _, i := range have {
-		if i.isSandbox() && i.Running() {
-			sandbox = i
-		}
-	}
-	return sandbox
-}
-
 // findGroup finds the files of a Pod's group by its sandbox's process.
-func findGroup(groups usage.Cgroups, sandbox instance) (g groupFiles, err error) {
+func findGroup(groups usage.Cgroups, sandbox pods.Instance) (g groupFiles, err error) {
 	for name, at := range map[string]*controller{"cpu": &g.cpu, "memory": &g.memory, "hugetlb": &g.hugetlb} {
 		dir, unified, err := groups.Dir(sandbox.PID, name)
 		if errors.Is(err, os.ErrNotExist) {

@@ -9,16 +9,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
+	"github.com/kube-lite/kube-lite/runtime/usage"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/kube-lite/kube-lite/runtime/usage"
 )
 
 // group finds the files of a Pod's control group, by what Docker says of its sandbox.
 func (r *dockerRig) group(pod *v1.Pod, attempt int) groupFiles {
 	r.t.Helper()
-	g, err := findGroup(usage.Cgroups{}, instance{Container: r.instanceOf(pod, sandboxName, attempt)})
+	g, err := findGroup(usage.Cgroups{}, pods.Instance{Container: r.instanceOf(pod, pods.SandboxName, attempt)})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestPodLevelResourcesOnDocker(t *testing.T) {
 		if most := boundOf(r.group(pod, 0).memory.either("memory.max_usage_in_bytes", "memory.peak")); most > 65<<20 || most < 40<<20 {
 			t.Errorf("they had %d bytes at a time", most)
 		}
-		if err := r.engine.Kill(t.Context(), containerName(refOf(pod), "one", 0), "SIGTERM"); err != nil {
+		if err := r.engine.Kill(t.Context(), pods.DockerName(pods.RefOf(pod), "one", 0), "SIGTERM"); err != nil {
 			t.Fatal(err)
 		}
 		p = r.await("both", "over", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodFailed })
@@ -137,7 +137,7 @@ func TestPodLevelResourcesOnDocker(t *testing.T) {
 		if after := r.instanceOf(pod, "one", 0); after.PID != before.PID {
 			t.Errorf("its process is %d and was %d", after.PID, before.PID)
 		}
-		if err := r.engine.Kill(t.Context(), containerName(refOf(pod), sandboxName, 0), "SIGKILL"); err != nil {
+		if err := r.engine.Kill(t.Context(), pods.DockerName(pods.RefOf(pod), pods.SandboxName, 0), "SIGKILL"); err != nil {
 			t.Fatal(err)
 		}
 		r.await("sized", "rebuilt", func(p *v1.Pod) bool { return ready(p) && p.Status.ContainerStatuses[0].RestartCount == 1 })

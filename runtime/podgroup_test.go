@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -222,15 +223,15 @@ func TestPodLevelLimitRestartsWhoAskedForIt(t *testing.T) {
 	pod, c := &v1.Pod{}, app("app")
 	c.ResizePolicy = []v1.ContainerResizePolicy{{ResourceName: v1.ResourceMemory, RestartPolicy: v1.RestartContainer}}
 	bounding("memory", "64Mi")(pod)
-	before := containerHash(pod, &c)
+	before := pods.SpecHash(pod, &c)
 	bounding("memory", "128Mi")(pod)
-	if containerHash(pod, &c) == before {
+	if pods.SpecHash(pod, &c) == before {
 		t.Error("a container whose limit is its pod's does not restart when that changes")
 	}
 	c.Resources.Limits = amounts("memory", "32Mi")
-	own := containerHash(pod, &c)
+	own := pods.SpecHash(pod, &c)
 	bounding("memory", "64Mi")(pod)
-	if containerHash(pod, &c) != own {
+	if pods.SpecHash(pod, &c) != own {
 		t.Error("a container with a limit of its own restarts when its pod's changes")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/probe"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -25,16 +26,9 @@ type probes struct {
 	byPod map[types.UID][]*probed
 }
 
-// health is what is known of a running container beyond that it runs.
-type health struct {
-	started bool   // its startup probe succeeded, or it has none
-	ready   bool   // it may get traffic
-	failed  string // the probe for which it must be restarted: liveness or startup
-}
-
 // probed is a container that is asked.
 type probed struct {
-	health // guarded by probes.mu
+	pods.Health // guarded by probes.mu
 	check
 	cancel  context.CancelFunc
 	endLife context.CancelFunc // ends the startup and liveness probes only
@@ -43,7 +37,7 @@ type probed struct {
 // check is all that a container's probes need.
 type check struct {
 	container *v1.Container
-	instance  instance
+	instance  pods.Instance
 	target    func() probe.Target // the address of a host may change
 	// tell sends the event of an answer that is not a plain success.
 	tell func(kind string, r probe.Result, output string)
@@ -58,46 +52,46 @@ func newProbes(t *tasks) *probes {
 // follow has a running container asked from now on, unless it is already. Before is what
 // the API says of this very instance: a restarted agent goes on from there, and takes
 // nobody out of a Service.
-func (p *probes) follow(c check, before health) {
+func (p *probes) follow(c check, before pods.Health) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.byID[c.instance.ID] != nil {
 		return
 	}
-	d := &probed{health: before, check: c}
-	d.started = d.started || c.container.StartupProbe == nil
-	d.ready = d.started && (d.ready || c.container.ReadinessProbe == nil)
+	d := &probed{Health: before, check: c}
+	d.Started = d.Started || c.container.StartupProbe == nil
+	d.Ready = d.Started && (d.Ready || c.container.ReadinessProbe == nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	life, endLife := context.WithCancel(ctx)
 	d.cancel, d.endLife = cancel, endLife
-	began := d.health
+	began := d.Health
 	if p.tasks.start(func(agent context.Context) {
 		defer context.AfterFunc(agent, cancel)()
 		p.run(ctx, life, d, began)
 	}) {
 		p.byID[c.instance.ID] = d
-		p.byPod[c.instance.ref.uid] = append(p.byPod[c.instance.ref.uid], d)
+		p.byPod[c.instance.Pod.UID] = append(p.byPod[c.instance.Pod.UID], d)
 	}
 }
 
 // run asks the startup probe until it succeeds, then the others side by side.
-func (p *probes) run(ctx, life context.Context, d *probed, began health) {
+func (p *probes) run(ctx, life context.Context, d *probed, began pods.Health) {
 	c := d.container
-	if !began.started && !p.startup(life, d) {
+	if !began.Started && !p.startup(life, d) {
 		return
 	}
 	var wg sync.WaitGroup
 	if c.LivenessProbe != nil {
 		wg.Go(func() {
 			p.loop(life, d, "Liveness", probe.Loop{Probe: c.LivenessProbe, Well: true, Turned: func(bool) bool {
-				p.set(d, func(h *health) { h.failed = "liveness" })
+				p.set(d, func(h *pods.Health) { h.Failed = "liveness" })
 				return false
 			}})
 		})
 	}
 	if c.ReadinessProbe != nil {
-		p.loop(ctx, d, "Readiness", probe.Loop{Probe: c.ReadinessProbe, Well: began.ready, Eager: true, Turned: func(well bool) bool {
-			p.set(d, func(h *health) { h.ready = well })
+		p.loop(ctx, d, "Readiness", probe.Loop{Probe: c.ReadinessProbe, Well: began.Ready, Eager: true, Turned: func(well bool) bool {
+			p.set(d, func(h *pods.Health) { h.Ready = well })
 			return true
 		}})
 	}
@@ -108,12 +102,12 @@ func (p *probes) run(ctx, life context.Context, d *probed, began health) {
 func (p *probes) startup(life context.Context, d *probed) (started bool) {
 	p.loop(life, d, "Startup", probe.Loop{Probe: d.container.StartupProbe, Eager: true, Turned: func(well bool) bool {
 		started = well
-		p.set(d, func(h *health) {
+		p.set(d, func(h *pods.Health) {
 			if !well {
-				h.failed = "startup"
+				h.Failed = "startup"
 				return
 			}
-			h.started, h.ready = true, d.container.ReadinessProbe == nil
+			h.Started, h.Ready = true, d.container.ReadinessProbe == nil
 		})
 		return false
 	}})
@@ -130,11 +124,11 @@ func (p *probes) loop(ctx context.Context, d *probed, kind string, l probe.Loop)
 	l.Run(ctx)
 }
 
-func (p *probes) set(d *probed, change func(*health)) {
+func (p *probes) set(d *probed, change func(*pods.Health)) {
 	p.mu.Lock()
-	before := d.health
-	change(&d.health)
-	changed := before != d.health
+	before := d.Health
+	change(&d.Health)
+	changed := before != d.Health
 	p.mu.Unlock()
 	if changed {
 		d.changed()
@@ -142,13 +136,13 @@ func (p *probes) set(d *probed, change func(*health)) {
 }
 
 // health is what is known of a running container; one without probes is well.
-func (p *probes) health(id string, c *v1.Container) health {
+func (p *probes) health(id string, c *v1.Container) pods.Health {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if d := p.byID[id]; d != nil {
-		return d.health
+		return d.Health
 	}
-	return health{started: c == nil || c.StartupProbe == nil, ready: c == nil || c.StartupProbe == nil && c.ReadinessProbe == nil}
+	return pods.Health{Started: c == nil || c.StartupProbe == nil, Ready: c == nil || c.StartupProbe == nil && c.ReadinessProbe == nil}
 }
 
 // ending ends the probes that would only restart a container which is ending.
@@ -161,11 +155,11 @@ func (p *probes) ending(id string) {
 }
 
 // keep ends the probes of those of a Pod's containers that do not run any more.
-func (p *probes) keep(uid types.UID, alive []instance) {
+func (p *probes) keep(uid types.UID, alive []pods.Instance) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	left := slices.DeleteFunc(p.byPod[uid], func(d *probed) bool {
-		ended := !slices.ContainsFunc(alive, func(i instance) bool { return i.ID == d.instance.ID })
+		ended := !slices.ContainsFunc(alive, func(i pods.Instance) bool { return i.ID == d.instance.ID })
 		if ended {
 			d.cancel()
 			delete(p.byID, d.instance.ID)
@@ -178,12 +172,12 @@ func (p *probes) keep(uid types.UID, alive []instance) {
 }
 
 // followProbes has the Pod's running containers asked, once their postStart hook is done.
-func (a *Agent) followProbes(pod *v1.Pod, s *podState, have []instance) {
-	a.probes.keep(s.ref.uid, running(have))
+func (a *Agent) followProbes(pod *v1.Pod, s *podState, have []pods.Instance) {
+	a.probes.keep(s.ref.UID, pods.Running(have))
 	podIP := a.addressOf(pod, have)
-	for _, i := range running(have) {
-		c := findContainer(pod, i.container)
-		if c == nil || !hasProbes(c) || podIP == "" || a.hookState(s, c, i) != hookDone {
+	for _, i := range pods.Running(have) {
+		c := pods.Container(pod, i.ContainerName)
+		if c == nil || !hasProbes(c) || podIP == "" || a.hookState(s, c, i) != pods.HookDone {
 			continue
 		}
 		ref := s.ref
@@ -200,26 +194,26 @@ func (a *Agent) hostAddressOf(pod *v1.Pod) string {
 	if !pod.Spec.HostNetwork {
 		return ""
 	}
-	return a.hostIPs().first()
+	return a.hostIPs().First()
 }
 
 // addressOf is the address of a Pod whose sandbox runs.
-func (a *Agent) addressOf(pod *v1.Pod, have []instance) (podIP string) {
-	for _, i := range running(have) {
-		if i.isSandbox() {
-			podIP = a.podIPs(pod, i).first()
+func (a *Agent) addressOf(pod *v1.Pod, have []pods.Instance) (podIP string) {
+	for _, i := range pods.Running(have) {
+		if i.IsSandbox() {
+			podIP = a.podIPs(pod, i).First()
 		}
 	}
 	return podIP
 }
 
 // healthBefore is what the API says of an instance.
-func healthBefore(pod *v1.Pod, i instance) health {
-	s := statusOf(pod, i.container)
+func healthBefore(pod *v1.Pod, i pods.Instance) pods.Health {
+	s := pods.ContainerStatus(pod, i.ContainerName)
 	if s == nil || s.ContainerID != "docker://"+i.ID || s.State.Running == nil {
-		return health{}
+		return pods.Health{}
 	}
-	return health{started: s.Started != nil && *s.Started, ready: s.Ready}
+	return pods.Health{Started: s.Started != nil && *s.Started, Ready: s.Ready}
 }
 
 // execOutputLimit is how much of a probe's or a hook's output is kept, in bytes: a kubelet's.
@@ -227,7 +221,7 @@ const execOutputLimit = 10 << 10
 
 // target is a container as probes and hooks reach it. What a probe's command leaves behind is
 // killed when it has ended; a hook's may be what the hook is for.
-func (a *Agent) target(c *v1.Container, i instance, podIP string, probes bool) probe.Target {
+func (a *Agent) target(c *v1.Container, i pods.Instance, podIP string, probes bool) probe.Target {
 	return probe.Target{Container: c, Host: podIP, Exec: func(ctx context.Context, command []string) (int, string, error) {
 		out := &headBuffer{limit: execOutputLimit}
 		code, err := a.engine.Exec(ctx, i.ID, command, docker.Streams{Out: out, Err: out, Kill: true, Reap: probes})

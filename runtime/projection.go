@@ -1,12 +1,14 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
@@ -36,7 +38,7 @@ func (a *Agent) project(pod *v1.Pod, s *podState, v v1.Volume) error {
 	if s.projected[v.Name].Equal(p.files) {
 		return nil
 	}
-	if err := volume.WriteAtomically(a.volumePath(pod.UID, v), p.files, fsGroup(pod)); err != nil {
+	if err := volume.WriteAtomically(a.volumePath(pod.UID, v), p.files, pods.FSGroup(pod)); err != nil {
 		return err
 	}
 	s.projected[v.Name] = p.files
@@ -182,7 +184,7 @@ func (p *projection) downward(items []v1.DownwardAPIVolumeFile, mode *int32) err
 		var err error
 		switch {
 		case item.FieldRef != nil:
-			value, err = fieldRef(p.pod, p.node, podIPsIn(p.pod.Status), item.FieldRef.FieldPath)
+			value, err = fieldRef(p.pod, p.node, pods.IPsOf(p.pod.Status), item.FieldRef.FieldPath)
 		case item.ResourceFieldRef != nil:
 			value, err = resourceFieldRef(p.pod, &v1.Container{}, p.node, item.ResourceFieldRef)
 		}
@@ -197,7 +199,7 @@ func (p *projection) downward(items []v1.DownwardAPIVolumeFile, mode *int32) err
 // add adds a file; its own mode wins over the one that all files of the volume share.
 func (p *projection) add(path, data string, own, shared *int32) {
 	mode := int32(defaultFileMode)
-	if m := either(own, shared); m != nil {
+	if m := cmp.Or(own, shared); m != nil {
 		mode = *m
 	}
 	p.files[path] = volume.File{Data: data, Mode: mode}
@@ -211,7 +213,7 @@ func (p *projection) addToken(path, token string, shared *int32) {
 	if user != nil {
 		f.Owner = *user
 	}
-	if user != nil || fsGroup(p.pod) != nil {
+	if user != nil || pods.FSGroup(p.pod) != nil {
 		f.Mode = tokenFileMode
 	}
 	p.files[path] = f

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -124,22 +125,22 @@ func (p *pruning) act(what Pruned, remove func() error) error {
 }
 
 func (p *pruning) containers(ctx context.Context, found []docker.Container) error {
-	latest := map[string]instance{}
-	var ours []instance
-	key := func(i instance) string { return string(i.ref.uid) + "/" + i.container }
+	latest := map[string]pods.Instance{}
+	var ours []pods.Instance
+	key := func(i pods.Instance) string { return string(i.Pod.UID) + "/" + i.ContainerName }
 	for _, c := range found {
-		i, ok := fromLabels(c)
+		i, ok := pods.InstanceOf(c)
 		if !ok {
 			continue
 		}
 		ours = append(ours, i)
-		if last, ok := latest[key(i)]; !ok || i.attempt > last.attempt {
+		if last, ok := latest[key(i)]; !ok || i.Attempt > last.Attempt {
 			latest[key(i)] = i
 		}
 	}
 	for _, i := range ours {
 		replaced := i.ID != latest[key(i)].ID && (i.Status == docker.StatusExited || i.Status == docker.StatusDead)
-		if p.known[i.ref.uid] && !replaced {
+		if p.known[i.Pod.UID] && !replaced {
 			continue
 		}
 		err := p.act(Pruned{PrunedContainer, i.Name, p.usage.Containers[i.ID]}, func() error { return p.engine.Remove(ctx, i.ID) })

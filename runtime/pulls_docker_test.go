@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -141,7 +142,7 @@ func TestSlowPullsOnDocker(t *testing.T) {
 	slow.letGo()
 	for pod, repository := range image {
 		r.eventually(pod, fmt.Sprintf("Pulled: Successfully pulled image %q in ", slow.host+"/"+repository+":1"))
-		r.await(pod, "ended", func(p *v1.Pod) bool { return isFinal(p.Status.Phase) })
+		r.await(pod, "ended", func(p *v1.Pod) bool { return pods.IsFinal(p.Status.Phase) })
 	}
 	slow.mu.Lock()
 	defer slow.mu.Unlock()

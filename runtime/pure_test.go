@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -55,7 +56,7 @@ var testSources = fixedSources{
 	secrets:    map[string]*v1.Secret{"s": {Data: map[string][]byte{"key": []byte("hush")}}},
 }
 
-var testNode = nodeFacts{name: "node", hostIPs: podIPs{"10.244.0.1"}, allocatable: v1.ResourceList{v1.ResourceMemory: resource.MustParse("1Gi")}}
+var testNode = nodeFacts{name: "node", hostIPs: pods.IPs{"10.244.0.1"}, allocatable: v1.ResourceList{v1.ResourceMemory: resource.MustParse("1Gi")}}
 
 func TestEnvironmentExpandsReferencesAndReadsSources(t *testing.T) {
 	yes := true
@@ -90,7 +91,7 @@ func TestEnvironmentExpandsReferencesAndReadsSources(t *testing.T) {
 	services := []v1.EnvVar{{Name: "WEB_SERVICE_HOST", Value: "10.96.0.9"}}
 	pod := testPod()
 	pod.Spec.Containers = []v1.Container{*c}
-	got, err := environment(t.Context(), pod, c, testNode, podIPs{"10.244.0.2"}, testSources, services)
+	got, err := environment(t.Context(), pod, c, testNode, pods.IPs{"10.244.0.2"}, testSources, services)
 	want := []string{
 		"WEB_SERVICE_HOST=10.96.0.9", "CM_a=1", "CM_b=2", "HOST=again", "URL=http://localhost:$(PORT)/$(HOST)", "PORT=8080",
 		"WITH_CM=1-10.96.0.9", "POD=web", "NODE=node", "IP=10.244.0.2", "LABEL=web", "KEY=2", "SECRET=hush", "CPUS=2",
@@ -202,8 +203,8 @@ func TestContainerSpecIsWhatIsDeclared(t *testing.T) {
 		!slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpts, "no-new-privileges") {
 		t.Errorf("security: %+v", s)
 	}
-	back, ok := fromLabels(docker.Container{Labels: s.Labels})
-	if !ok || back.ref != refOf(pod) || back.container != "app" || back.attempt != 2 || back.sandboxID != "sandbox" || back.hash != containerHash(pod, c) {
+	back, ok := pods.InstanceOf(docker.Container{Labels: s.Labels})
+	if !ok || back.Pod != pods.RefOf(pod) || back.ContainerName != "app" || back.Attempt != 2 || back.SandboxID != "sandbox" || back.SpecHash != pods.SpecHash(pod, c) {
 		t.Errorf("read back: %+v", back)
 	}
 }
@@ -219,7 +220,7 @@ func TestSandboxSpecHoldsThePodsNamespaces(t *testing.T) {
 	if s.Name != "k8s_POD_web_ns_uid_3" || s.Hostname != "web" || s.Network != docker.NoNetwork || s.Address.IsValid() {
 		t.Errorf("sandbox %+v", s)
 	}
-	if i, ok := fromLabels(docker.Container{Labels: s.Labels}); !ok || i.address != address {
+	if i, ok := pods.InstanceOf(docker.Container{Labels: s.Labels}); !ok || i.Address != address {
 		t.Errorf("read back: %+v", i)
 	}
 	for what, needs := range map[string]func(*v1.PodSpec){
@@ -244,18 +245,18 @@ func TestHostsFile(t *testing.T) {
 	pod := testPod()
 	pod.Spec.Subdomain = "peers"
 	pod.Spec.HostAliases = []v1.HostAlias{{IP: "1.2.3.4", Hostnames: []string{"one", "uno"}}}
-	got := string(hosts(pod, podIPs{"10.244.0.2"}, "cluster.local", nil))
+	got := string(hosts(pod, pods.IPs{"10.244.0.2"}, "cluster.local", nil))
 	for _, line := range []string{"# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n", "10.244.0.2\tweb.peers.ns.svc.cluster.local\tweb\n", "# Entries added by HostAliases.\n1.2.3.4\tone\tuno\n"} {
 		if !strings.Contains(got, line) {
 			t.Errorf("no line %q in\n%s", line, got)
 		}
 	}
-	if got := string(hosts(pod, podIPs{"10.0.0.1"}, "cluster.local", []byte("10.0.0.1 machine\n"))); !strings.HasPrefix(got, "# Kubernetes-managed hosts file (host network).\n10.0.0.1 machine\n") || strings.Contains(got, "peers") {
+	if got := string(hosts(pod, pods.IPs{"10.0.0.1"}, "cluster.local", []byte("10.0.0.1 machine\n"))); !strings.HasPrefix(got, "# Kubernetes-managed hosts file (host network).\n10.0.0.1 machine\n") || strings.Contains(got, "peers") {
 		t.Errorf("in the host's network:\n%s", got)
 	}
 	other := "other.example"
 	pod.Spec.HostnameOverride = &other
-	if got := string(hosts(pod, podIPs{"10.244.0.2"}, "cluster.local", nil)); !strings.Contains(got, "\n10.244.0.2\tother.example\n") {
+	if got := string(hosts(pod, pods.IPs{"10.244.0.2"}, "cluster.local", nil)); !strings.Contains(got, "\n10.244.0.2\tother.example\n") {
 		t.Errorf("with another name:\n%s", got)
 	}
 }

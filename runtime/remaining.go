@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 )
 
 // Remaining is what an instance has on the engine.
@@ -25,8 +26,8 @@ func Remain(ctx context.Context, engine interface {
 	}
 	r := Remaining{Containers: len(found)}
 	for _, c := range found {
-		if i, ok := fromLabels(c); ok && c.Running() && !i.isSandbox() {
-			r.Pods = append(r.Pods, i.ref.namespace+"/"+i.ref.name)
+		if i, ok := pods.InstanceOf(c); ok && c.Running() && !i.IsSandbox() {
+			r.Pods = append(r.Pods, i.Pod.Namespace+"/"+i.Pod.Name)
 		}
 	}
 	slices.Sort(r.Pods)

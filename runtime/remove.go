@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 )
@@ -20,13 +21,13 @@ func Remove(ctx context.Context, engine *docker.Engine, instanceName, root strin
 	if err != nil {
 		return err
 	}
-	var all []instance
+	var all []pods.Instance
 	for _, c := range found {
-		i, _ := fromLabels(c)
+		i, _ := pods.InstanceOf(c)
 		i.Container = c
 		all = append(all, i)
 	}
-	if err := eachAtOnce(all, func(i instance) error { return engine.Remove(ctx, i.ID) }); err != nil {
+	if err := eachAtOnce(all, func(i pods.Instance) error { return engine.Remove(ctx, i.ID) }); err != nil {
 		return err
 	}
 	groups := removeGroups(usage.Cgroups{}, instanceGroup(instanceName))

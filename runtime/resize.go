@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 )
 
 // A resize changes what a Pod may use while it runs. First it is decided whether the node
 // has the room (considerResize), then the containers are changed (resizeContainers), or
-// restarted if their resizePolicy says so: the plan does that, since containerHash covers
+// restarted if their resizePolicy says so: the plan does that, since pods.SpecHash covers
 // what needs a restart.
 // https://kubernetes.io/docs/tasks/configure-pod-container/resize-container-resources/
 
@@ -71,7 +72,7 @@ func setResize(at **v1.PodCondition, kind v1.PodConditionType, reason, message s
 	old := *at
 	*at = &v1.PodCondition{
 		Type: kind, Status: v1.ConditionTrue, Reason: reason, Message: message, ObservedGeneration: generation,
-		LastTransitionTime: wholeSeconds(now),
+		LastTransitionTime: pods.WholeSeconds(now),
 	}
 	if old == nil {
 		return true
@@ -112,9 +113,9 @@ func (a *Agent) considerResize(pod *v1.Pod, s *podState, granted grant) *v1.Pod 
 
 // resizeContainers brings the bounds of running containers to what their Pod was granted,
 // and returns when to try again what failed.
-func (a *Agent) resizeContainers(ctx context.Context, pod *v1.Pod, s *podState, have []instance) (wake time.Time) {
+func (a *Agent) resizeContainers(ctx context.Context, pod *v1.Pod, s *podState, have []pods.Instance) (wake time.Time) {
 	var errs []error
-	due, sandbox := false, sandboxOf(have)
+	due, sandbox := false, pods.RunningSandbox(have)
 	boundPod := func(widen bool) {
 		if err := a.boundPod(pod, s, sandbox, widen); err != nil && !errors.Is(err, fs.ErrNotExist) { // the sandbox just ended
 			errs = append(errs, err)
@@ -122,14 +123,14 @@ func (a *Agent) resizeContainers(ctx context.Context, pod *v1.Pod, s *podState, 
 	}
 	boundPod(true)
 	maps.DeleteFunc(s.resize.settled, func(id string, _ settlement) bool {
-		return !slices.ContainsFunc(have, func(i instance) bool { return i.ID == id })
+		return !slices.ContainsFunc(have, func(i pods.Instance) bool { return i.ID == id })
 	})
 	for _, i := range have {
-		c := findContainer(pod, i.container)
+		c := pods.Container(pod, i.ContainerName)
 		if c == nil || !i.Running() {
 			continue
 		}
-		if i.hash != containerHash(pod, c) {
+		if i.SpecHash != pods.SpecHash(pod, c) {
 			due = true // the plan restarts it
 			continue
 		}
@@ -159,14 +160,14 @@ func (a *Agent) resizeContainers(ctx context.Context, pod *v1.Pod, s *podState, 
 
 // resizeContainer changes one container. A memory limit below what is in use would have
 // the kernel end it.
-func (a *Agent) resizeContainer(ctx context.Context, s *podState, i instance, want docker.Resources) error {
+func (a *Agent) resizeContainer(ctx context.Context, s *podState, i pods.Instance, want docker.Resources) error {
 	if want.Memory > 0 && (i.Resources.Memory == 0 || want.Memory < i.Resources.Memory) {
 		used, err := a.memoryInUse(i.PID)
 		if err != nil && i.Resources.Memory > 0 { // with no bound there may be nothing that counts
-			return fmt.Errorf("cannot decrease memory limits: missing container %q memory usage", i.container)
+			return fmt.Errorf("cannot decrease memory limits: missing container %q memory usage", i.ContainerName)
 		}
 		if used >= want.Memory {
-			return fmt.Errorf("cannot decrease memory limits: attempting to set container %q memory limit (%d) below current usage (%d)", i.container, want.Memory, used)
+			return fmt.Errorf("cannot decrease memory limits: attempting to set container %q memory limit (%d) below current usage (%d)", i.ContainerName, want.Memory, used)
 		}
 	}
 	if err := a.engine.Update(ctx, i.ID, want); err != nil {
@@ -175,7 +176,7 @@ func (a *Agent) resizeContainer(ctx context.Context, s *podState, i instance, wa
 	a.step("resized")
 	now, err := a.mirror.refresh(ctx, i.ID)
 	if err == nil && now.Resources != want {
-		a.log.Warn("the engine does not bound a container as declared", "pod", s.ref, "container", i.container, "want", want, "got", now.Resources)
+		a.log.Warn("the engine does not bound a container as declared", "pod", s.ref, "container", i.ContainerName, "want", want, "got", now.Resources)
 		s.resize.settled[i.ID] = settlement{want, now.Resources}
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	resourcehelper "k8s.io/component-helpers/resource"
@@ -22,7 +23,7 @@ const (
 // resourcesOf are the bounds of a container: a request becomes a share, a limit a bound.
 // What the container does not limit the Pod's own limit does.
 func resourcesOf(pod *v1.Pod, c *v1.Container) docker.Resources {
-	cpu, memory := limitOf(pod, c, v1.ResourceCPU), limitOf(pod, c, v1.ResourceMemory)
+	cpu, memory := pods.Limit(pod, c, v1.ResourceCPU), pods.Limit(pod, c, v1.ResourceMemory)
 	request, ok := c.Resources.Requests[v1.ResourceCPU]
 	if !ok {
 		request = cpu
@@ -43,46 +44,6 @@ func bounds(request, cpu, memory resource.Quantity) docker.Resources {
 	return out
 }
 
-// limitOf is the limit that holds for a container; zero: none.
-func limitOf(pod *v1.Pod, c *v1.Container, name v1.ResourceName) resource.Quantity {
-	if limit := c.Resources.Limits[name]; !limit.IsZero() || pod.Spec.Resources == nil {
-		return limit
-	}
-	return pod.Spec.Resources.Limits[name]
-}
-
-// requests are what a Pod takes of the node: its containers' requests as they come to run
-// beside and after each other, or the Pod's own, and its overhead.
-func requests(pod *v1.Pod) v1.ResourceList {
-	return resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
-}
-
-// limits are the sum of the containers' limits, or the Pod's own.
-func limits(pod *v1.Pod) v1.ResourceList {
-	return resourcehelper.PodLimits(pod, resourcehelper.PodResourcesOptions{})
-}
-
-// bounded is the most that a whole Pod can use of a resource; zero: no bound, since neither
-// the Pod nor one of its containers has one.
-func bounded(pod *v1.Pod, name v1.ResourceName) resource.Quantity {
-	if pod.Spec.Resources != nil {
-		if limit := pod.Spec.Resources.Limits[name]; !limit.IsZero() {
-			return limit
-		}
-	}
-	every := true
-	all := resourcehelper.PodLimits(pod, resourcehelper.PodResourcesOptions{
-		ContainerFn: func(limits v1.ResourceList, _ resourcehelper.ContainerType) {
-			limit := limits[name]
-			every = every && !limit.IsZero()
-		},
-	})
-	if !every {
-		return resource.Quantity{}
-	}
-	return all[name]
-}
-
 // The inverse of resourcesOf, as far as it can be inverted: what Docker has in force.
 
 // cpuLimit is zero if there is none.
@@ -100,7 +61,7 @@ func cpuRequest(r docker.Resources) resource.Quantity {
 
 // reportedResources are those of a container's status: while it runs those in force,
 // where Docker knows them, else those granted.
-func reportedResources(c *v1.Container, i instance) *v1.ResourceRequirements {
+func reportedResources(c *v1.Container, i pods.Instance) *v1.ResourceRequirements {
 	out := c.Resources.DeepCopy()
 	if !i.Running() {
 		return out
@@ -133,7 +94,7 @@ func (o observation) resources() *v1.ResourceRequirements {
 
 // podResources are those of the whole Pod, as granted.
 func podResources(pod *v1.Pod) *v1.ResourceRequirements {
-	out := &v1.ResourceRequirements{Requests: requests(pod), Limits: limits(pod)}
+	out := &v1.ResourceRequirements{Requests: pods.Requests(pod), Limits: pods.Limits(pod)}
 	if pod.Spec.Resources != nil {
 		out.Claims = pod.Spec.Resources.Claims
 	}

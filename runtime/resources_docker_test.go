@@ -9,18 +9,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
+	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/kube-lite/kube-lite/runtime/docker"
-	"github.com/kube-lite/kube-lite/runtime/volume"
 )
 
 // instanceOf finds a container of a Pod as Docker has it.
 func (r *dockerRig) instanceOf(pod *v1.Pod, container string, attempt int) docker.Container {
 	r.t.Helper()
-	c, err := r.engine.Inspect(r.t.Context(), containerName(refOf(pod), container, attempt))
+	c, err := r.engine.Inspect(r.t.Context(), pods.DockerName(pods.RefOf(pod), container, attempt))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestResourcesOnDocker(t *testing.T) {
 				t.Fatalf("it is never filled: %v", err)
 			}
 		}
-		if err := r.engine.Kill(t.Context(), containerName(refOf(pod), "two", 0), "SIGKILL"); err != nil {
+		if err := r.engine.Kill(t.Context(), pods.DockerName(pods.RefOf(pod), "two", 0), "SIGKILL"); err != nil {
 			t.Fatal(err)
 		}
 		r.await("memory", "restarted", func(p *v1.Pod) bool { return ready(p) && p.Status.ContainerStatuses[1].RestartCount == 1 })
@@ -134,7 +134,7 @@ func TestResourcesOnDocker(t *testing.T) {
 		r.await("oom", "running", func(p *v1.Pod) bool {
 			return p.Status.Phase == v1.PodRunning && p.Status.ContainerStatuses[1].State.Running != nil
 		})
-		if err := r.engine.Kill(t.Context(), containerName(refOf(pod), "killed", 0), "SIGKILL"); err != nil {
+		if err := r.engine.Kill(t.Context(), pods.DockerName(pods.RefOf(pod), "killed", 0), "SIGKILL"); err != nil {
 			t.Fatal(err)
 		}
 		p := r.await("oom", "restarted", func(p *v1.Pod) bool {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -160,7 +161,7 @@ func TestContainerThatRunsOutOfMemoryEndsAsAWhole(t *testing.T) {
 		{"one that ended", docker.Container{ID: "abc", PID: 9}, "0"},
 		{"version 2", docker.Container{ID: "abc", PID: 7}, "1"},
 	} {
-		if err := killTogether(groups, instance{Container: c.i}); err != nil {
+		if err := killTogether(groups, pods.Instance{Container: c.i}); err != nil {
 			t.Errorf("%s: %v", c.what, err)
 		}
 		if got, _ := os.ReadFile(file); string(got) != c.want {
@@ -180,7 +181,7 @@ func TestContainersHaveTheHugePagesThatTheyDeclare(t *testing.T) {
 		known := amounts("hugepages-2Mi", "0", "hugepages-1Gi", "4Gi", "hugepages-64Ki", "0") // the kernel has no file for the last
 		c := app("one")
 		c.Resources.Limits = amounts("hugepages-2Mi", "6Mi")
-		if err := limitHugePages(groups, known, &v1.Pod{}, &c, instance{Container: docker.Container{ID: "abc", PID: 7}}); err != nil {
+		if err := limitHugePages(groups, known, &v1.Pod{}, &c, pods.Instance{Container: docker.Container{ID: "abc", PID: 7}}); err != nil {
 			t.Errorf("version %s: %v", version, err)
 		}
 		for file, want := range map[string]string{small: "6291456", large: "0"} {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/pause"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
@@ -199,7 +200,7 @@ func (r *rig) state(pod, container string) string {
 	if p == nil {
 		return "gone"
 	}
-	s := statusOf(p, container)
+	s := pods.ContainerStatus(p, container)
 	switch {
 	case s == nil:
 		return "unknown"

@@ -4,8 +4,8 @@ import (
 	"fmt"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
-	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 )
 
 // A container may end in a way upon which all containers of its Pod are restarted, the init
@@ -15,12 +15,12 @@ import (
 // https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-all-containers
 
 // roundOf is the round that a Pod is in: 0 until such a container ends.
-func roundOf(pod *v1.Pod, have []instance) (round int) {
+func roundOf(pod *v1.Pod, have []pods.Instance) (round int) {
 	for _, i := range have {
-		round = max(round, i.round)
-		c := findContainer(pod, i.container)
-		if c != nil && ended(i) && restartsAll(c, i.ExitCode) && !(isSidecar(c) && endedWithPod(pod, have, i)) {
-			round = max(round, i.round+1)
+		round = max(round, i.RestartGeneration)
+		c := pods.Container(pod, i.ContainerName)
+		if c != nil && i.Ended() && pods.RestartsAllContainers(c, i.ExitCode) && !(pods.IsSidecar(c) && endedWithPod(pod, have, i)) {
+			round = max(round, i.RestartGeneration+1)
 		}
 	}
 	return round
@@ -28,26 +28,20 @@ func roundOf(pod *v1.Pod, have []instance) (round int) {
 
 // endedWithPod tells that the Pod was over when a sidecar ended: it was told to then, and
 // whatever it ends with restarts nothing.
-func endedWithPod(pod *v1.Pod, have []instance, sidecar instance) bool {
-	d := decision{plan: plan{round: sidecar.round}, pod: pod, have: have, latest: map[string]instance{}}
+func endedWithPod(pod *v1.Pod, have []pods.Instance, sidecar pods.Instance) bool {
+	d := decision{plan: plan{round: sidecar.RestartGeneration}, pod: pod, have: have, latest: map[string]pods.Instance{}}
 	for _, i := range have {
-		if ended(i) && finishedAt(i).After(finishedAt(sidecar)) { // it ran then
+		if i.Ended() && i.EndedAt().After(sidecar.EndedAt()) { // it ran then
 			i.Status = docker.StatusRunning
 		}
-		d.latest[i.container] = i
+		d.latest[i.ContainerName] = i
 	}
 	return d.podFinished()
 }
 
-// restartsAll tells whether all containers are restarted upon that exit code of one.
-func restartsAll(c *v1.Container, exitCode int) bool {
-	rule, found := podutil.FindMatchingContainerRestartRule(*c, int32(exitCode))
-	return found && rule.Action == v1.ContainerRestartRuleActionRestartAllContainers
-}
-
 // endOfRound ends a container for another's sake: at once, and without its preStop hook.
-func endOfRound(i instance) ending {
-	return ending{instance: i, why: fmt.Sprintf("Container %s is restarted with all containers of the pod", i.container), grace: new(int64), renew: true}
+func endOfRound(i pods.Instance) ending {
+	return ending{Instance: i, why: fmt.Sprintf("Container %s is restarted with all containers of the pod", i.ContainerName), grace: new(int64), renew: true}
 }
 
 // restarting is the condition of a Pod whose containers may all be restarted: it holds until
@@ -55,9 +49,9 @@ func endOfRound(i instance) ending {
 func (o observation) restarting() v1.PodCondition {
 	begun, running := o.round == 0, false
 	for _, i := range o.have {
-		if !i.isSandbox() && ephemeral(o.pod, i.container) == nil {
-			begun = begun || i.round == o.round
-			running = running || i.round < o.round && i.Running()
+		if !i.IsSandbox() && pods.Ephemeral(o.pod, i.ContainerName) == nil {
+			begun = begun || i.RestartGeneration == o.round
+			running = running || i.RestartGeneration < o.round && i.Running()
 		}
 	}
 	if o.finished || begun && !running {

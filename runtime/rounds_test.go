@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 )
@@ -48,7 +49,7 @@ func TestAllContainersAreRestartedUponTheEndOfOne(t *testing.T) {
 				r.pod("web", family)
 				sandbox, ip := r.engine.get("k8s_POD_web_ns_uid-web_0").ID, ""
 				for round := range 2 {
-					name := func(container string) string { return containerName(refOf(r.get("web")), container, round) }
+					name := func(container string) string { return pods.DockerName(pods.RefOf(r.get("web")), container, round) }
 					r.engine.exit(name("init"), 0)
 					r.settle()
 					for _, c := range []string{"sidecar", "source", "other"} {
@@ -181,20 +182,20 @@ func TestSidecarThatEndedWithItsPodRestartsNothing(t *testing.T) {
 	helped(pod)
 	pod.Status.Phase = v1.PodRunning
 	pod.Spec.Containers = []v1.Container{app("app")}
-	end := func(container string, after time.Duration) instance {
+	end := func(container string, after time.Duration) pods.Instance {
 		i := appInstance(0, docker.StatusExited, 0)
-		i.container, i.hash, i.FinishedAt = container, containerHash(pod, findContainer(pod, container)), noon.Add(after)
+		i.ContainerName, i.SpecHash, i.FinishedAt = container, pods.SpecHash(pod, pods.Container(pod, container)), noon.Add(after)
 		return i
 	}
-	if got := roundOf(pod, []instance{end("sidecar", 2*time.Second), end("app", time.Second)}); got != 0 {
+	if got := roundOf(pod, []pods.Instance{end("sidecar", 2*time.Second), end("app", time.Second)}); got != 0 {
 		t.Errorf("after the others: round %d", got)
 	}
-	if got := roundOf(pod, []instance{end("sidecar", time.Second), end("app", 2*time.Second)}); got != 1 {
+	if got := roundOf(pod, []pods.Instance{end("sidecar", time.Second), end("app", 2*time.Second)}); got != 1 {
 		t.Errorf("before another one: round %d", got)
 	}
 	again := end("sidecar", 2*time.Second)
-	again.round, again.attempt = 1, 1
-	if got := roundOf(pod, []instance{end("app", time.Second), again}); got != 2 {
+	again.RestartGeneration, again.Attempt = 1, 1
+	if got := roundOf(pod, []pods.Instance{end("app", time.Second), again}); got != 2 {
 		t.Errorf("before another one is begun again: round %d", got)
 	}
 }

@@ -5,11 +5,11 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/pause"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/node/util/sysctl"
 )
@@ -20,11 +20,11 @@ const hostNetwork = "host"
 // sandboxSpec is the container that holds the Pod's namespaces. The address is the Pod's, unless
 // it is in the host's network.
 func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int, address netip.Addr) (docker.ContainerSpec, error) {
-	ref := refOf(pod)
+	ref := pods.RefOf(pod)
 	spec := docker.ContainerSpec{
-		Name:   containerName(ref, sandboxName, attempt),
+		Name:   pods.DockerName(ref, pods.SandboxName, attempt),
 		Image:  pause.Ref,
-		Labels: a.labels(pod, sandboxName, attempt),
+		Labels: pods.Labels(a.opts.Instance, pod, pods.SandboxName, attempt),
 		// Containers join the sandbox's IPC namespace, and with it its /dev/shm.
 		IPC:     "shareable",
 		Network: docker.NoNetwork, // see connect
@@ -34,7 +34,7 @@ func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int, address netip.Addr) (docke
 		OOMScoreAdj:  a.oomScores.atLeast(sandboxOOMScore),
 		SecurityOpts: []string{"seccomp=unconfined"}, // it calls nothing but pause
 	}
-	spec.Labels[labelType] = typeSandbox
+	spec.Labels[pods.LabelType] = pods.TypeSandbox
 	if pod.Spec.HostIPC {
 		spec.IPC = hostNetwork
 	}
@@ -46,28 +46,16 @@ func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int, address netip.Addr) (docke
 		spec.UTS = hostNetwork
 		return spec, nil
 	}
-	spec.Labels[labelAddress] = address.String()
+	spec.Labels[pods.LabelAddress] = address.String()
 	if engineConnects(pod) {
 		spec.Network, spec.Address = a.opts.Network.Name, address
 		if a.opts.Network.Subnet6.IsValid() {
 			spec.Address6 = a.opts.Network.Address6(address)
 		}
 	}
-	name, err := kernelHostname(pod, a.opts.ClusterDomain)
+	name, err := pods.KernelHostname(pod, a.opts.ClusterDomain)
 	spec.Hostname = name
 	return spec, err
-}
-
-// labels are those of one container of the Pod.
-func (a *Agent) labels(pod *v1.Pod, container string, attempt int) map[string]string {
-	return map[string]string{
-		docker.LabelInstance: a.opts.Instance,
-		labelPodName:         pod.Name,
-		labelPodNamespace:    pod.Namespace,
-		labelPodUID:          string(pod.UID),
-		labelContainer:       container,
-		labelRestartCount:    strconv.Itoa(attempt),
-	}
 }
 
 // loopbackSysctl brings up ::1, which Docker takes away in networks without IPv6: programs

@@ -8,37 +8,20 @@ import (
 	"strings"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/kubernetes/pkg/securitycontext"
 )
-
-// securityOf is the container's security context with what it leaves to the Pod's.
-// https://kubernetes.io/docs/tasks/configure-pod-container/security-context/
-func securityOf(pod *v1.Pod, c *v1.Container) v1.SecurityContext {
-	merged := *securitycontext.DetermineEffectiveSecurityContext(pod, c) // knows no profiles
-	var ofPod v1.PodSecurityContext
-	if pod.Spec.SecurityContext != nil {
-		ofPod = *pod.Spec.SecurityContext
-	}
-	var own v1.SecurityContext
-	if c.SecurityContext != nil {
-		own = *c.SecurityContext
-	}
-	merged.SeccompProfile = either(own.SeccompProfile, ofPod.SeccompProfile)
-	merged.AppArmorProfile = either(own.AppArmorProfile, ofPod.AppArmorProfile)
-	return merged
-}
 
 // applySecurity applies what needs no look at the image or the host; see confine.
 func applySecurity(spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) {
-	sc := securityOf(pod, c)
+	sc := pods.SecurityContext(pod, c)
 	spec.User = userOf(sc.RunAsUser, sc.RunAsGroup)
 	if ofPod := pod.Spec.SecurityContext; ofPod != nil {
 		for _, g := range ofPod.SupplementalGroups {
 			spec.Groups = append(spec.Groups, strconv.FormatInt(g, 10))
 		}
 	}
-	if group := fsGroup(pod); group != nil {
+	if group := pods.FSGroup(pod); group != nil {
 		spec.Groups = append(spec.Groups, strconv.FormatInt(*group, 10))
 	}
 	spec.UnmaskPaths = sc.ProcMount != nil && *sc.ProcMount == v1.UnmaskedProcMount
@@ -75,7 +58,7 @@ func capabilities(in []v1.Capability) (out []string) {
 // verifyNonRoot holds a container to its runAsNonRoot, in a kubelet's words. Without its
 // image it cannot be verified, and the container must not be created meanwhile.
 func (a *Agent) verifyNonRoot(ctx context.Context, pod *v1.Pod, c *v1.Container) error {
-	sc := securityOf(pod, c)
+	sc := pods.SecurityContext(pod, c)
 	if sc.RunAsNonRoot == nil || !*sc.RunAsNonRoot {
 		return nil
 	}
@@ -99,9 +82,4 @@ func (a *Agent) verifyNonRoot(ctx context.Context, pod *v1.Pod, c *v1.Container)
 		return fmt.Errorf("container has runAsNonRoot and image has non-numeric user (%s), cannot verify user is non-root %s", user, where)
 	}
 	return nil
-}
-
-// allContainers are all that a Pod declares.
-func allContainers(pod *v1.Pod) []v1.Container {
-	return slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers, ephemerals(pod))
 }

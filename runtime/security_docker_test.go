@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -113,7 +114,7 @@ func TestSecurityContextHoldsOnDocker(t *testing.T) {
 	t.Run("privileged", func(t *testing.T) {
 		r.job("privileged", func(_ *v1.PodSpec, c *v1.Container) { c.SecurityContext = &v1.SecurityContext{Privileged: &yes} },
 			status("Seccomp", "0"), "lacks=/proc/self/mountinfo= /proc/sys ")
-		pod := r.await("privileged", "finished", func(p *v1.Pod) bool { return isFinal(p.Status.Phase) })
+		pod := r.await("privileged", "finished", func(p *v1.Pod) bool { return pods.IsFinal(p.Status.Phase) })
 		ended := pod.Status.ContainerStatuses[0].State.Terminated
 		if ended.ExitCode != 0 && strings.Contains(ended.Message, "unable to apply caps") {
 			t.Skip("Docker itself does not have all capabilities here")

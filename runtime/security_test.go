@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -151,11 +152,11 @@ func TestHostnameMayBeTheWholeName(t *testing.T) {
 	yes := true
 	pod := testPod()
 	pod.Spec.Subdomain, pod.Spec.SetHostnameAsFQDN = "peers", &yes
-	if got, err := kernelHostname(pod, "cluster.local"); got != "web.peers.ns.svc.cluster.local" || err != nil {
+	if got, err := pods.KernelHostname(pod, "cluster.local"); got != "web.peers.ns.svc.cluster.local" || err != nil {
 		t.Errorf("got %q, %v", got, err)
 	}
 	pod.Namespace = strings.Repeat("n", 50)
-	if _, err := kernelHostname(pod, "cluster.local"); err == nil || !strings.Contains(err.Error(), "is too long (64 characters is the max, 78 characters requested)") {
+	if _, err := pods.KernelHostname(pod, "cluster.local"); err == nil || !strings.Contains(err.Error(), "is too long (64 characters is the max, 78 characters requested)") {
 		t.Errorf("too long a name: %v", err)
 	}
 }

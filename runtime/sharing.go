@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -17,10 +18,10 @@ import (
 // containers have all ended for good do not count.
 func (a *Agent) share(pod *v1.Pod, v v1.Volume, pv *v1.PersistentVolume) (shared bool) {
 	over := map[types.UID]bool{}
-	for _, other := range a.claims.podsOf(pod.Namespace, claimName(pod, v)) {
-		alive := running(a.mirror.pod(other.UID))
-		containers, _ := split(alive)
-		over[other.UID] = isFinal(other.Status.Phase) && len(containers) == 0
+	for _, other := range a.claims.podsOf(pod.Namespace, pods.ClaimName(pod, v)) {
+		alive := pods.Running(a.mirror.pod(other.UID))
+		containers, _ := pods.Split(alive)
+		over[other.UID] = pods.IsFinal(other.Status.Phase) && len(containers) == 0
 		shared = shared || other.UID != pod.UID && !over[other.UID] && len(alive) > 0
 	}
 	return a.claims.hold(pv.Name, pod.UID, over) || shared
@@ -71,7 +72,7 @@ const groupPatience = 30 * time.Second
 // unless another Pod has the volume already.
 // https://kubernetes.io/docs/tasks/configure-pod-container/security-context/#configure-volume-permission-and-ownership-change-policy-for-pods
 func (a *Agent) applyGroup(ctx context.Context, pod *v1.Pod, name string, p persistent, shared bool) error {
-	group := fsGroup(pod)
+	group := pods.FSGroup(pod)
 	if group == nil || len(a.mirror.pod(pod.UID)) > 0 { // it was prepared in an earlier life of the agent
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/kubernetes/third_party/forked/golang/expansion"
 )
@@ -13,18 +14,18 @@ import (
 func (a *Agent) containerSpec(pod *v1.Pod, c *v1.Container, attempt int, sandboxID string, env []string, mounts []docker.Mount) docker.ContainerSpec {
 	join := "container:" + sandboxID
 	spec := docker.ContainerSpec{
-		Name:       containerName(refOf(pod), c.Name, attempt),
+		Name:       pods.DockerName(pods.RefOf(pod), c.Name, attempt),
 		Image:      c.Image,
-		Labels:     a.labels(pod, c.Name, attempt),
+		Labels:     pods.Labels(a.opts.Instance, pod, c.Name, attempt),
 		Env:        env,
 		WorkingDir: c.WorkingDir,
 		TTY:        c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		Network: join, IPC: join,
 		Mounts: mounts,
 	}
-	spec.Labels[labelType] = typeContainer
-	spec.Labels[labelSandboxID] = sandboxID
-	spec.Labels[labelSpecHash] = containerHash(pod, c)
+	spec.Labels[pods.LabelType] = pods.TypeContainer
+	spec.Labels[pods.LabelSandboxID] = sandboxID
+	spec.Labels[pods.LabelSpecHash] = pods.SpecHash(pod, c)
 	if pod.Spec.HostPID {
 		spec.PID = hostNetwork
 	} else if pod.Spec.ShareProcessNamespace != nil && *pod.Spec.ShareProcessNamespace {
@@ -61,12 +62,4 @@ func envMap(env []string) map[string]string {
 		out[name] = value
 	}
 	return out
-}
-
-// either is the first that is set.
-func either[T any](first, second *T) *T {
-	if first != nil {
-		return first
-	}
-	return second
 }

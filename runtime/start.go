@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -25,7 +26,7 @@ type pipeline struct {
 	sandboxID string
 	group     string        // the control group of the sandbox and the containers; empty: the engine's default
 	running   chan struct{} // closed when the sandbox runs, or did not come to run
-	podIPs    podIPs        // valid after running is closed
+	podIPs    pods.IPs      // valid after running is closed
 	failed    error         // why the sandbox does not run; valid after running is closed
 
 	unpacking sync.Mutex // held by who copies an image into a volume
@@ -34,14 +35,14 @@ type pipeline struct {
 // outcome is what became of one container.
 type outcome struct {
 	container string
-	waiting   waiting   // empty: it runs
-	wake      time.Time // zero: an event will come
-	repeats   bool      // it failed, for nothing that is told: each attempt waits longer
+	waiting   pods.Waiting // empty: it runs
+	wake      time.Time    // zero: an event will come
+	repeats   bool         // it failed, for nothing that is told: each attempt waits longer
 }
 
 // start brings the Pod closer to what the plan says, and returns when to look again.
 func (a *Agent) start(ctx context.Context, pod *v1.Pod, s *podState, p plan) (wake time.Time) {
-	if until, held := s.held(sandboxName, a.now()); held && p.sandbox.ID == "" {
+	if until, held := s.held(pods.SandboxName, a.now()); held && p.sandbox.ID == "" {
 		return until
 	}
 	a.launches.begin()
@@ -65,9 +66,9 @@ func (a *Agent) start(ctx context.Context, pod *v1.Pod, s *podState, p plan) (wa
 	if run.failed != nil {
 		return a.sandboxFailed(pod, s, run.failed)
 	}
-	s.succeeded(sandboxName)
+	s.succeeded(pods.SandboxName)
 	for _, o := range outcomes {
-		if o.waiting == (waiting{}) {
+		if o.waiting == (pods.Waiting{}) {
 			delete(s.waiting, o.container)
 		} else {
 			s.waiting[o.container] = o.waiting
@@ -83,7 +84,7 @@ func (a *Agent) sandboxFailed(pod *v1.Pod, s *podState, err error) time.Time {
 		return a.now().Add(unavailableRetry)
 	}
 	if docker.IsConflict(err) { // the mirror knows it by now, or Docker is still making it
-		return s.failed(sandboxName, a.now())
+		return s.failed(pods.SandboxName, a.now())
 	}
 	if missing := mountErrors(nil); errors.As(err, &missing) {
 		for _, one := range missing {
@@ -92,7 +93,7 @@ func (a *Agent) sandboxFailed(pod *v1.Pod, s *podState, err error) time.Time {
 		return a.now().Add(configRetry)
 	}
 	a.event(pod, nil, v1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %v", err)
-	return s.failed(sandboxName, a.now())
+	return s.failed(pods.SandboxName, a.now())
 }
 
 // unavailableRetry is how soon a call is repeated that Docker did not answer. If its
@@ -238,7 +239,7 @@ func (r *pipeline) container(ctx context.Context, s starting, image *imageState)
 	}
 	<-r.running
 	if r.failed != nil {
-		return outcome{container: s.container.Name, waiting: waiting{reason: "ContainerCreating"}}
+		return outcome{container: s.container.Name, waiting: pods.Waiting{Reason: "ContainerCreating"}}
 	}
 	a := r.agent
 	if hasOneClient(r.pod, s.container) {
@@ -279,7 +280,7 @@ func (r *pipeline) createContainer(ctx context.Context, s starting, image *image
 	}
 	if err != nil {
 		a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %v", err)
-		o.waiting, o.wake = waiting{"CreateContainerConfigError", err.Error()}, a.now().Add(configRetry)
+		o.waiting, o.wake = pods.Waiting{Reason: "CreateContainerConfigError", Message: err.Error()}, a.now().Add(configRetry)
 		return "", o
 	}
 	r.giveVolumes(ctx, s.container, spec)
@@ -307,7 +308,7 @@ func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, 
 	if usesPodIP(s.container) {
 		<-r.running
 	}
-	var ips podIPs
+	var ips pods.IPs
 	select {
 	case <-r.running:
 		ips = r.podIPs
@@ -333,7 +334,7 @@ func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, 
 	spec.CgroupParent = r.group
 	spec.Groups = append(spec.Groups, persistentGroups(r.pod, r.state)...)
 	if r.plan.round > 0 {
-		spec.Labels[labelRound] = strconv.Itoa(r.plan.round)
+		spec.Labels[pods.LabelRestartGeneration] = strconv.Itoa(r.plan.round)
 	}
 	if s.targetID != "" {
 		spec.PID = "container:" + s.targetID
@@ -342,23 +343,23 @@ func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, 
 }
 
 // createFailed finds out why, as far as it matters.
-func (r *pipeline) createFailed(ctx context.Context, s starting, image *imageState, err error) (waiting, time.Time) {
+func (r *pipeline) createFailed(ctx context.Context, s starting, image *imageState, err error) (pods.Waiting, time.Time) {
 	a := r.agent
 	switch {
 	case docker.IsUnavailable(err):
-		return waiting{reason: "ContainerCreating"}, a.now().Add(unavailableRetry)
+		return pods.Waiting{Reason: "ContainerCreating"}, a.now().Add(unavailableRetry)
 	case docker.IsNotFound(err):
 		if _, e := a.engine.Image(ctx, s.container.Image); docker.IsNotFound(e) {
 			return a.missingImage(ctx, r.pod, s.container, image)
 		}
 	case docker.IsConflict(err): // the mirror knows it by now, or Docker is still making it
-		return waiting{reason: "ContainerCreating"}, a.now().Add(retryFirst)
+		return pods.Waiting{Reason: "ContainerCreating"}, a.now().Add(retryFirst)
 	}
 	if r.plan.sandbox.Running() && a.endsNow(ctx, r.sandboxID) {
-		return waiting{reason: "ContainerCreating"}, a.now().Add(retryFirst)
+		return pods.Waiting{Reason: "ContainerCreating"}, a.now().Add(retryFirst)
 	}
 	a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %s", docker.Words(err))
-	return waiting{"CreateContainerError", docker.Words(err)}, a.now().Add(retryFirst)
+	return pods.Waiting{Reason: "CreateContainerError", Message: docker.Words(err)}, a.now().Add(retryFirst)
 }
 
 // earliest of two times, where zero means never.

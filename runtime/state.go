@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 )
@@ -12,9 +13,9 @@ import (
 // podState is what a worker remembers of a Pod between two syncs. All of it can be
 // lost: it spares repetition and, renewed aside, decides nothing for good.
 type podState struct {
-	ref podRef
+	ref pods.Ref
 	// waiting says why a container does not run, by container name.
-	waiting map[string]waiting
+	waiting map[string]pods.Waiting
 	// images is the progress of each container's image, by container name.
 	images map[string]*imageState
 	// stops are the containers on their way to their end, by ID.
@@ -62,9 +63,6 @@ type podState struct {
 	last atomic.Pointer[v1.Pod]
 }
 
-// waiting is the reason and message of a container's state waiting.
-type waiting struct{ reason, message string }
-
 // retryState is an exponential delay.
 type retryState struct {
 	delay time.Duration
@@ -77,9 +75,9 @@ const (
 	retryMax   = time.Minute
 )
 
-func newPodState(ref podRef) *podState {
+func newPodState(ref pods.Ref) *podState {
 	return &podState{
-		ref: ref, waiting: map[string]waiting{}, images: map[string]*imageState{},
+		ref: ref, waiting: map[string]pods.Waiting{}, images: map[string]*imageState{},
 		ahead: map[string]docker.ContainerSpec{}, stops: map[string]*stopping{}, renewed: map[string]bool{}, hooks: map[string]*hook{}, logEnds: map[string]string{}, retry: map[string]retryState{}, projected: map[string]volume.Files{}, outdated: map[string]string{}, persistent: map[string]persistent{}, warned: map[string]bool{}, warnedAt: -1,
 		resize: resizeState{settled: map[string]settlement{}},
 	}
@@ -116,9 +114,9 @@ func (s *podState) image(c *v1.Container) *imageState {
 // note makes failures of a container's own wait longer each time.
 func (s *podState) note(o outcome, now time.Time) {
 	switch {
-	case o.waiting.reason == "":
+	case o.waiting.Reason == "":
 		s.succeeded(o.container)
-	case o.repeats || o.waiting.reason == "CreateContainerError":
+	case o.repeats || o.waiting.Reason == "CreateContainerError":
 		s.failed(o.container, now)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"github.com/prometheus/procfs"
 	v1 "k8s.io/api/core/v1"
@@ -104,7 +105,7 @@ func (s *stats) sample(before map[string]cpuTime) (*statsv1alpha1.Summary, error
 	}
 	out := &statsv1alpha1.Summary{Node: *node, Pods: []statsv1alpha1.PodStats{}}
 	for _, pod := range s.agent.allPods() {
-		have := running(s.agent.mirror.pod(pod.UID))
+		have := pods.Running(s.agent.mirror.pod(pod.UID))
 		if pod.Spec.NodeName == s.agent.opts.NodeName && len(have) > 0 {
 			out.Pods = append(out.Pods, s.pod(pod, have, before, now))
 		}
@@ -153,7 +154,7 @@ func (s *stats) node(cpu *statsv1alpha1.CPUStats) (*statsv1alpha1.NodeStats, err
 }
 
 // pod tells what a Pod's containers use, and the sum. A sandbox sleeps and counts nothing.
-func (s *stats) pod(pod *v1.Pod, have []instance, before, now map[string]cpuTime) statsv1alpha1.PodStats {
+func (s *stats) pod(pod *v1.Pod, have []pods.Instance, before, now map[string]cpuTime) statsv1alpha1.PodStats {
 	out := statsv1alpha1.PodStats{
 		PodRef:     statsv1alpha1.PodReference{Name: pod.Name, Namespace: pod.Namespace, UID: string(pod.UID)},
 		Containers: []statsv1alpha1.ContainerStats{},
@@ -162,10 +163,10 @@ func (s *stats) pod(pod *v1.Pod, have []instance, before, now map[string]cpuTime
 		out.StartTime = *pod.Status.StartTime
 	}
 	for _, i := range have {
-		if i.isSandbox() {
+		if i.IsSandbox() {
 			continue
 		}
-		c := statsv1alpha1.ContainerStats{Name: i.container, StartTime: metav1.NewTime(i.StartedAt)}
+		c := statsv1alpha1.ContainerStats{Name: i.ContainerName, StartTime: metav1.NewTime(i.StartedAt)}
 		if _, known := now[i.ID]; known {
 			c.CPU = rate(before[i.ID], now[i.ID])
 		}

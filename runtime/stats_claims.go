@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"github.com/prometheus/client_golang/prometheus"
 	v1 "k8s.io/api/core/v1"
@@ -41,7 +42,7 @@ func (f *filler) eachClaim(p statsv1alpha1.PodStats, do func(pod *v1.Pod, v v1.V
 		return
 	}
 	for _, v := range pod.Spec.Volumes {
-		if path := f.measuredPath(pod, v); isClaim(v) && path != "" {
+		if path := f.measuredPath(pod, v); pods.IsClaim(v) && path != "" {
 			do(pod, v, path)
 		}
 	}
@@ -50,13 +51,13 @@ func (f *filler) eachClaim(p statsv1alpha1.PodStats, do func(pod *v1.Pod, v v1.V
 // measuredPath is where a volume lies that there are figures of: those that isMeasured, and those
 // behind claims that a container mounts. Empty: there are none.
 func (f *filler) measuredPath(pod *v1.Pod, v v1.Volume) string {
-	if !isClaim(v) {
+	if !pods.IsClaim(v) {
 		if isMeasured(v) {
 			return f.agent.volumePath(pod.UID, v)
 		}
 		return ""
 	}
-	if mounted, _ := usesOf(pod, v.Name); !mounted {
+	if mounted, _ := pods.VolumeUses(pod, v.Name); !mounted {
 		return ""
 	}
 	pv, err := f.agent.claims.cached().bound(pod, v)
@@ -68,10 +69,10 @@ func (f *filler) measuredPath(pod *v1.Pod, v v1.Volume) string {
 
 // claimRef names the claim behind a volume; nil if there is none.
 func claimRef(pod *v1.Pod, v v1.Volume) *statsv1alpha1.PVCReference {
-	if !isClaim(v) {
+	if !pods.IsClaim(v) {
 		return nil
 	}
-	return &statsv1alpha1.PVCReference{Namespace: pod.Namespace, Name: claimName(pod, v)}
+	return &statsv1alpha1.PVCReference{Namespace: pod.Namespace, Name: pods.ClaimName(pod, v)}
 }
 
 // volume are the figures of one volume.

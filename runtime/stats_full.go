@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"github.com/prometheus/procfs"
 	v1 "k8s.io/api/core/v1"
@@ -65,9 +66,9 @@ func (f *filler) parts(s *statsv1alpha1.Summary) map[string]measure {
 				tree(path)
 			}
 		}
-		for _, i := range running(f.agent.mirror.pod(pod.UID)) {
+		for _, i := range pods.Running(f.agent.mirror.pod(pod.UID)) {
 			switch {
-			case i.isSandbox():
+			case i.IsSandbox():
 			case i.UpperDir != "":
 				tree(i.UpperDir)
 			default: // a storage driver that does not say where it writes
@@ -96,11 +97,11 @@ func (f *filler) pod(pod *v1.Pod, out *statsv1alpha1.PodStats) {
 	out.Containers = slices.Clone(out.Containers)
 	volatile, known := f.volumes(pod, out)
 	var processes uint64
-	for _, i := range running(f.agent.mirror.pod(pod.UID)) {
+	for _, i := range pods.Running(f.agent.mirror.pod(pod.UID)) {
 		if n, err := f.groups.Processes(i.PID); err == nil {
 			processes += uint64(n)
 		}
-		if i.isSandbox() {
+		if i.IsSandbox() {
 			if !pod.Spec.HostNetwork { // the host's is not the Pod's
 				out.Network = network(i.PID)
 			}
@@ -124,7 +125,7 @@ func (f *filler) volumes(pod *v1.Pod, out *statsv1alpha1.PodStats) (volatile usa
 			continue
 		}
 		disk, ok := f.taken[path]
-		if counts := onDisk(v) || v.ConfigMap != nil; counts {
+		if counts := pods.OnDisk(v) || v.ConfigMap != nil; counts {
 			volatile, known = volatile.Add(disk), known && ok
 		}
 		if ok {
@@ -135,7 +136,7 @@ func (f *filler) volumes(pod *v1.Pod, out *statsv1alpha1.PodStats) (volatile usa
 }
 
 // container fills in one container and returns what it takes.
-func (f *filler) container(i instance, pod *statsv1alpha1.PodStats) (logs, files usage.Disk, ok bool) {
+func (f *filler) container(i pods.Instance, pod *statsv1alpha1.PodStats) (logs, files usage.Disk, ok bool) {
 	logs, err := usage.Logs(i.LogPath)
 	key := i.UpperDir
 	if key == "" {
@@ -144,7 +145,7 @@ func (f *filler) container(i instance, pod *statsv1alpha1.PodStats) (logs, files
 	files, ok = f.taken[key]
 	for n := range pod.Containers {
 		c := &pod.Containers[n]
-		if c.Name != i.container {
+		if c.Name != i.ContainerName {
 			continue
 		}
 		if err == nil && i.LogPath != "" {

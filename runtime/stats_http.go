@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	statsv1alpha1 "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
@@ -170,10 +171,10 @@ func kubeletFamilies(a *Agent, s *statsv1alpha1.Summary, emit func(prometheus.Me
 }
 
 // currentInstance is a Pod's running container.
-func (a *Agent) currentInstance(namespace, pod, container string) (instance, bool) {
+func (a *Agent) currentInstance(namespace, pod, container string) (pods.Instance, bool) {
 	id, err := a.containerID(namespace, pod, "", container)
 	if err != nil {
-		return instance{}, false
+		return pods.Instance{}, false
 	}
 	return a.mirror.get(id)
 }

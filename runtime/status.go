@@ -3,6 +3,7 @@ package runtime
 import (
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/kubernetes/pkg/apis/core/v1/helper/qos"
@@ -12,17 +13,17 @@ import (
 // observation is all that a Pod's status is computed from.
 type observation struct {
 	pod      *v1.Pod // with the status that the API has
-	have     []instance
-	waiting  map[string]waiting
+	have     []pods.Instance
+	waiting  map[string]pods.Waiting
 	finished bool     // no container will run again
 	failure  *failure // ends the Pod; nil: nothing does
 	held     *rejection
-	sandbox  bool   // a sandbox runs
-	podIPs   podIPs // none yet: empty
-	hostIPs  podIPs
-	imageID  func(id string) string // how an image is shown
-	message  func(instance) string  // what a container that ended left to say
-	vital    func(*v1.Container, instance) vital
+	sandbox  bool     // a sandbox runs
+	podIPs   pods.IPs // none yet: empty
+	hostIPs  pods.IPs
+	imageID  func(id string) string     // how an image is shown
+	message  func(pods.Instance) string // what a container that ended left to say
+	health   func(*v1.Container, pods.Instance) pods.Health
 	renewed  map[string]bool   // containers that start again whatever they ended with, by ID
 	round    int               // of what is started; see roundOf
 	resize   []v1.PodCondition // those of a resize
@@ -30,17 +31,31 @@ type observation struct {
 }
 
 // report computes the Pod's status and has it written if it changed.
-func (a *Agent) report(pod *v1.Pod, s *podState, have []instance, p plan) {
+func (a *Agent) report(pod *v1.Pod, s *podState, have []pods.Instance, p plan) {
 	o := observation{
 		pod: pod, have: have, waiting: s.waiting, finished: p.finished, failure: s.failure, held: s.rejected,
-		hostIPs: a.hostIPs(), imageID: func(id string) string { return a.imageIDs.show(s.ref, id) }, message: a.lastWords(pod, s), vital: a.vitalOf(s), renewed: s.renewed, round: p.round, resize: s.resize.conditions(), now: a.now(),
+		hostIPs: a.hostIPs(), imageID: func(id string) string { return a.imageIDs.show(s.ref, id) }, message: a.lastWords(pod, s), health: a.healthOf(s), renewed: s.renewed, round: p.round, resize: s.resize.conditions(), now: a.now(),
 	}
 	for _, i := range have {
-		if i.isSandbox() && i.Running() {
+		if i.IsSandbox() && i.Running() {
 			o.sandbox, o.podIPs = true, a.podIPs(pod, i)
 		}
 	}
-	a.statuses.set(refOf(pod), o.status())
+	a.statuses.set(pods.RefOf(pod), o.status())
+}
+
+// withReported returns the Pod with the newest status of its containers: the API may not have it yet, and of containers
+// that were removed meanwhile nobody else knows.
+func (a *Agent) withReported(pod *v1.Pod) *v1.Pod {
+	status, ok := a.statuses.latest(pod.UID)
+	if !ok {
+		return pod
+	}
+	out := *pod
+	out.Status.InitContainerStatuses = status.InitContainerStatuses
+	out.Status.ContainerStatuses = status.ContainerStatuses
+	out.Status.EphemeralContainerStatuses = status.EphemeralContainerStatuses
+	return &out
 }
 
 // status is the Pod's status as a kubelet would report it.
@@ -49,32 +64,32 @@ func (o observation) status() v1.PodStatus {
 	old := o.pod.Status
 	s := *old.DeepCopy()
 	s.ObservedGeneration = o.generation()
-	if !isFinal(old.Phase) || s.HostIP == "" {
-		s.HostIP, s.HostIPs = o.hostIPs.first(), o.hostIPs.ofHost()
+	if !pods.IsFinal(old.Phase) || s.HostIP == "" {
+		s.HostIP, s.HostIPs = o.hostIPs.First(), o.hostIPs.HostIPs()
 	}
 	if s.StartTime == nil {
-		s.StartTime = ptr.To(wholeSeconds(o.now))
+		s.StartTime = ptr.To(pods.WholeSeconds(o.now))
 	}
 	s.QOSClass = qos.GetPodQOS(o.pod)
-	if !isFinal(old.Phase) || len(o.have) > 0 { // or else all was said
+	if !pods.IsFinal(old.Phase) || len(o.have) > 0 { // or else all was said
 		s.InitContainerStatuses = o.containers(o.pod.Spec.InitContainers, old.InitContainerStatuses, true)
 		s.ContainerStatuses = o.containers(o.pod.Spec.Containers, old.ContainerStatuses, false)
-		s.EphemeralContainerStatuses = o.containers(ephemerals(o.pod), old.EphemeralContainerStatuses, false)
+		s.EphemeralContainerStatuses = o.containers(pods.Ephemerals(o.pod), old.EphemeralContainerStatuses, false)
 	}
-	if !isFinal(old.Phase) {
+	if !pods.IsFinal(old.Phase) {
 		s.Phase = phase(o.pod, s.InitContainerStatuses, s.ContainerStatuses, o.finished)
-		if isFinal(s.Phase) && o.anyRunning() { // a sidecar: the Pod is over when it has ended too
+		if pods.IsFinal(s.Phase) && o.anyRunning() { // a sidecar: the Pod is over when it has ended too
 			s.Phase = old.Phase
 		}
 		if s.Phase != v1.PodPending && old.Phase == v1.PodPending {
 			s.Reason, s.Message = "", ""
 		}
 	}
-	s.Resources, s.AllocatedResources = o.resources(), requests(o.pod)
+	s.Resources, s.AllocatedResources = o.resources(), pods.Requests(o.pod)
 	o.hold(&s)
 	o.fail(&s)
 	if len(o.podIPs) > 0 {
-		s.PodIP, s.PodIPs = o.podIPs.first(), o.podIPs.ofPod()
+		s.PodIP, s.PodIPs = o.podIPs.First(), o.podIPs.PodIPs()
 	}
 	s.Conditions = o.conditions(s)
 	return s
@@ -95,7 +110,7 @@ func (o observation) fail(s *v1.PodStatus) {
 }
 
 func (o observation) anyRunning() bool {
-	containers, _ := split(running(o.have))
+	containers, _ := pods.Split(pods.Running(o.have))
 	return len(containers) > 0
 }
 
@@ -129,15 +144,15 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 		return o.absent(c, before, s, init)
 	}
 	s.Image, s.ImageID, s.ContainerID = last.Image, o.imageID(last.ImageID), "docker://"+last.ID
-	s.RestartCount = int32(last.attempt)
+	s.RestartCount = int32(last.Attempt)
 	s.LastTerminationState = before.LastTerminationState
-	if previous != nil && ended(*previous) && previous.attempt >= last.attempt-1 {
+	if previous != nil && previous.Ended() && previous.Attempt >= last.Attempt-1 {
 		s.LastTerminationState.Terminated = o.terminated(*previous)
 	} else if before.ContainerID != "" && before.ContainerID != s.ContainerID { // the one before it vanished
-		s.LastTerminationState.Terminated = lastEnd(before)
+		s.LastTerminationState.Terminated = pods.LastTermination(before)
 	}
 	s.Resources, s.AllocatedResources = reportedResources(c, *last), c.Resources.Requests
-	s.User = last.user
+	s.User = last.User
 	if before.ContainerID == s.ContainerID && before.User != nil { // it may have taken another one since
 		s.User = before.User
 	}
@@ -145,7 +160,7 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 		s.StopSignal = ptr.To(v1.Signal(last.StopSignal))
 	}
 	o.state(c, *last, &s, init)
-	if s.State.Terminated == nil && staysEnded(o.pod, c, before) { // such as an init container's in a new sandbox
+	if s.State.Terminated == nil && pods.StaysTerminated(o.pod, c, before) { // such as an init container's in a new sandbox
 		s.State, s.Started = before.State, new(bool)
 		s.Ready = init && before.State.Terminated.ExitCode == 0
 	}
@@ -153,22 +168,22 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 }
 
 // state is that of a container that was started.
-func (o observation) state(c *v1.Container, last instance, s *v1.ContainerStatus, init bool) {
+func (o observation) state(c *v1.Container, last pods.Instance, s *v1.ContainerStatus, init bool) {
 	why, waits := o.waiting[c.Name]
 	switch {
 	case last.Running():
-		v := o.vital(c, last)
-		if v.hook != hookDone { // not running yet, or not any more, as on a kubelet
+		v := o.health(c, last)
+		if v.Hook != pods.HookDone { // not running yet, or not any more, as on a kubelet
 			s.State.Waiting = o.waitingState(c, init)
 			break
 		}
-		s.State.Running = &v1.ContainerStateRunning{StartedAt: wholeSeconds(last.StartedAt)}
-		*s.Started = v.started
-		s.Ready = v.started && v.ready && (!init || isSidecar(c)) && ephemeral(o.pod, c.Name) == nil
-	case waits && !o.finished && why.reason != "" && (init || o.renewed[last.ID] || runsAgain(o.pod, c, last.ExitCode)):
-		s.State.Waiting = &v1.ContainerStateWaiting{Reason: why.reason, Message: why.message}
+		s.State.Running = &v1.ContainerStateRunning{StartedAt: pods.WholeSeconds(last.StartedAt)}
+		*s.Started = v.Started
+		s.Ready = v.Started && v.Ready && (!init || pods.IsSidecar(c)) && pods.Ephemeral(o.pod, c.Name) == nil
+	case waits && !o.finished && why.Reason != "" && (init || o.renewed[last.ID] || pods.RunsAgain(o.pod, c, last.ExitCode)):
+		s.State.Waiting = &v1.ContainerStateWaiting{Reason: why.Reason, Message: why.Message}
 		s.LastTerminationState.Terminated = o.terminated(last)
-	case (last.round < o.round || o.renewed[last.ID]) && !o.finished && ephemeral(o.pod, c.Name) == nil:
+	case (last.RestartGeneration < o.round || o.renewed[last.ID]) && !o.finished && pods.Ephemeral(o.pod, c.Name) == nil:
 		s.State.Waiting = o.waitingState(c, init)
 		s.LastTerminationState.Terminated = o.terminated(last)
 	default:
@@ -179,9 +194,9 @@ func (o observation) state(c *v1.Container, last instance, s *v1.ContainerStatus
 
 // absent is the status of a container that Docker does not have: what was known of it when it had it.
 func (o observation) absent(c *v1.Container, before, s v1.ContainerStatus, init bool) v1.ContainerStatus {
-	end := lastEnd(before)
+	end := pods.LastTermination(before)
 	switch {
-	case init && doneUnseen(o.pod, o.have, c):
+	case init && pods.CompletedUnseen(o.pod, o.have, c):
 		end = &v1.ContainerStateTerminated{
 			Reason: "Completed", ContainerID: before.ContainerID,
 			Message: "The container is gone, and one that comes after it was started",
@@ -189,7 +204,7 @@ func (o observation) absent(c *v1.Container, before, s v1.ContainerStatus, init 
 	case end == nil:
 		s.State.Waiting = o.waitingState(c, init)
 		return s
-	case restartsVanished(o.pod, c) && !o.finished && o.pod.DeletionTimestamp == nil && !(init && passed(c, end)):
+	case pods.RestartsRemoved(o.pod, c) && !o.finished && o.pod.DeletionTimestamp == nil && !(init && passed(c, end)):
 		s.ContainerID, s.ImageID = before.ContainerID, before.ImageID
 		s.LastTerminationState.Terminated = end
 		s.State.Waiting = o.waitingState(c, init)
@@ -203,13 +218,13 @@ func (o observation) absent(c *v1.Container, before, s v1.ContainerStatus, init 
 
 // passed tells of an init container that it ended well, whatever its restart policy.
 func passed(c *v1.Container, end *v1.ContainerStateTerminated) bool {
-	return !isSidecar(c) && end.ExitCode == 0
+	return !pods.IsSidecar(c) && end.ExitCode == 0
 }
 
 // waitingState says what a container waits for.
 func (o observation) waitingState(c *v1.Container, init bool) *v1.ContainerStateWaiting {
-	if w, ok := o.waiting[c.Name]; ok && w.reason != "" {
-		return &v1.ContainerStateWaiting{Reason: w.reason, Message: w.message}
+	if w, ok := o.waiting[c.Name]; ok && w.Reason != "" {
+		return &v1.ContainerStateWaiting{Reason: w.Reason, Message: w.Message}
 	}
 	reason := "ContainerCreating"
 	if init || len(o.pod.Spec.InitContainers) > 0 {
@@ -219,13 +234,13 @@ func (o observation) waitingState(c *v1.Container, init bool) *v1.ContainerState
 }
 
 // instances are the latest instance of a container that was started, and the one before it.
-func (o observation) instances(name string) (last, previous *instance) {
+func (o observation) instances(name string) (last, previous *pods.Instance) {
 	for n := range o.have {
-		if o.have[n].container == name && wasStarted(o.have[n]) {
+		if o.have[n].ContainerName == name && o.have[n].WasStarted() {
 			last, previous = &o.have[n], last
 		}
 	}
-	if last != nil && outdated(o.pod, *last) {
+	if last != nil && pods.Superseded(o.pod, *last) {
 		return nil, nil
 	}
 	return last, previous
@@ -240,14 +255,11 @@ func (o observation) generation() int64 {
 	return o.pod.Generation
 }
 
-// wholeSeconds is a time as the API keeps it. A status with more in it never equals what was written.
-func wholeSeconds(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }
-
 // terminated describes how a container ended.
-func (o observation) terminated(i instance) *v1.ContainerStateTerminated {
+func (o observation) terminated(i pods.Instance) *v1.ContainerStateTerminated {
 	t := &v1.ContainerStateTerminated{
 		ExitCode: int32(i.ExitCode), Reason: "Error", ContainerID: "docker://" + i.ID, Message: o.message(i),
-		StartedAt: wholeSeconds(i.StartedAt), FinishedAt: wholeSeconds(finishedAt(i)),
+		StartedAt: pods.WholeSeconds(i.StartedAt), FinishedAt: pods.WholeSeconds(i.EndedAt()),
 	}
 	switch {
 	case i.StartedAt.IsZero():
@@ -265,11 +277,11 @@ func (o observation) terminated(i instance) *v1.ContainerStateTerminated {
 // https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase
 func phase(pod *v1.Pod, init, containers []v1.ContainerStatus, finished bool) v1.PodPhase {
 	for n := range init {
-		if isSidecar(&pod.Spec.InitContainers[n]) {
+		if pods.IsSidecar(&pod.Spec.InitContainers[n]) {
 			continue
 		}
 		if t := init[n].State.Terminated; t == nil || t.ExitCode != 0 {
-			if t != nil && (finished || !restarts(pod, &pod.Spec.InitContainers[n], int(t.ExitCode))) {
+			if t != nil && (finished || !pods.Restarts(pod, &pod.Spec.InitContainers[n], int(t.ExitCode))) {
 				return v1.PodFailed
 			}
 			if !anyStarted(containers) {

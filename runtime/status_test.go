@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,16 +20,16 @@ func observed(change func(*observation)) observation {
 	pod.Spec.RestartPolicy = v1.RestartPolicyAlways
 	pod.Spec.Containers = []v1.Container{{Name: "app", Image: "app:1"}}
 	o := observation{
-		pod: pod, waiting: map[string]waiting{}, hostIPs: podIPs{"10.244.0.1"}, now: noon,
-		imageID: func(id string) string { return "docker://" + id }, message: func(instance) string { return "" },
-		vital: func(*v1.Container, instance) vital { return vital{health: health{started: true, ready: true}} },
+		pod: pod, waiting: map[string]pods.Waiting{}, hostIPs: pods.IPs{"10.244.0.1"}, now: noon,
+		imageID: func(id string) string { return "docker://" + id }, message: func(pods.Instance) string { return "" },
+		health: func(*v1.Container, pods.Instance) pods.Health { return pods.Health{Started: true, Ready: true} },
 	}
 	change(&o)
 	return o
 }
 
-func appInstance(attempt int, status string, code int) instance {
-	i := instance{container: "app", attempt: attempt, Container: docker.Container{
+func appInstance(attempt int, status string, code int) pods.Instance {
+	i := pods.Instance{ContainerName: "app", Attempt: attempt, Container: docker.Container{
 		ID: "id", Image: "app:1", ImageID: "sha256:1", Status: status, ExitCode: code, Created: noon, StartedAt: noon,
 	}}
 	if status == docker.StatusExited {
@@ -42,26 +43,26 @@ func TestContainerStatesHaveAKubeletsReasons(t *testing.T) {
 	oom.OOMKilled = true
 	unstarted := appInstance(0, docker.StatusCreated, 127)
 	unstarted.StartedAt, unstarted.Error = time.Time{}, "no such file"
-	crash := map[string]waiting{"app": {"CrashLoopBackOff", "back-off 10s"}}
+	crash := map[string]pods.Waiting{"app": {Reason: "CrashLoopBackOff", Message: "back-off 10s"}}
 	for _, c := range []struct {
 		name                string
-		have                []instance
-		waiting             map[string]waiting
+		have                []pods.Instance
+		waiting             map[string]pods.Waiting
 		wait, ended, before string // reasons of state waiting, state terminated and last state
 		phase               v1.PodPhase
 	}{
 		{name: "nothing yet", wait: "ContainerCreating", phase: v1.PodPending},
-		{name: "image trouble", waiting: map[string]waiting{"app": {"ErrImagePull", "x"}}, wait: "ErrImagePull", phase: v1.PodPending},
-		{name: "created", have: []instance{appInstance(0, docker.StatusCreated, 0)}, wait: "ContainerCreating", phase: v1.PodPending},
-		{name: "running", have: []instance{appInstance(0, docker.StatusRunning, 0)}, phase: v1.PodRunning},
-		{name: "paused by hand", have: []instance{appInstance(0, docker.StatusPaused, 0)}, phase: v1.PodRunning},
-		{name: "completed", have: []instance{appInstance(0, docker.StatusExited, 0)}, ended: "Completed", phase: v1.PodRunning},
-		{name: "failed", have: []instance{appInstance(0, docker.StatusExited, 1)}, ended: "Error", phase: v1.PodRunning},
-		{name: "out of memory", have: []instance{oom}, ended: "OOMKilled", phase: v1.PodRunning},
-		{name: "killed", have: []instance{appInstance(0, docker.StatusExited, 137)}, ended: "Error", phase: v1.PodRunning},
-		{name: "could not start", have: []instance{unstarted}, ended: "StartError", phase: v1.PodRunning},
-		{name: "crashing", have: []instance{appInstance(0, docker.StatusExited, 1)}, waiting: crash, wait: "CrashLoopBackOff", before: "Error", phase: v1.PodRunning},
-		{name: "restarted", have: []instance{oom, appInstance(1, docker.StatusRunning, 0)}, before: "OOMKilled", phase: v1.PodRunning},
+		{name: "image trouble", waiting: map[string]pods.Waiting{"app": {Reason: "ErrImagePull", Message: "x"}}, wait: "ErrImagePull", phase: v1.PodPending},
+		{name: "created", have: []pods.Instance{appInstance(0, docker.StatusCreated, 0)}, wait: "ContainerCreating", phase: v1.PodPending},
+		{name: "running", have: []pods.Instance{appInstance(0, docker.StatusRunning, 0)}, phase: v1.PodRunning},
+		{name: "paused by hand", have: []pods.Instance{appInstance(0, docker.StatusPaused, 0)}, phase: v1.PodRunning},
+		{name: "completed", have: []pods.Instance{appInstance(0, docker.StatusExited, 0)}, ended: "Completed", phase: v1.PodRunning},
+		{name: "failed", have: []pods.Instance{appInstance(0, docker.StatusExited, 1)}, ended: "Error", phase: v1.PodRunning},
+		{name: "out of memory", have: []pods.Instance{oom}, ended: "OOMKilled", phase: v1.PodRunning},
+		{name: "killed", have: []pods.Instance{appInstance(0, docker.StatusExited, 137)}, ended: "Error", phase: v1.PodRunning},
+		{name: "could not start", have: []pods.Instance{unstarted}, ended: "StartError", phase: v1.PodRunning},
+		{name: "crashing", have: []pods.Instance{appInstance(0, docker.StatusExited, 1)}, waiting: crash, wait: "CrashLoopBackOff", before: "Error", phase: v1.PodRunning},
+		{name: "restarted", have: []pods.Instance{oom, appInstance(1, docker.StatusRunning, 0)}, before: "OOMKilled", phase: v1.PodRunning},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := observed(func(o *observation) {
@@ -95,7 +96,7 @@ func TestConditionsKeepTheTimeOfTheirLastChange(t *testing.T) {
 	earlier := metav1.NewTime(noon.Add(-time.Hour))
 	gate := v1.PodCondition{Type: "example.org/gate", Status: v1.ConditionTrue}
 	s := observed(func(o *observation) {
-		o.have, o.sandbox = []instance{appInstance(0, docker.StatusRunning, 0)}, true
+		o.have, o.sandbox = []pods.Instance{appInstance(0, docker.StatusRunning, 0)}, true
 		o.pod.Status.Conditions = []v1.PodCondition{
 			gate,
 			{Type: v1.PodScheduled, Status: v1.ConditionTrue, LastTransitionTime: earlier},
@@ -117,7 +118,7 @@ func TestConditionsKeepTheTimeOfTheirLastChange(t *testing.T) {
 func TestReadinessGatesHoldThePodBack(t *testing.T) {
 	gated := func(conditions ...v1.PodCondition) bool {
 		return isReady(observed(func(o *observation) {
-			o.have = []instance{appInstance(0, docker.StatusRunning, 0)}
+			o.have = []pods.Instance{appInstance(0, docker.StatusRunning, 0)}
 			o.pod.Spec.ReadinessGates = []v1.PodReadinessGate{{ConditionType: "gate"}}
 			o.pod.Status.Conditions = conditions
 		}).status())
@@ -157,7 +158,7 @@ func TestStatusTellsTheMountsOfAContainer(t *testing.T) {
 func TestStatusTellsTheStopSignalAlsoOfTheImage(t *testing.T) {
 	i := appInstance(0, docker.StatusRunning, 0)
 	i.StopSignal = "SIGQUIT" // the declaration has none: it is the image's
-	s := observed(func(o *observation) { o.have = []instance{i} }).status()
+	s := observed(func(o *observation) { o.have = []pods.Instance{i} }).status()
 	if got := s.ContainerStatuses[0].StopSignal; got == nil || *got != v1.SIGQUIT {
 		t.Errorf("the stop signal is %v, want SIGQUIT", got)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -25,20 +26,20 @@ func (a *Agent) StopPods(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	byPod := map[types.UID][]instance{}
-	var sandboxes []instance
+	byPod := map[types.UID][]pods.Instance{}
+	var sandboxes []pods.Instance
 	for _, c := range found {
-		if i, ok := fromLabels(c); ok && (c.Running() || a.maybeStarting(i)) {
-			if i.isSandbox() {
+		if i, ok := pods.InstanceOf(c); ok && (c.Running() || a.maybeStarting(i)) {
+			if i.IsSandbox() {
 				sandboxes = append(sandboxes, i)
 			} else {
-				byPod[i.ref.uid] = append(byPod[i.ref.uid], i)
+				byPod[i.Pod.UID] = append(byPod[i.Pod.UID], i)
 			}
 		}
 	}
-	err = eachAtOnce(slices.Collect(maps.Values(byPod)), func(list []instance) error { return a.stopPod(ctx, list) })
+	err = eachAtOnce(slices.Collect(maps.Values(byPod)), func(list []pods.Instance) error { return a.stopPod(ctx, list) })
 	// A sandbox ends at once on SIGTERM; the grace period is for one that hangs.
-	err = errors.Join(err, eachAtOnce(sandboxes, func(i instance) error {
+	err = errors.Join(err, eachAtOnce(sandboxes, func(i pods.Instance) error {
 		return about(i, a.engine.Stop(ctx, i.ID, sandboxGrace))
 	}))
 	return errors.Join(err, removeGroups(a.cgroups, instanceGroup(a.opts.Instance)), a.unmountAll())
@@ -46,29 +47,29 @@ func (a *Agent) StopPods(ctx context.Context) error {
 
 // maybeStarting tells of a container whose start was given up: Docker may start it still, and then
 // stops it if it is asked to.
-func (a *Agent) maybeStarting(i instance) bool {
+func (a *Agent) maybeStarting(i pods.Instance) bool {
 	_, unanswered := a.unanswered.Load(i.ID)
-	return unanswered && !ended(i)
+	return unanswered && !i.Ended()
 }
 
 // stopPod stops a Pod's running containers, with their preStop hooks and in the order of
 // a Pod's end.
-func (a *Agent) stopPod(ctx context.Context, list []instance) error {
-	pod := a.declared(list[0].ref)
+func (a *Agent) stopPod(ctx context.Context, list []pods.Instance) error {
+	pod := a.declared(list[0].Pod)
 	if pod == nil {
 		pod = &v1.Pod{} // it was deleted meanwhile
 	}
-	grace, podIP := gracePeriod(pod), a.addressOf(pod, a.mirror.pod(list[0].ref.uid))
+	grace, podIP := pods.GracePeriod(pod), a.addressOf(pod, a.mirror.pod(list[0].Pod.UID))
 	deadline := a.now().Add(grace)
-	stop := func(i instance) error {
-		if c := findContainer(pod, i.container); hasPreStop(c) && grace > 0 {
+	stop := func(i pods.Instance) error {
+		if c := pods.Container(pod, i.ContainerName); hasPreStop(c) && grace > 0 {
 			a.preStop(ctx, pod, c, i, podIP, grace)
 		}
 		return about(i, a.engine.Stop(ctx, i.ID, max(deadline.Sub(a.now()), min(grace, leastGrace))))
 	}
 	var errs []error
 	for len(list) > 0 {
-		var next, later []instance
+		var next, later []pods.Instance
 		for _, i := range list {
 			if itsTurn(pod, i, endings(list)) {
 				next = append(next, i)
@@ -86,11 +87,11 @@ func (a *Agent) stopPod(ctx context.Context, list []instance) error {
 const sandboxGrace = 2 * time.Second
 
 // about says whose container could not be stopped. What is gone is fine.
-func about(i instance, err error) error {
+func about(i pods.Instance, err error) error {
 	if err == nil || docker.IsNotFound(err) {
 		return nil
 	}
-	return fmt.Errorf("pod %s, container %s: %w", i.ref, i.container, err)
+	return fmt.Errorf("pod %s, container %s: %w", i.Pod, i.ContainerName, err)
 }
 
 // eachAtOnce does something with all of them at once and waits.

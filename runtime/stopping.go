@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -36,7 +37,7 @@ func (st *stopping) hooking() bool {
 
 // ending is one running container that must not run.
 type ending struct {
-	instance
+	pods.Instance
 	// why is what the event says; empty: that it is stopped.
 	why string
 	// grace is the probe's that failed, in seconds; nil: the Pod's.
@@ -46,16 +47,16 @@ type ending struct {
 }
 
 // endings are running containers that end for no reason of their own.
-func endings(list []instance) (out []ending) {
+func endings(list []pods.Instance) (out []ending) {
 	for _, i := range list {
-		out = append(out, ending{instance: i})
+		out = append(out, ending{Instance: i})
 	}
 	return out
 }
 
 // endContainers brings containers closer to their end, and returns when to look again.
 // It is called until they have ended; less grace than before makes it faster.
-func (a *Agent) endContainers(pod *v1.Pod, s *podState, have []instance, list []ending, grace time.Duration) time.Time {
+func (a *Agent) endContainers(pod *v1.Pod, s *podState, have []pods.Instance, list []ending, grace time.Duration) time.Time {
 	podIP := a.addressOf(pod, have)
 	for _, e := range list {
 		own := grace
@@ -84,7 +85,7 @@ func (a *Agent) beginEnd(pod *v1.Pod, s *podState, e ending, podIP string, grace
 	s.stops[e.ID] = st
 	s.renewed[e.ID] = e.renew
 	a.probes.ending(e.ID)
-	c := findContainer(pod, e.container)
+	c := pods.Container(pod, e.ContainerName)
 	if e.why != "" {
 		a.event(pod, c, v1.EventTypeNormal, "Killing", "%s", e.why)
 	} else if c != nil {
@@ -95,7 +96,7 @@ func (a *Agent) beginEnd(pod *v1.Pod, s *podState, e ending, podIP string, grace
 	}
 	ref, done := s.ref, make(chan struct{})
 	if a.tasks.start(func(ctx context.Context) {
-		a.preStop(ctx, pod, c, e.instance, podIP, grace)
+		a.preStop(ctx, pod, c, e.Instance, podIP, grace)
 		close(done)
 		a.workers.poke(ref)
 	}) {
@@ -107,23 +108,23 @@ func (a *Agent) beginEnd(pod *v1.Pod, s *podState, e ending, podIP string, grace
 // continueEnd sends the stop signal when it is time.
 func (a *Agent) continueEnd(pod *v1.Pod, s *podState, e ending, st *stopping, list []ending) {
 	left := st.due.Sub(a.now())
-	if left > 0 && (st.hooking() || !itsTurn(pod, e.instance, list)) {
+	if left > 0 && (st.hooking() || !itsTurn(pod, e.Instance, list)) {
 		return
 	}
 	left = max(left, leastGrace)
 	st.sent, st.due = true, a.now().Add(left)
-	a.stopContainer(e.instance, left)
+	a.stopContainer(e.Instance, left)
 }
 
 // itsTurn: sidecars end after all other containers, the last one first.
 // https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#termination
-func itsTurn(pod *v1.Pod, i instance, list []ending) bool {
-	own := sidecarIndex(pod, i.container)
+func itsTurn(pod *v1.Pod, i pods.Instance, list []ending) bool {
+	own := sidecarIndex(pod, i.ContainerName)
 	if own < 0 {
 		return true
 	}
 	for _, other := range list {
-		if n := sidecarIndex(pod, other.container); other.ID != i.ID && (n < 0 || n > own) {
+		if n := sidecarIndex(pod, other.ContainerName); other.ID != i.ID && (n < 0 || n > own) {
 			return false
 		}
 	}
@@ -133,7 +134,7 @@ func itsTurn(pod *v1.Pod, i instance, list []ending) bool {
 // sidecarIndex is the place among the init containers of a sidecar, or -1.
 func sidecarIndex(pod *v1.Pod, name string) int {
 	for n := range pod.Spec.InitContainers {
-		if c := &pod.Spec.InitContainers[n]; c.Name == name && isSidecar(c) {
+		if c := &pod.Spec.InitContainers[n]; c.Name == name && pods.IsSidecar(c) {
 			return n
 		}
 	}
@@ -141,24 +142,24 @@ func sidecarIndex(pod *v1.Pod, name string) int {
 }
 
 // stopContainer stops a container in the background; the event of its end wakes the Pod.
-func (a *Agent) stopContainer(i instance, grace time.Duration) {
+func (a *Agent) stopContainer(i pods.Instance, grace time.Duration) {
 	a.tasks.start(func(ctx context.Context) {
 		err := a.engine.Stop(ctx, i.ID, grace)
 		if err == nil || ctx.Err() != nil {
 			return // the event of its end tells the rest
 		}
 		if !docker.IsNotFound(err) && !docker.IsConflict(err) { // it is gone, or ended already
-			a.log.Warn("a container cannot be stopped", "pod", i.ref, "container", i.container, "error", err)
+			a.log.Warn("a container cannot be stopped", "pod", i.Pod, "container", i.ContainerName, "error", err)
 		}
 		if _, err := a.mirror.refresh(ctx, i.ID); err != nil {
-			a.workers.poke(i.ref)
+			a.workers.poke(i.Pod)
 		}
 	})
 }
 
 // forgetStops drops the stops of containers that ended, and those that Docker did not
 // answer in time: they are asked for again.
-func (s *podState) forgetStops(have []instance, now time.Time) {
+func (s *podState) forgetStops(have []pods.Instance, now time.Time) {
 	alive := map[string]bool{}
 	for _, i := range have {
 		alive[i.ID] = i.Running()

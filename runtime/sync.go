@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // syncPod brings one Pod closer to what is declared, and returns when to look again. It
@@ -15,7 +15,7 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 		return verdict{} // when Docker is back every Pod is poked
 	}
 	pod := a.declared(s.ref)
-	have := a.mirror.pod(s.ref.uid)
+	have := a.mirror.pod(s.ref.UID)
 	s.noteKills(have, a.now())
 	s.forgetStops(have, a.now())
 	if pod == nil {
@@ -37,7 +37,7 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 	a.checkEviction(pod, s)
 	wake := a.checkDeadline(pod, s)
 	wake = earliest(wake, a.resizeContainers(ctx, pod, s, have))
-	have = a.mirror.pod(s.ref.uid)
+	have = a.mirror.pod(s.ref.UID)
 	p := a.decide(pod, s, have)
 	if p.finished {
 		return a.finish(ctx, pod, s, have, p)
@@ -46,15 +46,15 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 }
 
 // decide computes the plan of a Pod that may have to end.
-func (a *Agent) decide(pod *v1.Pod, s *podState, have []instance) plan {
+func (a *Agent) decide(pod *v1.Pod, s *podState, have []pods.Instance) plan {
 	if s.mustEnd(pod) {
-		return plan{finished: true, remove: append(surplus(have), unstarted(have)...)}
+		return plan{finished: true, remove: append(pods.Surplus(have), pods.Unstarted(have)...)}
 	}
-	return decide(pod, have, view{backoffs: a.crashes, waiting: s.waiting, vital: a.vitalOf(s), renewed: s.renewed})
+	return decide(pod, have, view{backoffs: a.crashes, waiting: s.waiting, health: a.healthOf(s), renewed: s.renewed})
 }
 
 // drive acts on the plan of a Pod that shall run. It is looked at again at wake, or before.
-func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []instance, p plan, wake time.Time) verdict {
+func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []pods.Instance, p plan, wake time.Time) verdict {
 	wake = earliest(wake, a.noteBackoffs(pod, s, p))
 	a.report(pod, s, have, p)
 	if p.sandbox.ID != "" {
@@ -62,7 +62,7 @@ func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []inst
 	}
 	switch {
 	case len(p.end) > 0:
-		wake = earliest(wake, a.endContainers(pod, s, have, p.end, gracePeriod(pod)))
+		wake = earliest(wake, a.endContainers(pod, s, have, p.end, pods.GracePeriod(pod)))
 	case len(p.discard) > 0 && a.removeAll(ctx, p.discard):
 		wake = earliest(wake, a.now().Add(cleanRetry))
 	case p.starts() && a.now().Before(s.settled):
@@ -72,7 +72,7 @@ func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []inst
 			a.event(pod, nil, v1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
 		}
 		wake = earliest(wake, a.start(ctx, pod, s, p))
-		have = a.mirror.pod(s.ref.uid)
+		have = a.mirror.pod(s.ref.UID)
 		a.report(pod, s, have, a.decide(pod, s, have))
 	}
 	a.removeAll(ctx, p.remove)
@@ -81,14 +81,14 @@ func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []inst
 
 // finish ends what still runs of a Pod whose phase is final; the dead containers stay
 // for their logs until the Pod is deleted.
-func (a *Agent) finish(ctx context.Context, pod *v1.Pod, s *podState, have []instance, p plan) verdict {
+func (a *Agent) finish(ctx context.Context, pod *v1.Pod, s *podState, have []pods.Instance, p plan) verdict {
 	a.report(pod, s, have, p)
-	if containers, _ := split(running(have)); len(containers) > 0 {
+	if containers, _ := pods.Split(pods.Running(have)); len(containers) > 0 {
 		return a.again(a.endContainers(pod, s, have, endings(containers), s.grace(pod)))
 	}
 	a.dropVolumes(s)
 	a.pokeDeferred() // it made room
-	_, sandboxes := split(have)
+	_, sandboxes := pods.Split(have)
 	if a.removeAll(ctx, append(p.remove, sandboxes...)) || !a.removeGroup(s) {
 		return verdict{after: cleanRetry}
 	}
@@ -98,8 +98,8 @@ func (a *Agent) finish(ctx context.Context, pod *v1.Pod, s *podState, have []ins
 // noteBackoffs says which containers wait because they keep failing, and until when.
 func (a *Agent) noteBackoffs(pod *v1.Pod, s *podState, p plan) (wake time.Time) {
 	for _, b := range p.backoff {
-		c := findContainer(pod, b.container)
-		w := waiting{"CrashLoopBackOff", crashMessage(pod, b)}
+		c := pods.Container(pod, b.container)
+		w := pods.Waiting{Reason: "CrashLoopBackOff", Message: crashMessage(pod, b)}
 		if s.waiting[b.container] != w {
 			a.event(pod, c, v1.EventTypeWarning, "BackOff", "Back-off restarting failed container %s in pod %s_%s(%s)", c.Name, pod.Name, pod.Namespace, pod.UID)
 		}
@@ -115,7 +115,7 @@ func crashMessage(pod *v1.Pod, b backoff) string {
 }
 
 // removeAll removes containers at once; what fails is tried again at the next sync.
-func (a *Agent) removeAll(ctx context.Context, list []instance) (failed bool) {
+func (a *Agent) removeAll(ctx context.Context, list []pods.Instance) (failed bool) {
 	results := make(chan error, len(list))
 	for _, i := range list {
 		go func() { results <- a.removeContainer(ctx, i.ID) }()
@@ -130,12 +130,12 @@ func (a *Agent) removeAll(ctx context.Context, list []instance) (failed bool) {
 }
 
 // declared finds the Pod in the API's informer, if it is this node's.
-func (a *Agent) declared(ref podRef) *v1.Pod {
-	if ref.name == "" {
+func (a *Agent) declared(ref pods.Ref) *v1.Pod {
+	if ref.Name == "" {
 		return nil
 	}
-	pod, err := a.pods.Pods(ref.namespace).Get(ref.name)
-	if err != nil || pod.UID != ref.uid || pod.Spec.NodeName != a.opts.NodeName {
+	pod, err := a.pods.Pods(ref.Namespace).Get(ref.Name)
+	if err != nil || pod.UID != ref.UID || pod.Spec.NodeName != a.opts.NodeName {
 		return nil
 	}
 	return pod
@@ -148,21 +148,3 @@ func (a *Agent) again(wake time.Time) verdict {
 	}
 	return verdict{after: max(wake.Sub(a.now()), time.Millisecond)}
 }
-
-// split tells containers from sandboxes.
-func split(list []instance) (containers, sandboxes []instance) {
-	for _, i := range list {
-		if i.isSandbox() {
-			sandboxes = append(sandboxes, i)
-		} else {
-			containers = append(containers, i)
-		}
-	}
-	return containers, sandboxes
-}
-
-// refOf names a Pod.
-func refOf(pod *v1.Pod) podRef { return podRef{pod.Namespace, pod.Name, pod.UID} }
-
-// uidOnly names a Pod of which nothing else is known.
-func uidOnly(uid types.UID) podRef { return podRef{uid: uid} }

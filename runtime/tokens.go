@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -82,7 +83,7 @@ func (t *apiTokens) token(ctx context.Context, pod *v1.Pod, s *v1.ServiceAccount
 	fresh, err := t.request(ctx, pod, key)
 	if err != nil {
 		fresh = held.failed(err, t.now())
-		t.log.Warn("a token is not there yet", "pod", refOf(pod), "the one before ends", held.expires, "next try", fresh.renewal, "error", err)
+		t.log.Warn("a token is not there yet", "pod", pods.RefOf(pod), "the one before ends", held.expires, "next try", fresh.renewal, "error", err)
 	}
 	t.hold(pod.UID, key, fresh)
 	return fresh.use(t.now())

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -8,7 +9,7 @@ import (
 // there is nothing. Such a Pod is turned away rather than run with less. Sysctls are the
 // patterns of those that are allowed though they are not safe.
 func unsafeHere(pod *v1.Pod, appArmor bool, sysctls []string) *rejection {
-	for _, c := range allContainers(pod) {
+	for _, c := range pods.AllContainers(pod) {
 		if sc := c.SecurityContext; sc != nil && needsAppArmor(sc.AppArmorProfile) && !appArmor {
 			return noAppArmor
 		}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -35,7 +36,7 @@ func (a *Agent) mounts(pod *v1.Pod, s *podState, c *v1.Container, env []string) 
 // is not supported.
 func (a *Agent) mount(pod *v1.Pod, s *podState, c *v1.Container, n int, env []string) (mount docker.Mount, ok bool, err error) {
 	m := c.VolumeMounts[n]
-	v := findVolume(pod, m.Name)
+	v := pods.Volume(pod, m.Name)
 	if v == nil {
 		return mount, false, fmt.Errorf("volume %q is not declared", m.Name)
 	}
@@ -68,7 +69,7 @@ func (a *Agent) mount(pod *v1.Pod, s *podState, c *v1.Container, n int, env []st
 
 // sourceAndAccess are where a volume lies, and whether nobody may write to it.
 func (a *Agent) sourceAndAccess(pod *v1.Pod, s *podState, v v1.Volume) (source string, readOnly bool, err error) {
-	if !isClaim(v) {
+	if !pods.IsClaim(v) {
 		return a.volumePath(pod.UID, v), v.Image != nil || isProjection(v), nil
 	}
 	p, ok := s.persistent[v.Name]
@@ -76,15 +77,6 @@ func (a *Agent) sourceAndAccess(pod *v1.Pod, s *podState, v v1.Volume) (source s
 		return "", false, fmt.Errorf("volume %q is not mounted yet", v.Name)
 	}
 	return p.path, p.readOnly, nil
-}
-
-func findVolume(pod *v1.Pod, name string) *v1.Volume {
-	for n := range pod.Spec.Volumes {
-		if pod.Spec.Volumes[n].Name == name {
-			return &pod.Spec.Volumes[n]
-		}
-	}
-	return nil
 }
 
 // propagation translates to Docker's words; without a declaration mounts are private.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -65,7 +66,7 @@ func (e *mountErrors) add(err error) {
 
 // prepare makes the Pod's directory, its volumes and the files that are mounted into
 // every container. The address may be unknown yet: see writeHosts.
-func (a *Agent) prepare(ctx context.Context, pod *v1.Pod, s *podState, ips podIPs) error {
+func (a *Agent) prepare(ctx context.Context, pod *v1.Pod, s *podState, ips pods.IPs) error {
 	dir := a.podDir(pod.UID)
 	if err := os.MkdirAll(filepath.Join(dir, volumesDir), 0o750); err != nil {
 		return err
@@ -89,7 +90,7 @@ func (a *Agent) prepare(ctx context.Context, pod *v1.Pod, s *podState, ips podIP
 // makeVolume makes one volume. Kinds that are not supported were named in an event.
 func (a *Agent) makeVolume(ctx context.Context, pod *v1.Pod, s *podState, v v1.Volume) (err error) {
 	switch {
-	case isClaim(v):
+	case pods.IsClaim(v):
 		return a.mountClaim(ctx, pod, s, v)
 	case v.EmptyDir != nil:
 		err = a.makeEmptyDir(pod, v)
@@ -126,7 +127,7 @@ func (a *Agent) volumePath(uid types.UID, v v1.Volume) string {
 }
 
 // writeHosts writes the Pod's /etc/hosts with the addresses that it got.
-func (a *Agent) writeHosts(pod *v1.Pod, ips podIPs) error {
+func (a *Agent) writeHosts(pod *v1.Pod, ips pods.IPs) error {
 	var base []byte
 	if pod.Spec.HostNetwork {
 		base, _ = os.ReadFile(hostHosts)
@@ -134,15 +135,7 @@ func (a *Agent) writeHosts(pod *v1.Pod, ips podIPs) error {
 	return writeFile(filepath.Join(a.podDir(pod.UID), hostsFile), hosts(pod, ips, a.opts.ClusterDomain, base))
 }
 
-// fsGroup is the group that owns the Pod's volumes, if there is one.
-func fsGroup(pod *v1.Pod) *int64 {
-	if pod.Spec.SecurityContext == nil {
-		return nil
-	}
-	return pod.Spec.SecurityContext.FSGroup
-}
-
 // supportedVolume tells whether a volume of that kind is made.
 func supportedVolume(v v1.Volume) bool {
-	return isClaim(v) || v.EmptyDir != nil || v.HostPath != nil || v.Image != nil || isProjection(v)
+	return pods.IsClaim(v) || v.EmptyDir != nil || v.HostPath != nil || v.Image != nil || isProjection(v)
 }

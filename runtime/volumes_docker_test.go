@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -120,7 +121,7 @@ func TestMountsReachContainersOnDocker(t *testing.T) {
 			m.ReadOnly, m.RecursiveReadOnly = true, &deep
 		}, "denied=/v/below/y")
 		pod := r.await("deep", "decided", func(p *v1.Pod) bool {
-			return isFinal(p.Status.Phase) || len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].State.Waiting != nil && p.Status.ContainerStatuses[0].State.Waiting.Reason == "CreateContainerError"
+			return pods.IsFinal(p.Status.Phase) || len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].State.Waiting != nil && p.Status.ContainerStatuses[0].State.Waiting.Reason == "CreateContainerError"
 		})
 		if w := pod.Status.ContainerStatuses[0].State.Waiting; w != nil && !strings.Contains(w.Message, "1.44") || w == nil && pod.Status.Phase != v1.PodSucceeded {
 			t.Errorf("status %+v", pod.Status)

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -68,16 +69,16 @@ func (w *workers) stop() {
 }
 
 // poke has the Pod looked at soon, once, however often it is called.
-func (w *workers) poke(ref podRef) {
+func (w *workers) poke(ref pods.Ref) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ctx == nil || w.ctx.Err() != nil {
 		return
 	}
-	j := w.jobs[ref.uid]
+	j := w.jobs[ref.UID]
 	if j == nil {
 		j = &job{state: newPodState(ref)}
-		w.jobs[ref.uid] = j
+		w.jobs[ref.UID] = j
 	}
 	j.dirty = true
 	if !j.running {
@@ -118,7 +119,7 @@ func (w *workers) begin(ctx context.Context, j *job, last verdict) bool {
 	switch {
 	case w.ctx == nil || ctx.Err() != nil:
 	case last.done:
-		delete(w.jobs, j.state.ref.uid)
+		delete(w.jobs, j.state.ref.UID)
 	case last.after > 0:
 		ref := j.state.ref
 		j.timer = time.AfterFunc(last.after, func() { w.poke(ref) })
@@ -134,10 +135,10 @@ func (j *job) stopTimer() {
 }
 
 // known returns the Pods that have a job.
-func (w *workers) known() []podRef {
+func (w *workers) known() []pods.Ref {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out := make([]podRef, 0, len(w.jobs))
+	out := make([]pods.Ref, 0, len(w.jobs))
 	for _, j := range w.jobs {
 		out = append(out, j.state.ref)
 	}

@@ -7,11 +7,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/workqueue"
 )
@@ -32,7 +34,7 @@ const (
 // the latest status of a Pod is written, and it is written until the API has it.
 type statuses struct {
 	client kubernetes.Interface
-	lister func(podRef) *v1.Pod // the informer's view
+	lister func(pods.Ref) *v1.Pod // the informer's view
 	log    *slog.Logger
 	step   func(string)
 	queue  workqueue.TypedRateLimitingInterface[types.UID]
@@ -46,7 +48,7 @@ type statuses struct {
 
 // reported is what is to be said of a Pod, and what was said.
 type reported struct {
-	ref     podRef
+	ref     pods.Ref
 	want    v1.PodStatus
 	remove  bool    // delete the object once the status is written
 	written *v1.Pod // the API's last answer, while the informer has not seen it
@@ -54,7 +56,7 @@ type reported struct {
 	wake    func()  // called once, when it has
 }
 
-func newStatuses(client kubernetes.Interface, lister func(podRef) *v1.Pod, log *slog.Logger, step func(string)) *statuses {
+func newStatuses(client kubernetes.Interface, lister func(pods.Ref) *v1.Pod, log *slog.Logger, step func(string)) *statuses {
 	return &statuses{
 		client: client, lister: lister, log: log, step: step, pause: statusPause, policies: func() bool { return false },
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](100*time.Millisecond, 10*time.Second)),
@@ -78,12 +80,12 @@ func (s *statuses) run(ctx context.Context) error {
 }
 
 // set has a status written.
-func (s *statuses) set(ref podRef, want v1.PodStatus) {
+func (s *statuses) set(ref pods.Ref, want v1.PodStatus) {
 	s.mu.Lock()
-	r := s.pods[ref.uid]
+	r := s.pods[ref.UID]
 	if r == nil {
 		r = &reported{ref: ref}
-		s.pods[ref.uid] = r
+		s.pods[ref.UID] = r
 	}
 	before := r.want
 	same := equality.Semantic.DeepEqual(before, want)
@@ -97,22 +99,22 @@ func (s *statuses) set(ref podRef, want v1.PodStatus) {
 	delay := s.delay(before, want)
 	// Rules wait for its address: those of its ports of the host should stand when it is ready, those of policies before
 	// it has anything to say.
-	if pod := s.lister(ref); before.PodIP != want.PodIP && pod != nil && (len(hostPorts(pod)) > 0 || s.policies()) {
+	if pod := s.lister(ref); before.PodIP != want.PodIP && pod != nil && (len(pods.HostPorts(pod)) > 0 || s.policies()) {
 		delay = 0
 	}
-	s.queue.AddAfter(ref.uid, delay)
+	s.queue.AddAfter(ref.UID, delay)
 }
 
 // setAddress has the address of a Pod written whose containers are about to start, if there are policies. Until it is
 // known, such a Pod may talk to nobody.
-func (s *statuses) setAddress(pod *v1.Pod, ips podIPs) {
-	ref := refOf(pod)
-	status, ok := s.latest(ref.uid)
-	if !ok || len(ips) == 0 || status.PodIP == ips.first() || pod.Spec.HostNetwork || isFinal(status.Phase) || !s.policies() {
+func (s *statuses) setAddress(pod *v1.Pod, ips pods.IPs) {
+	ref := pods.RefOf(pod)
+	status, ok := s.latest(ref.UID)
+	if !ok || len(ips) == 0 || status.PodIP == ips.First() || pod.Spec.HostNetwork || pods.IsFinal(status.Phase) || !s.policies() {
 		return
 	}
 	status = *status.DeepCopy()
-	status.PodIP, status.PodIPs = ips.first(), ips.ofPod()
+	status.PodIP, status.PodIPs = ips.First(), ips.PodIPs()
 	s.set(ref, status)
 }
 
@@ -142,15 +144,15 @@ func (s *statuses) flush(uid types.UID, wake func()) bool {
 }
 
 // remove has the object deleted after its last status is written.
-func (s *statuses) remove(ref podRef) {
+func (s *statuses) remove(ref pods.Ref) {
 	s.mu.Lock()
-	r := s.pods[ref.uid]
+	r := s.pods[ref.UID]
 	if r != nil {
 		r.remove = true
 	}
 	s.mu.Unlock()
 	if r != nil {
-		s.queue.Add(ref.uid)
+		s.queue.Add(ref.UID)
 	}
 }
 
@@ -171,7 +173,7 @@ func (s *statuses) forget(uid types.UID) {
 func (s *statuses) delay(before, after v1.PodStatus) time.Duration {
 	switch {
 	case len(before.ContainerStatuses) == 0, isReady(before) != isReady(after),
-		isFinal(before.Phase) != isFinal(after.Phase),
+		pods.IsFinal(before.Phase) != pods.IsFinal(after.Phase),
 		!equality.Semantic.DeepEqual(before.EphemeralContainerStatuses, after.EphemeralContainerStatuses):
 		return 0
 	case before.Phase != after.Phase:
@@ -305,16 +307,16 @@ func (r *reported) listed(pod *v1.Pod) {
 
 // isOlder compares two versions of an object.
 func isOlder(a, b metav1.Object) bool {
-	n, err := compareVersions(a.GetResourceVersion(), b.GetResourceVersion())
+	n, err := resourceversion.CompareResourceVersion(a.GetResourceVersion(), b.GetResourceVersion())
 	return err == nil && n < 0
 }
 
 var errOtherPod = errors.New("another pod has the name")
 
 // read asks the API for a Pod; one that was made again under the name is another Pod.
-func (s *statuses) read(ctx context.Context, ref podRef) (*v1.Pod, error) {
-	pod, err := s.client.CoreV1().Pods(ref.namespace).Get(ctx, ref.name, metav1.GetOptions{})
-	if err == nil && pod.UID != ref.uid {
+func (s *statuses) read(ctx context.Context, ref pods.Ref) (*v1.Pod, error) {
+	pod, err := s.client.CoreV1().Pods(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+	if err == nil && pod.UID != ref.UID {
 		return nil, errOtherPod
 	}
 	return pod, err
@@ -372,10 +374,10 @@ func keepOthers(want *v1.PodStatus, base v1.PodStatus) {
 }
 
 // delete removes the object for good, if it is still the same Pod.
-func (s *statuses) delete(ctx context.Context, ref podRef) error {
+func (s *statuses) delete(ctx context.Context, ref pods.Ref) error {
 	none := int64(0)
-	err := s.client.CoreV1().Pods(ref.namespace).Delete(ctx, ref.name, metav1.DeleteOptions{
-		GracePeriodSeconds: &none, Preconditions: metav1.NewUIDPreconditions(string(ref.uid)),
+	err := s.client.CoreV1().Pods(ref.Namespace).Delete(ctx, ref.Name, metav1.DeleteOptions{
+		GracePeriodSeconds: &none, Preconditions: metav1.NewUIDPreconditions(string(ref.UID)),
 	})
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 		return err

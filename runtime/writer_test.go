@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,7 +21,7 @@ func TestPodThatIsMadeAgainUnderItsNameInheritsNoStatus(t *testing.T) {
 		var second *v1.Pod
 		r.client.PrependReactor("update", "pods", func(a ktesting.Action) (bool, runtime.Object, error) {
 			first := a.(ktesting.UpdateAction).GetObject().(*v1.Pod)
-			if second != nil || !isFinal(first.Status.Phase) {
+			if second != nil || !pods.IsFinal(first.Status.Phase) {
 				return false, nil, nil
 			}
 			second = &v1.Pod{ObjectMeta: first.ObjectMeta, Spec: first.Spec, Status: v1.PodStatus{Phase: v1.PodPending}}
@@ -53,18 +54,18 @@ func TestStatusThatTheAPIRefusesIsNotWrittenForEver(t *testing.T) {
 	if err := client.Tracker().Add(pod); err != nil {
 		t.Fatal(err)
 	}
-	s := newStatuses(client, func(podRef) *v1.Pod { return pod }, slog.New(slog.DiscardHandler), func(string) {})
+	s := newStatuses(client, func(pods.Ref) *v1.Pod { return pod }, slog.New(slog.DiscardHandler), func(string) {})
 	want := v1.PodStatus{Phase: v1.PodRunning, ContainerStatuses: []v1.ContainerStatus{{Name: "app", State: v1.ContainerState{Waiting: &v1.ContainerStateWaiting{}}}}}
-	s.set(refOf(pod), want)
+	s.set(pods.RefOf(pod), want)
 	woken := false
 	if s.flush(pod.UID, func() { woken = true }) {
 		t.Fatal("it is told already")
 	}
-	s.remove(refOf(pod))
+	s.remove(pods.RefOf(pod))
 	if err := s.write(t.Context(), pod.UID); err != nil || !woken || !s.flush(pod.UID, nil) {
 		t.Errorf("written: %v, woken %t", err, woken)
 	}
-	s.set(refOf(pod), want)
+	s.set(pods.RefOf(pod), want)
 	if _, err := client.CoreV1().Pods("ns").Get(t.Context(), pod.Name, metav1.GetOptions{}); !apierrors.IsNotFound(err) || !s.pods[pod.UID].said {
 		t.Errorf("it is not removed, or the status is written again: %v", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -174,7 +175,7 @@ func TestContainerThatEndedForGoodStaysSoWhenItIsPruned(t *testing.T) {
 			r.settle()
 			r.wantPhase("job", c.phase, false)
 			r.wantState("job", "done", c.state)
-			if end := statusOf(r.get("job"), "done").State.Terminated; int(end.ExitCode) != c.code || end.FinishedAt.IsZero() {
+			if end := pods.ContainerStatus(r.get("job"), "done").State.Terminated; int(end.ExitCode) != c.code || end.FinishedAt.IsZero() {
 				t.Errorf("its end is %+v", end)
 			}
 		})
@@ -208,7 +209,7 @@ func TestEndOfAContainerThatWasPrunedIsItsSuccessorsLastState(t *testing.T) {
 		prune()
 		r.after(time.Minute)
 		r.wantState("web", "app", "running 2")
-		if last := statusOf(r.get("web"), "app").LastTerminationState.Terminated; last == nil || last.ExitCode != 5 {
+		if last := pods.ContainerStatus(r.get("web"), "app").LastTerminationState.Terminated; last == nil || last.ExitCode != 5 {
 			t.Errorf("its last state is %+v", last)
 		}
 		r.wantPhase("web", v1.PodRunning, true)

@@ -1,0 +1,10 @@
+package pods
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// WholeSeconds is a time as the API keeps it. A status with more in it never equals what was written.
+func WholeSeconds(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }
