@@ -61,9 +61,9 @@ func (s *accounts) of(ctx context.Context, spec docker.ContainerSpec) (map[strin
 	return texts, err
 }
 
-// settleUser gives a container the user and groups that a kubelet gives it, where Docker
+// applyUser gives a container the user and groups that a kubelet gives it, where Docker
 // would not.
-func (a *Agent) settleUser(ctx context.Context, spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) error {
+func (a *Agent) applyUser(ctx context.Context, spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) error {
 	sc, strict := pods.SecurityContext(pod, c), isStrict(pod)
 	if sc.RunAsGroup == nil && !strict || strict && sc.RunAsUser != nil && sc.RunAsGroup != nil {
 		return nil

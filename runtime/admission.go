@@ -18,9 +18,9 @@ import (
 // rejection is why a Pod cannot be taken, or cannot grow, in a kubelet's words.
 type rejection struct{ reason, message string }
 
-// allocate lets a new Pod in or turns it away, and decides about the resize of one that
-// was let in. It returns the Pod with what it was granted: all that follows goes by that. Until
-// held, if that is not zero, it is neither let in nor turned away.
+// allocate admits a new Pod or rejects it, and decides about the resize of one that
+// was admitted. It returns the Pod with what it was granted: all that follows goes by that. Until
+// held, if that is not zero, it is neither admitted nor rejected.
 // https://kubernetes.io/docs/concepts/scheduling-eviction/
 func (a *Agent) allocate(ctx context.Context, pod *v1.Pod, s *podState, have []pods.Instance) (granted *v1.Pod, held time.Time) {
 	if pods.IsFinal(pod.Status.Phase) || s.failure != nil {
@@ -30,10 +30,10 @@ func (a *Agent) allocate(ctx context.Context, pod *v1.Pod, s *podState, have []p
 		return pod, time.Time{}
 	}
 	var node *v1.Node
-	if len(have) == 0 { // what runs already was let in
+	if len(have) == 0 { // what runs already was admitted
 		node = a.nodeFor(ctx, pod)
 	}
-	if r := a.letIn(pod, node, len(have) > 0); r != nil {
+	if r := a.grantResources(pod, node, len(have) > 0); r != nil {
 		return pod, a.reject(pod, s, r)
 	}
 	if s.rejected != nil {
@@ -45,8 +45,8 @@ func (a *Agent) allocate(ctx context.Context, pod *v1.Pod, s *podState, have []p
 	return pod, time.Time{}
 }
 
-// letIn grants a Pod what it declares if the node can take it.
-func (a *Agent) letIn(pod *v1.Pod, node *v1.Node, ran bool) *rejection {
+// grantResources grants a Pod what it declares if the node can take it.
+func (a *Agent) grantResources(pod *v1.Pod, node *v1.Node, ran bool) *rejection {
 	a.allocations.mu.Lock()
 	defer a.allocations.mu.Unlock()
 	if !ran {
@@ -58,7 +58,7 @@ func (a *Agent) letIn(pod *v1.Pod, node *v1.Node, ran bool) *rejection {
 	return nil
 }
 
-// asGranted is a Pod that was let in with what it may use now; known is false if it was not.
+// asGranted is a Pod that was admitted with what it may use now; known is false if it was not.
 func (a *Agent) asGranted(pod *v1.Pod, s *podState) (out *v1.Pod, known bool) {
 	a.allocations.mu.Lock()
 	defer a.allocations.mu.Unlock()
@@ -74,7 +74,7 @@ func (a *Agent) admit(pod *v1.Pod, node *v1.Node) *rejection {
 	if pod.Spec.OS != nil && pod.Spec.OS.Name != v1.Linux {
 		return &rejection{"PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"}
 	}
-	others := a.neighbours(pod.UID)
+	others := a.admittedPods(pod.UID)
 	allocatable := a.node.allocatable()
 	if node != nil {
 		allocatable = withDeclared(allocatable, node.Status.Allocatable)
@@ -87,7 +87,7 @@ func (a *Agent) admit(pod *v1.Pod, node *v1.Node) *rejection {
 			return &rejection{"NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"}
 		}
 	}
-	if r := unsafeHere(pod, hasAppArmor(), a.opts.AllowedUnsafeSysctls); r != nil {
+	if r := unenforceable(pod, hasAppArmor(), a.opts.AllowedUnsafeSysctls); r != nil {
 		return r
 	}
 	if portTaken(pod, others) {
@@ -101,7 +101,7 @@ func (a *Agent) admit(pod *v1.Pod, node *v1.Node) *rejection {
 // is believed.
 func (a *Agent) nodeFor(ctx context.Context, pod *v1.Pod) *v1.Node {
 	affine := pod.Spec.Affinity != nil && pod.Spec.Affinity.NodeAffinity != nil
-	if len(pod.Spec.NodeSelector) == 0 && !affine && !asksOthers(pods.Requests(pod)) {
+	if len(pod.Spec.NodeSelector) == 0 && !affine && !requestsExtended(pods.Requests(pod)) {
 		return nil
 	}
 	node, err := a.ownNode(ctx)
@@ -111,8 +111,8 @@ func (a *Agent) nodeFor(ctx context.Context, pod *v1.Pod) *v1.Node {
 	return node
 }
 
-// asksOthers tells of extended resources, which the agent does not know by itself.
-func asksOthers(wanted v1.ResourceList) bool {
+// requestsExtended tells of extended resources, which the agent does not know by itself.
+func requestsExtended(wanted v1.ResourceList) bool {
 	for name := range wanted {
 		if v1helper.IsExtendedResourceName(name) {
 			return true
@@ -130,7 +130,7 @@ func (a *Agent) ownNode(ctx context.Context) (*v1.Node, error) {
 
 // shortage names the first resource of which the others leave too little; nil if the Pod
 // fits.
-func shortage(pod *v1.Pod, others []neighbour, allocatable v1.ResourceList) *rejection {
+func shortage(pod *v1.Pod, others []admittedPod, allocatable v1.ResourceList) *rejection {
 	if most := allocatable[v1.ResourcePods]; int64(len(others)) >= most.Value() {
 		return outOf(v1.ResourcePods, 1, int64(len(others)), most.Value())
 	}
@@ -188,7 +188,7 @@ func inKubeletsOrder(a, b v1.ResourceName) int {
 }
 
 // portTaken tells whether a port of the host that the Pod asks for is another's.
-func portTaken(pod *v1.Pod, others []neighbour) bool {
+func portTaken(pod *v1.Pod, others []admittedPod) bool {
 	for _, want := range pods.HostPorts(pod) {
 		for _, other := range others {
 			for _, taken := range pods.HostPorts(other.Pod) {

@@ -20,9 +20,9 @@ func asking(name string, requests v1.ResourceList) *v1.Pod {
 	return &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)}, Spec: v1.PodSpec{Containers: []v1.Container{c}}}
 }
 
-func asNeighbours(all []*v1.Pod) (out []neighbour) {
+func asNeighbours(all []*v1.Pod) (out []admittedPod) {
 	for _, pod := range all {
-		out = append(out, neighbour{pod, pods.Requests(pod)})
+		out = append(out, admittedPod{pod, pods.Requests(pod)})
 	}
 	return out
 }

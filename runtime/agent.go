@@ -42,16 +42,16 @@ type Agent struct {
 	events   record.EventBroadcaster
 	recorder record.EventRecorder
 
-	mirror     *mirror
-	workers    *workers
-	tasks      *tasks
-	launches   *launches
-	launching  seats    // of calls that create or start a container
-	removals   seats    // of calls that remove one
-	unanswered sync.Map // IDs of containers that Docker may start still, though its answer never came
+	mirror       *mirror
+	workers      *workers
+	tasks        *tasks
+	starts       *startsInProgress
+	startSeats   seats    // of calls that create or start a container
+	removalSeats seats    // of calls that remove one
+	unanswered   sync.Map // IDs of containers that Docker may start still, though its answer never came
 
-	addresses     *addresses
-	networkDoubts chan struct{} // the network may not be whole
+	addresses    *addresses
+	networkCheck chan struct{} // the network may not be whole
 
 	probes   *probes
 	tokens   *apiTokens
@@ -98,19 +98,19 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a := &Agent{
 		client: client, engine: e, opts: opts, log: opts.Log.With("room", "runtime"),
 		pods: podInformer.Lister(), services: services.Lister(), nodes: informers.Core().V1().Nodes().Lister(), synced: []cache.InformerSynced{podInformer.Informer().HasSynced, services.Informer().HasSynced},
-		events: newBroadcaster(), tasks: &tasks{}, launches: newLaunches(), launching: make(seats, launchesAtOnce), removals: make(seats, removalsAtOnce), crashes: newCrashes(),
+		events: newBroadcaster(), tasks: &tasks{}, starts: newStarts(), startSeats: make(seats, maxStarts), removalSeats: make(seats, maxRemovals), crashes: newCrashes(),
 		allocations: newAllocations(), rejections: newRejections(), evictions: &evictions{due: map[types.UID]string{}}, memoryInUse: usage.Cgroups{}.Memory,
 		now: time.Now, step: func(string) {},
 	}
 	a.recorder = newRecorder(a.events, opts.NodeName)
 	a.mirror = newMirror(e, opts.Instance, a.log)
-	a.addresses, a.networkDoubts = newAddresses(opts.Network, a.mirror.hasAddress, a.mirror.newestAddress), make(chan struct{}, 1)
+	a.addresses, a.networkCheck = newAddresses(opts.Network, a.mirror.hasAddress, a.mirror.newestAddress), make(chan struct{}, 1)
 	a.workers = newWorkers(a.syncPod)
 	a.probes = newProbes(a.tasks)
 	a.tokens = newTokens(client, a.log, func() time.Time { return a.now() })
 	a.puller = newPuller(e, a.tasks)
 	a.accounts = newAccounts(e)
-	a.imageIDs = newImageIDs(e, a.tasks, a.workers.poke)
+	a.imageIDs = newImageIDs(e, a.tasks, a.workers.enqueue)
 	a.statuses = newStatuses(client, a.declared, a.log, func(act string) { a.step(act) })
 	policies := informers.Networking().V1().NetworkPolicies().Informer().GetIndexer()
 	a.statuses.policies = func() bool { return len(policies.ListKeys()) > 0 }
@@ -128,14 +128,14 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 		return nil, fmt.Errorf("runtime: follow PersistentVolumeClaims: %w", err)
 	}
 	a.mirror.changed = func(ref pods.Ref) {
-		a.workers.poke(ref)
+		a.workers.enqueue(ref)
 		a.changes.notify()
 	}
 	a.mirror.linked = func(up bool, err error) {
 		a.node.linked(up, err)
 		if up {
-			a.doubtNetwork()
-			a.pokeAll()
+			a.checkNetwork()
+			a.enqueueAll()
 		}
 	}
 	if _, err := podInformer.Informer().AddEventHandler(a.podHandler()); err != nil {
@@ -150,7 +150,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Join(a.opts.Root, podsDir), 0o750); err != nil {
 		return fmt.Errorf("runtime: make the directory of pods: %w", err)
 	}
-	a.host.look()
+	a.host.update()
 	defer a.recordEvents(ctx)()
 	group, ctx := errgroup.WithContext(ctx)
 	a.tasks.open(ctx)
@@ -162,7 +162,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { return a.followHostAddress(ctx, a.host6) })
 	group.Go(func() error { return a.watchDisk(ctx) })
 	group.Go(func() error { return a.streams.Run(ctx) })
-	group.Go(func() error { a.engine.WatchImages(ctx, a.pokeWhoWaitsForImages); return nil })
+	group.Go(func() error { a.engine.WatchImages(ctx, a.enqueueWaitingForImages); return nil })
 	group.Go(func() error { return a.drivePods(ctx) })
 	return group.Wait()
 }
@@ -179,22 +179,22 @@ func (a *Agent) drivePods(ctx context.Context) error {
 	a.recall()
 	a.workers.start(ctx)
 	defer a.workers.stop()
-	a.pokeAll()
+	a.enqueueAll()
 	<-ctx.Done()
 	return nil
 }
 
-// pokeAll has every Pod looked at: those of the API, those that Docker has containers
+// enqueueAll has every Pod looked at: those of the API, those that Docker has containers
 // of, and those that left a directory.
-func (a *Agent) pokeAll() {
+func (a *Agent) enqueueAll() {
 	for _, pod := range a.allPods() {
-		a.pokePod(pod)
+		a.enqueuePod(pod)
 	}
 	for _, ref := range a.mirror.refs() {
-		a.workers.poke(ref)
+		a.workers.enqueue(ref)
 	}
 	for _, ref := range a.workers.known() {
-		a.workers.poke(ref)
+		a.workers.enqueue(ref)
 	}
 	known := map[types.UID]bool{}
 	for _, ref := range a.workers.known() {
@@ -203,7 +203,7 @@ func (a *Agent) pokeAll() {
 	dirs, _ := os.ReadDir(filepath.Join(a.opts.Root, podsDir))
 	for _, d := range dirs {
 		if uid := types.UID(d.Name()); !known[uid] {
-			a.workers.poke(pods.Ref{UID: uid})
+			a.workers.enqueue(pods.Ref{UID: uid})
 		}
 	}
 }
@@ -214,25 +214,25 @@ func (a *Agent) allPods() []*v1.Pod {
 	return pods
 }
 
-func (a *Agent) pokePod(pod *v1.Pod) {
+func (a *Agent) enqueuePod(pod *v1.Pod) {
 	if pod.Spec.NodeName == a.opts.NodeName {
-		a.workers.poke(pods.RefOf(pod))
+		a.workers.enqueue(pods.RefOf(pod))
 	}
 }
 
 // podHandler wakes a Pod's worker when something changed that is not its own doing.
 func (a *Agent) podHandler() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc: func(obj any) { a.pokePod(obj.(*v1.Pod)) },
+		AddFunc: func(obj any) { a.enqueuePod(obj.(*v1.Pod)) },
 		UpdateFunc: func(before, after any) {
 			old, pod := before.(*v1.Pod), after.(*v1.Pod)
 			a.workers.follow(pod)
 			a.statuses.listed(pod)
 			if old.UID != pod.UID {
-				a.pokePod(old)
+				a.enqueuePod(old)
 			}
 			if old.UID != pod.UID || !equality.Semantic.DeepEqual(withoutOwnStatus(old), withoutOwnStatus(pod)) {
-				a.pokePod(pod)
+				a.enqueuePod(pod)
 			}
 		},
 		DeleteFunc: func(obj any) {
@@ -240,7 +240,7 @@ func (a *Agent) podHandler() cache.ResourceEventHandler {
 				obj = tombstone.Obj
 			}
 			if pod, ok := obj.(*v1.Pod); ok {
-				a.pokePod(pod)
+				a.enqueuePod(pod)
 			}
 		},
 	}

@@ -276,7 +276,7 @@ func TestContainerRemovedByHandComesBack(t *testing.T) {
 		if err := r.engine.Remove(t.Context(), "k8s_app_web_ns_uid-web_0"); err != nil {
 			t.Fatal(err)
 		}
-		r.after(settlePeriod)
+		r.after(externalKillPause)
 		r.wantState("web", "app", "running 1")
 	})
 }

@@ -18,7 +18,7 @@ import (
 	resourcehelper "k8s.io/component-helpers/resource"
 )
 
-// grant is what a Pod may use of the node: what it declared when it was let in, or when
+// grant is what a Pod may use of the node: what it declared when it was admitted, or when
 // its last resize was accepted. It lies in a file beside the Pod's volumes.
 type grant struct {
 	Pod        *v1.ResourceRequirements           `json:"pod,omitempty"`
@@ -28,8 +28,8 @@ type grant struct {
 // grantFile is the file's name in the Pod's directory.
 const grantFile = "resources.json"
 
-// allocations are the grants of this node's Pods. A Pod that has one was let in, and is
-// never turned away again.
+// allocations are the grants of this node's Pods. A Pod that has one was admitted, and is
+// never rejected again.
 type allocations struct {
 	mu       sync.Mutex // guards what follows
 	grants   map[types.UID]*holding
@@ -91,7 +91,7 @@ func (a *Agent) recall() {
 	}
 }
 
-// hasRun tells that the Pod was let in once, by its status.
+// hasRun tells that the Pod was admitted once, by its status.
 func hasRun(pod *v1.Pod) bool {
 	for _, list := range [][]v1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
 		for _, c := range list {
@@ -164,17 +164,17 @@ func (h *holding) requestsOf(pod *v1.Pod) v1.ResourceList {
 	return h.requests
 }
 
-// neighbour is a Pod that holds a part of the node.
-type neighbour struct {
+// admittedPod is a Pod that holds a part of the node.
+type admittedPod struct {
 	*v1.Pod
 	requests v1.ResourceList
 }
 
-// neighbours are the Pods beside this one that hold a part of the node. The caller holds the lock.
-func (a *Agent) neighbours(uid types.UID) (out []neighbour) {
+// admittedPods are the Pods beside this one that hold a part of the node. The caller holds the lock.
+func (a *Agent) admittedPods(uid types.UID) (out []admittedPod) {
 	for _, pod := range a.nodesPods() {
 		if h, ok := a.allocations.grants[pod.UID]; ok && pod.UID != uid {
-			out = append(out, neighbour{pod, h.requestsOf(pod)})
+			out = append(out, admittedPod{pod, h.requestsOf(pod)})
 		}
 	}
 	return out
@@ -189,15 +189,15 @@ func (a *Agent) release(uid types.UID) {
 	a.evictions.mu.Lock()
 	delete(a.evictions.due, uid)
 	a.evictions.mu.Unlock()
-	a.pokeDeferred()
+	a.enqueueDeferred()
 }
 
-// pokeDeferred has the resizes looked at that wait for room.
-func (a *Agent) pokeDeferred() {
+// enqueueDeferred has the resizes looked at that wait for room.
+func (a *Agent) enqueueDeferred() {
 	a.allocations.mu.Lock()
 	waiting := maps.Clone(a.allocations.deferred)
 	a.allocations.mu.Unlock()
 	for _, ref := range waiting {
-		a.workers.poke(ref)
+		a.workers.enqueue(ref)
 	}
 }

@@ -2,7 +2,7 @@ package runtime
 
 import "sync"
 
-// broadcast wakes everybody who waits when something changed. Who is woken looks for himself.
+// broadcast wakes everybody who waits when something changed. It does not say what.
 type broadcast struct {
 	mu   sync.Mutex    // guards next
 	next chan struct{} // closed at the next change; nil: nobody waits

@@ -81,7 +81,7 @@ func (c *claims) podsOf(namespace, name string) (out []*v1.Pod) {
 // claimChanged wakes the Pods that wait for a claim or its volume.
 func (a *Agent) claimChanged(namespace, name string) {
 	for _, pod := range a.claims.podsOf(namespace, name) {
-		a.pokePod(pod)
+		a.enqueuePod(pod)
 	}
 }
 

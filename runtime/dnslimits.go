@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// A resolv.conf holds no more than its readers heed: glibc asks three name servers, and
+// A resolv.conf holds no more than its readers use: glibc asks three name servers, and
 // long search lists crash some resolvers. A kubelet's limits.
 // https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#dns-search-domain-list-limits
 const (

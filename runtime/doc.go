@@ -20,7 +20,7 @@
 // aside: a restarted daemon adopts what runs without touching it.
 //
 // Where things are: plan.go decides what is missing, as a pure function; sync.go, start.go,
-// ahead.go, end.go and stopping.go do it; probes.go and hooks.go ask and tell running
+// precreate.go, end.go and stopping.go do it; probes.go and hooks.go ask and tell running
 // containers; status.go and conditions.go compute what is reported, and writer.go writes it;
 // lookup.go tells the streams of users which container is meant, stats*.go
 // sample what is used; pull.go and image.go get images; spec.go, env.go and volumes.go

@@ -28,7 +28,7 @@ func (a *Agent) terminate(ctx context.Context, pod *v1.Pod, s *podState, have []
 	// Only the containers know how they ended: they go when the API knows it too.
 	s.ended = true
 	ref := s.ref
-	if !a.statuses.flush(ref.UID, func() { a.workers.poke(ref) }) {
+	if !a.statuses.flush(ref.UID, func() { a.workers.enqueue(ref) }) {
 		return verdict{}
 	}
 	if a.removeAll(ctx, have) || !a.removeGroup(s) || !a.removePodDir(s) {

@@ -61,7 +61,7 @@ func TestPodDeletedByForceGivesItsContainersAMoment(t *testing.T) {
 		r.engine.stopDelay = time.Hour
 		r.engine.history()
 		r.delete("web", 0)
-		r.agent.workers.poke(pods.Ref{Namespace: "ns", Name: "web", UID: "uid-web"}) // nobody is told twice
+		r.agent.workers.enqueue(pods.Ref{Namespace: "ns", Name: "web", UID: "uid-web"}) // nobody is told twice
 		r.after(leastGrace / 4)
 		r.wantNames("k8s_POD_web_ns_uid-web_0 running", "k8s_app_web_ns_uid-web_0 running")
 		r.after(leastGrace)

@@ -26,7 +26,7 @@ func newRecorder(b record.EventBroadcaster, node string) record.EventRecorder {
 // recordEvents has events written until the function that it returns is called.
 func (a *Agent) recordEvents(ctx context.Context) (stop func()) {
 	sink := &typedcorev1.EventSinkImpl{Interface: a.client.CoreV1().Events("")}
-	recording := a.events.StartRecordingToSink(unhurried{EventSink: sink, launches: a.launches, ended: ctx.Done(), now: func() time.Time { return a.now() }})
+	recording := a.events.StartRecordingToSink(deferredEvents{EventSink: sink, starts: a.starts, ended: ctx.Done(), now: func() time.Time { return a.now() }})
 	return func() {
 		a.events.Shutdown()
 		recording.Stop()

@@ -73,7 +73,7 @@ func (a *Agent) measure(ctx context.Context, pod *v1.Pod) {
 		a.evictions.mu.Lock()
 		a.evictions.due[pod.UID] = message
 		a.evictions.mu.Unlock()
-		a.workers.poke(pods.RefOf(pod))
+		a.workers.enqueue(pods.RefOf(pod))
 	}
 }
 
@@ -118,7 +118,7 @@ func isCritical(pod *v1.Pod) bool {
 type diskUse struct {
 	volumes    map[string]int64 // emptyDir and configMap
 	containers map[string]int64 // what they wrote over their images, and logs
-	files      int64            // /etc/hosts and last words
+	files      int64            // /etc/hosts and termination messages
 }
 
 // diskTaken measures a Pod.

@@ -99,7 +99,7 @@ func (a *Agent) startHook(pod *v1.Pod, s *podState, c *v1.Container, i pods.Inst
 	h := &hook{ended: make(chan struct{}), cancel: cancel}
 	ref := s.ref
 	if !a.tasks.start(func(agent context.Context) {
-		defer a.workers.poke(ref)
+		defer a.workers.enqueue(ref)
 		defer close(h.ended)
 		defer context.AfterFunc(agent, cancel)()
 		if h.err = a.runHook(own, pod, c.Lifecycle.PostStart, a.target(c, i, podIP, false)); h.err == nil {

@@ -37,7 +37,7 @@ func newHostAddress(o Options) *hostAddress {
 		routed: routedAddress, assigned: assignedAddresses, watch: watchAddresses,
 	}
 	h.current.Store(o.HostIP)
-	h.look()
+	h.update()
 	return h
 }
 
@@ -48,7 +48,7 @@ func newHostAddress6(o Options) *hostAddress {
 		routed: routed6, assigned: assignedAddresses6, watch: watchAddresses6,
 	}
 	h.current.Store(netip.Addr{})
-	h.look()
+	h.update()
 	return h
 }
 
@@ -57,9 +57,9 @@ func (h *hostAddress) get() netip.Addr { return h.current.Load().(netip.Addr) }
 
 func (h *hostAddress) String() string { return h.get().String() }
 
-// look returns whether the address is another one than before. One that the machine still has is
+// update returns whether the address is another one than before. One that the machine still has is
 // kept, though its traffic may take another way by now: others know the node by it.
-func (h *hostAddress) look() (changed bool) {
+func (h *hostAddress) update() (changed bool) {
 	if h.fixed || h.unwanted {
 		return false
 	}
@@ -157,7 +157,7 @@ func (a *Agent) followHostAddress(ctx context.Context, host *hostAddress) error 
 		return nil
 	}
 	for ctx.Err() == nil {
-		if err := host.watch(ctx, func() { a.lookAtHost() }); err != nil && ctx.Err() == nil {
+		if err := host.watch(ctx, func() { a.updateHostAddress() }); err != nil && ctx.Err() == nil {
 			a.log.Debug("the kernel does not tell of addresses", "error", err)
 		}
 		select {
@@ -168,13 +168,13 @@ func (a *Agent) followHostAddress(ctx context.Context, host *hostAddress) error 
 	return nil
 }
 
-// lookAtHost has the Node and its Pods tell of another address if there is one.
-func (a *Agent) lookAtHost() {
-	changed, changed6 := a.host.look(), a.host6.look()
+// updateHostAddress has the Node and its Pods tell of another address if there is one.
+func (a *Agent) updateHostAddress() {
+	changed, changed6 := a.host.update(), a.host6.update()
 	if !changed && !changed6 {
 		return
 	}
 	a.log.Info("the node has another address", "address", a.hostIPs())
-	nudge(a.node.check)
-	a.pokeAll()
+	notify(a.node.check)
+	a.enqueueAll()
 }

@@ -79,7 +79,7 @@ func TestTheNodesAddressIsOneThatTheMachineHas(t *testing.T) {
 	} {
 		m.roam(step.route, step.also...)
 		before := h.get()
-		changed := h.look()
+		changed := h.update()
 		if got := h.String(); got != step.want || changed != (before != h.get()) {
 			t.Errorf("%s: the node's address is %s (changed: %v), want %s", step.what, got, changed, step.want)
 		}

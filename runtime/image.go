@@ -60,7 +60,7 @@ func (a *Agent) ensureImage(ctx context.Context, pod *v1.Pod, c *v1.Container, s
 	case s.usable:
 		return true, pods.Waiting{}, time.Time{}
 	case s.pull != nil && !s.pull.ended():
-		return false, pods.Waiting{Reason: "ContainerCreating"}, a.tellProgress(pod, c, s)
+		return false, pods.Waiting{Reason: "ContainerCreating"}, a.recordPullProgress(pod, c, s)
 	case s.pull != nil:
 		return a.pulled(ctx, pod, c, s)
 	case s.delay > 0 && a.now().Before(s.failedAt.Add(s.delay)):
@@ -73,8 +73,8 @@ func (a *Agent) ensureImage(ctx context.Context, pod *v1.Pod, c *v1.Container, s
 	return false, pods.Waiting{Reason: "ContainerCreating"}, s.toldAt.Add(pullProgress)
 }
 
-// tellProgress says how far a pull is that takes long, and returns when to say so again.
-func (a *Agent) tellProgress(pod *v1.Pod, c *v1.Container, s *imageState) time.Time {
+// recordPullProgress says how far a pull is that takes long, and returns when to say so again.
+func (a *Agent) recordPullProgress(pod *v1.Pod, c *v1.Container, s *imageState) time.Time {
 	if a.now().Before(s.toldAt.Add(pullProgress)) {
 		return s.toldAt.Add(pullProgress)
 	}
@@ -89,7 +89,7 @@ func (a *Agent) beginPull(ctx context.Context, pod *v1.Pod, c *v1.Container, s *
 	a.event(pod, c, v1.EventTypeNormal, "Pulling", "Pulling image %q", c.Image)
 	ref := pods.RefOf(pod)
 	s.backedOff, s.toldAt = false, a.now()
-	s.pull = a.puller.request(image, a.credentials(ctx, pod, image), func() { a.workers.poke(ref) })
+	s.pull = a.puller.request(image, a.credentials(ctx, pod, image), func() { a.workers.enqueue(ref) })
 }
 
 // pulled looks at the result of a pull.

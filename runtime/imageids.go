@@ -11,9 +11,9 @@ import (
 // imageIDs knows how to show an image: by the digest it was pulled under, or by its ID
 // if it was built here. Docker is asked once per image, in the background.
 type imageIDs struct {
-	engine imageEngine
-	tasks  *tasks
-	poke   func(pods.Ref)
+	engine  imageEngine
+	tasks   *tasks
+	enqueue func(pods.Ref)
 
 	mu     sync.Mutex // guards what follows
 	known  map[string]string
@@ -21,7 +21,7 @@ type imageIDs struct {
 }
 
 func newImageIDs(e imageEngine, t *tasks, poke func(pods.Ref)) *imageIDs {
-	return &imageIDs{engine: e, tasks: t, poke: poke, known: map[string]string{}, asking: map[string][]pods.Ref{}}
+	return &imageIDs{engine: e, tasks: t, enqueue: poke, known: map[string]string{}, asking: map[string][]pods.Ref{}}
 }
 
 // show returns the imageID for the status of a Pod's container. While it is not known it is
@@ -58,7 +58,7 @@ func (n *imageIDs) ask(ctx context.Context, id string) {
 	n.mu.Unlock()
 	if len(image.Digests) > 0 {
 		for _, pod := range waiting {
-			n.poke(pod)
+			n.enqueue(pod)
 		}
 	}
 }

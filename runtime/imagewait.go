@@ -2,12 +2,12 @@ package runtime
 
 import v1 "k8s.io/api/core/v1"
 
-// pokeWhoWaitsForImages has the Pods looked at whose status says that they wait for an
+// enqueueWaitingForImages has the Pods looked at whose status says that they wait for an
 // image: it may be here now, made by whoever sits at this machine.
-func (a *Agent) pokeWhoWaitsForImages() {
+func (a *Agent) enqueueWaitingForImages() {
 	for _, pod := range a.allPods() {
 		if waitsForImage(pod.Status.InitContainerStatuses) || waitsForImage(pod.Status.ContainerStatuses) || waitsForImage(pod.Status.EphemeralContainerStatuses) {
-			a.pokePod(pod)
+			a.enqueuePod(pod)
 		}
 	}
 }

@@ -16,15 +16,15 @@ import (
 // by our own acts. It is to containers what an informer is to API objects: readers
 // never ask Docker. A change wakes the Pod it belongs to.
 type mirror struct {
-	engine  containerEngine
-	labels  map[string]string
-	log     *slog.Logger
-	changed func(pods.Ref)
-	linked  func(connected bool, err error)
-	dirty   workqueue.TypedInterface[string] // IDs of containers to read again
-	relist  chan struct{}
-	doubts  chan struct{} // something could not be read
-	// retryAfter is how long after a doubt everything is read again.
+	engine      containerEngine
+	labels      map[string]string
+	log         *slog.Logger
+	changed     func(pods.Ref)
+	linked      func(connected bool, err error)
+	dirty       workqueue.TypedInterface[string] // IDs of containers to read again
+	relist      chan struct{}
+	resyncRetry chan struct{} // something could not be read
+	// retryAfter is how long after a failure everything is read again.
 	retryAfter time.Duration
 	cgroups    usage.Cgroups
 
@@ -46,13 +46,13 @@ type entry struct {
 func newMirror(e containerEngine, instanceName string, log *slog.Logger) *mirror {
 	return &mirror{
 		engine: e, labels: docker.InstanceLabel(instanceName), log: log,
-		changed:    func(pods.Ref) {},
-		linked:     func(bool, error) {},
-		dirty:      workqueue.NewTyped[string](),
-		relist:     make(chan struct{}, 1),
-		doubts:     make(chan struct{}, 1),
-		retryAfter: unavailableRetry,
-		containers: newIndex(), starting: map[string]struct{}{}, removing: map[string]struct{}{},
+		changed:     func(pods.Ref) {},
+		linked:      func(bool, error) {},
+		dirty:       workqueue.NewTyped[string](),
+		relist:      make(chan struct{}, 1),
+		resyncRetry: make(chan struct{}, 1),
+		retryAfter:  unavailableRetry,
+		containers:  newIndex(), starting: map[string]struct{}{}, removing: map[string]struct{}{},
 	}
 }
 
@@ -130,7 +130,7 @@ func (m *mirror) remove(id string, remove func() error) error {
 	delete(m.removing, id)
 	m.mu.Unlock()
 	if err != nil {
-		m.dirty.Add(id) // it may have ended, and its event was not heeded
+		m.dirty.Add(id) // it may have ended, and its event was ignored
 		return err
 	}
 	m.forget(id)

@@ -30,7 +30,7 @@ func (m *mirror) run(ctx context.Context) error {
 
 // Connected implements docker.Watcher.
 func (m *mirror) Connected() {
-	nudge(m.relist)
+	notify(m.relist)
 }
 
 // Disconnected implements docker.Watcher.
@@ -75,7 +75,7 @@ func (m *mirror) refreshLoop(ctx context.Context) {
 		}
 		if _, err := m.refresh(ctx, id); err != nil && !docker.IsNotFound(err) && ctx.Err() == nil {
 			m.log.Warn("a container cannot be read", "container", id, "error", err)
-			m.doubt()
+			m.retryResync()
 		}
 		m.dirty.Done(id)
 	}
@@ -90,7 +90,7 @@ func (m *mirror) relistLoop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-m.doubts:
+		case <-m.resyncRetry:
 			retry = time.After(m.retryAfter)
 			continue
 		case <-retry:
@@ -102,16 +102,16 @@ func (m *mirror) relistLoop(ctx context.Context) {
 				m.log.Warn("containers cannot be listed", "error", err)
 				m.linked(false, err)
 			}
-			m.doubt()
+			m.retryResync()
 			continue
 		}
 		m.linked(true, nil)
 	}
 }
 
-// doubt has everything read again, though not at once.
-func (m *mirror) doubt() {
-	nudge(m.doubts)
+// retryResync has everything read again after a while.
+func (m *mirror) retryResync() {
+	notify(m.resyncRetry)
 }
 
 // resync makes the mirror equal to what Docker has.

@@ -50,18 +50,18 @@ func (a *Agent) connect(sandbox pods.Instance) error {
 // it looks unused.
 func (a *Agent) keepNetwork(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { a.engine.WatchNetwork(ctx, a.opts.Network.Name, a.doubtNetwork); return nil })
+	group.Go(func() error { a.engine.WatchNetwork(ctx, a.opts.Network.Name, a.checkNetwork); return nil })
 	group.Go(func() error {
 		var retry <-chan time.Time
 		for {
 			select {
 			case <-ctx.Done():
 				return nil
-			case <-a.networkDoubts:
+			case <-a.networkCheck:
 			case <-retry:
 			}
 			retry = nil
-			if err := a.mendNetwork(ctx); err != nil && ctx.Err() == nil {
+			if err := a.repairNetwork(ctx); err != nil && ctx.Err() == nil {
 				a.log.Warn("the network of the pods is not whole", "error", err)
 				retry = time.After(unavailableRetry)
 			}
@@ -70,11 +70,11 @@ func (a *Agent) keepNetwork(ctx context.Context) error {
 	return group.Wait()
 }
 
-// doubtNetwork has the network looked at.
-func (a *Agent) doubtNetwork() { nudge(a.networkDoubts) }
+// checkNetwork has the network checked, and repaired.
+func (a *Agent) checkNetwork() { notify(a.networkCheck) }
 
-// mendNetwork makes the network unless it is there, and connects whoever is not.
-func (a *Agent) mendNetwork(ctx context.Context) error {
+// repairNetwork makes the network unless it is there, and connects whoever is not.
+func (a *Agent) repairNetwork(ctx context.Context) error {
 	if err := a.engine.EnsureNetwork(ctx, a.opts.Network); err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func TestPodsAreConnectedWithTheBridgeUnderAddressesOfTheirOwn(t *testing.T) {
 			t.Errorf("after the daemon's restart one has %s, and a new one %s", one, three)
 		}
 		r.engine.exit(podSandbox("one", 0), 137)
-		r.after(2 * settlePeriod)
+		r.after(2 * externalKillPause)
 		if ip := r.get("one").Status.PodIP; ip != "10.244.0.6" || r.engine.port(podSandbox("one", 1)).Address.Addr().String() != ip {
 			t.Errorf("the next sandbox has %s: an address is not used again at once", ip)
 		}

@@ -68,7 +68,7 @@ func (n *node) linked(up bool, err error) {
 	}
 	n.mu.Unlock()
 	if was != up {
-		nudge(n.check)
+		notify(n.check)
 	}
 }
 
@@ -110,12 +110,12 @@ func (n *node) beat(ctx context.Context) {
 				n.declareRuntimes(ctx)
 			}
 		case <-ticker.C:
-			n.ask(ctx)
+			n.pingEngine(ctx)
 			if n.undeclared {
 				n.declareRuntimes(ctx)
 			}
 			n.agent.crashes.entries.GC()
-			n.agent.lookAtHost()
+			n.agent.updateHostAddress()
 		}
 		if err := n.update(ctx); err != nil && ctx.Err() == nil {
 			n.agent.log.Warn("the node's status cannot be written", "error", err)
@@ -123,9 +123,9 @@ func (n *node) beat(ctx context.Context) {
 	}
 }
 
-// ask finds out whether Docker answers; the event stream alone cannot tell a hanging
+// pingEngine finds out whether Docker answers; the event stream alone cannot tell a hanging
 // engine from a quiet one.
-func (n *node) ask(ctx context.Context) {
+func (n *node) pingEngine(ctx context.Context) {
 	err := n.agent.engine.Ping(ctx)
 	if ctx.Err() == nil && (err != nil || n.agent.mirror.ready()) {
 		n.linked(err == nil, err)
@@ -193,7 +193,7 @@ func (n *node) create(ctx context.Context) error {
 		n.status(&wanted.Status)
 		if n.last, err = nodes.Create(ctx, wanted, metav1.CreateOptions{}); err == nil {
 			n.written = time.Now()
-			n.tellChanges(&v1.Node{}, wanted)
+			n.recordChanges(&v1.Node{}, wanted)
 		}
 		return err
 	}
@@ -250,7 +250,7 @@ func (n *node) update(ctx context.Context) error {
 		return err
 	}
 	n.written, n.last = time.Now(), answer
-	n.tellChanges(found, changed)
+	n.recordChanges(found, changed)
 	return nil
 }
 
@@ -259,7 +259,7 @@ func (n *node) wanted(found *v1.Node) *v1.Node {
 	changed := found.DeepCopy()
 	n.status(&changed.Status)
 	if sameStatus(found.Status, changed.Status) && time.Since(n.written) < nodeReport {
-		n.tellSchedulable(found.Spec.Unschedulable)
+		n.recordSchedulable(found.Spec.Unschedulable)
 		return nil
 	}
 	return changed

@@ -28,8 +28,8 @@ func (n *node) statusEvent(reason string) {
 	n.event(v1.EventTypeNormal, reason, "Node %s status is now: %s", n.agent.opts.NodeName, reason)
 }
 
-// tellChanges records what a write of the status changed; before is empty if the node is new.
-func (n *node) tellChanges(before, after *v1.Node) {
+// recordChanges records what a write of the status changed; before is empty if the node is new.
+func (n *node) recordChanges(before, after *v1.Node) {
 	if was, is := before.Status.NodeInfo.BootID, after.Status.NodeInfo.BootID; was != "" && was != is {
 		n.event(v1.EventTypeWarning, "Rebooted", "Node %s has been rebooted, boot id: %s", after.Name, is)
 	}
@@ -44,11 +44,11 @@ func (n *node) tellChanges(before, after *v1.Node) {
 			n.statusEvent(reasons.ceased)
 		}
 	}
-	n.tellSchedulable(after.Spec.Unschedulable)
+	n.recordSchedulable(after.Spec.Unschedulable)
 }
 
-// tellSchedulable records that somebody cordoned the node, or took that back.
-func (n *node) tellSchedulable(unschedulable bool) {
+// recordSchedulable records that somebody cordoned the node, or took that back.
+func (n *node) recordSchedulable(unschedulable bool) {
 	if unschedulable == n.cordoned {
 		return
 	}

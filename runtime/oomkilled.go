@@ -6,8 +6,8 @@ import "github.com/kube-lite/kube-lite/runtime/pods"
 // when it learns of the container's end first, as it does on a busy machine: the two are told
 // to it by different ways.
 type oomReport struct {
-	lacked bool // there was none left, for this container or another one of its Pod
-	robbed bool // the kernel ended a process of this one
+	outOfMemory   bool // there was none left, for this container or another one of its Pod
+	processKilled bool // the kernel ended a process of this one
 }
 
 // noteOOM remembers that there was no memory left for a container. When that of a whole Pod
@@ -19,16 +19,16 @@ func (m *mirror) noteOOM(id string) {
 	if e == nil {
 		return
 	}
-	e.memory.lacked = true
+	e.memory.outOfMemory = true
 	if e.CgroupParent == "" {
-		e.memory.robbed = true
+		e.memory.processKilled = true
 	} else if kills, err := m.cgroups.OOMKills(e.PID); err == nil && kills > 0 {
-		e.memory.robbed = true
+		e.memory.processKilled = true
 	}
 }
 
 // killed tells whether a container ended for want of memory. One whose Pod had none left may
 // have been spared, and end by itself later.
 func (r oomReport) killed(i pods.Instance) bool {
-	return r.robbed || (r.lacked || i.OOMKilled) && (i.CgroupParent == "" || i.ExitCode == pods.KilledExitCode)
+	return r.processKilled || (r.outOfMemory || i.OOMKilled) && (i.CgroupParent == "" || i.ExitCode == pods.KilledExitCode)
 }

@@ -74,7 +74,7 @@ func TestStopDoesNotWaitForALongCopy(t *testing.T) {
 		r.engine.build("models/large:1")
 		r.engine.readDelay = time.Second // for each byte
 		r.pod("web", withImageVolume("models/large:1", v1.PullIfNotPresent))
-		if took, err := r.stopPods(time.Minute); err != nil || took > syncPatience {
+		if took, err := r.stopPods(time.Minute); err != nil || took > syncStopTimeout {
 			t.Errorf("it took %v, %v", took, err)
 		}
 	})
@@ -120,14 +120,14 @@ func TestFewContainersAreLaunchedAtOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.engine.startHang = time.Second
 		r.pod("web", func(p *v1.Pod) {
-			for n := range 3 * launchesAtOnce {
+			for n := range 3 * maxStarts {
 				p.Spec.Containers = append(p.Spec.Containers, app(fmt.Sprintf("c%d", n)))
 			}
 		})
 		r.after(10 * time.Second)
 		r.wantState("web", "app", "running 0")
-		if most := r.engine.most; most > launchesAtOnce || most < launchesAtOnce/2 {
-			t.Errorf("%d were started at once, want %d", most, launchesAtOnce)
+		if most := r.engine.most; most > maxStarts || most < maxStarts/2 {
+			t.Errorf("%d were started at once, want %d", most, maxStarts)
 		}
 	})
 }

@@ -18,16 +18,16 @@ type plan struct {
 	// sandbox is the one to use; its zero value asks for a new one.
 	sandbox        pods.Instance
 	sandboxAttempt int
-	// round is that of what is started: see roundOf.
-	round int
+	// restartGeneration is that of what is started: see restartGenerationOf.
+	restartGeneration int
 	// sandboxLost: there was a sandbox, and it died.
 	sandboxLost bool
 	// end are containers that run and must not. While there are any nothing is started.
 	end []ending
 	// start are containers to create, unless they are, and to start.
 	start []starting
-	// ahead are containers to create while those of start run, because they come next.
-	ahead []starting
+	// preCreate are containers to create while those of start run, because they come next.
+	preCreate []starting
 	// discard are containers that were created for a sandbox which is gone and never ran.
 	// They are removed before anything is started: their names are used again.
 	discard []pods.Instance
@@ -91,7 +91,7 @@ func decide(pod *v1.Pod, have []pods.Instance, v view) plan {
 			d.latest[i.ContainerName] = i // oldest first, so the latest stays
 		}
 	}
-	d.round = roundOf(pod, have)
+	d.restartGeneration = restartGenerationOf(pod, have)
 	d.remove = pods.Surplus(have)
 	if d.finished = d.podFinished(); d.finished {
 		d.remove = append(d.remove, pods.Unstarted(have)...)
@@ -137,8 +137,8 @@ func (d *decision) checkRunning(i pods.Instance) {
 	}
 	v := d.health(c, i)
 	switch {
-	case i.RestartGeneration < d.round && pods.Ephemeral(d.pod, c.Name) == nil:
-		d.end = append(d.end, endOfRound(i))
+	case i.RestartGeneration < d.restartGeneration && pods.Ephemeral(d.pod, c.Name) == nil:
+		d.end = append(d.end, endForRestart(i))
 	case d.changed(i):
 		why := fmt.Sprintf("Container %s definition changed, will be restarted", c.Name)
 		if i.Image == c.Image {
@@ -205,7 +205,7 @@ func (d *decision) chooseContainers() {
 			d.consider(c)
 			if n >= reached {
 				if len(d.start) > 0 {
-					d.chooseAhead()
+					d.choosePreCreated()
 				}
 				return
 			}
@@ -260,19 +260,19 @@ func (d *decision) completed(c *v1.Container) bool {
 	return d.ranUnseen(c.Name) && pods.LastTermination(*pods.ContainerStatus(d.pod, c.Name)).ExitCode == 0
 }
 
-// ranUnseen tells of a container that vanished that it ran in the sandbox in use; its status knows no rounds.
+// ranUnseen tells of a container that was removed that it ran in the sandbox in use; its status knows no restart generations.
 func (d *decision) ranUnseen(name string) bool {
-	if _, made := d.latest[name]; made || !pods.WasRemoved(d.pod, name) || d.round > 0 || d.sandbox.StartedAt.IsZero() {
+	if _, made := d.latest[name]; made || !pods.WasRemoved(d.pod, name) || d.restartGeneration > 0 || d.sandbox.StartedAt.IsZero() {
 		return false
 	}
 	return !pods.LastTermination(*pods.ContainerStatus(d.pod, name)).StartedAt.Time.Before(pods.WholeSeconds(d.sandbox.StartedAt).Time)
 }
 
 // current returns the container's latest instance if it belongs to the sandbox in use, and to
-// the round.
+// the restart generation.
 func (d *decision) current(name string) (pods.Instance, bool) {
 	i, ok := d.latest[name]
-	return i, ok && d.sandbox.ID != "" && i.SandboxID == d.sandbox.ID && i.RestartGeneration == d.round
+	return i, ok && d.sandbox.ID != "" && i.SandboxID == d.sandbox.ID && i.RestartGeneration == d.restartGeneration
 }
 
 // consider starts a container, or has it wait.
@@ -290,7 +290,7 @@ func (d *decision) consider(c *v1.Container) {
 		d.start = append(d.start, starting{container: c, attempt: i.Attempt})
 		return
 	}
-	if !d.changed(i) && i.RestartGeneration == d.round {
+	if !d.changed(i) && i.RestartGeneration == d.restartGeneration {
 		delay, until, wait := d.waits(pods.BackoffKey(d.pod, c.Name), i.EndedAt())
 		if wait {
 			d.backoff = append(d.backoff, backoff{c.Name, delay, until})
@@ -311,7 +311,7 @@ func (d *decision) shallRun(c *v1.Container) bool {
 
 // startsAnew tells whether a container follows, whatever this one ends with.
 func (d *decision) startsAnew(i pods.Instance) bool {
-	return !i.Ended() || i.RestartGeneration < d.round || d.renewed[i.ID]
+	return !i.Ended() || i.RestartGeneration < d.restartGeneration || d.renewed[i.ID]
 }
 
 // changed tells that the container is not what is declared any more.

@@ -145,8 +145,8 @@ func (p *probes) health(id string, c *v1.Container) pods.Health {
 	return pods.Health{Started: c == nil || c.StartupProbe == nil, Ready: c == nil || c.StartupProbe == nil && c.ReadinessProbe == nil}
 }
 
-// ending ends the probes that would only restart a container which is ending.
-func (p *probes) ending(id string) {
+// stopLiveness ends the probes that would only restart a container which is ending.
+func (p *probes) stopLiveness(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if d := p.byID[id]; d != nil {
@@ -183,8 +183,8 @@ func (a *Agent) followProbes(pod *v1.Pod, s *podState, have []pods.Instance) {
 		ref := s.ref
 		a.probes.follow(check{
 			container: c, instance: i, target: func() probe.Target { return a.target(c, i, cmp.Or(a.hostAddressOf(pod), podIP), true) },
-			tell:    func(kind string, r probe.Result, output string) { a.tellProbe(pod, c, kind, r, output) },
-			changed: func() { a.workers.poke(ref) },
+			tell:    func(kind string, r probe.Result, output string) { a.recordProbe(pod, c, kind, r, output) },
+			changed: func() { a.workers.enqueue(ref) },
 		}, healthBefore(pod, i))
 	}
 }
@@ -232,7 +232,7 @@ func (a *Agent) target(c *v1.Container, i pods.Instance, podIP string, probes bo
 	}}
 }
 
-func (a *Agent) tellProbe(pod *v1.Pod, c *v1.Container, kind string, r probe.Result, output string) {
+func (a *Agent) recordProbe(pod *v1.Pod, c *v1.Container, kind string, r probe.Result, output string) {
 	switch r {
 	case probe.Warning:
 		a.event(pod, c, v1.EventTypeWarning, "ProbeWarning", "%s probe warning: %s", kind, output)

@@ -66,7 +66,7 @@ func (o observation) hold(s *v1.PodStatus) {
 		return
 	}
 	s.Reason, s.Message = o.held.reason, o.held.message
-	if *o.held != (rejection{}) { // or it was let in
+	if *o.held != (rejection{}) { // or it was admitted
 		s.InitContainerStatuses, s.ContainerStatuses = nil, nil
 	}
 }

@@ -136,7 +136,7 @@ func TestInitContainersThatWerePrunedRunAgainInANewSandboxOnly(t *testing.T) {
 		r.wantState("web", "app", "waiting ErrImageNeverPull 0")
 		r.wantNames("k8s_POD_web_ns_uid-web_0 running")
 		r.engine.exit("k8s_POD_web_ns_uid-web_0", 137)
-		r.after(2 * settlePeriod)
+		r.after(2 * externalKillPause)
 		prune()
 		r.after(time.Minute)
 		r.wantNames("k8s_POD_web_ns_uid-web_1 running", "k8s_init_web_ns_uid-web_1 running")

@@ -30,13 +30,13 @@ const resizeRetry = 10 * time.Second
 type resizeState struct {
 	recalled            bool
 	pending, inProgress *v1.PodCondition
-	// settled is what the engine made of a change, by container ID: where the kernel lacks a
+	// applied is what the engine made of a change, by container ID: where the kernel lacks a
 	// bound it takes the order and leaves the bound out.
-	settled map[string]settlement
+	applied map[string]appliedResources
 }
 
-// settlement is what a container shall have and what it got.
-type settlement struct{ want, got docker.Resources }
+// appliedResources are those that a container shall have and those that it got.
+type appliedResources struct{ want, got docker.Resources }
 
 // conditions are those that hold.
 func (r resizeState) conditions() (out []v1.PodCondition) {
@@ -92,7 +92,7 @@ func (a *Agent) considerResize(pod *v1.Pod, s *podState, granted grant) *v1.Pod 
 		delete(a.allocations.deferred, pod.UID)
 		return pod
 	}
-	if r := shortage(pod, a.neighbours(pod.UID), a.node.allocatable()); r != nil {
+	if r := shortage(pod, a.admittedPods(pod.UID), a.node.allocatable()); r != nil {
 		if setResize(&s.resize.pending, v1.PodResizePending, v1.PodReasonDeferred, r.message, pod.Generation, a.now()) {
 			a.event(pod, nil, v1.EventTypeWarning, "ResizeDeferred", "%s", resizeMessage("Pod resize "+r.reason, pod, pod.Generation, r.message))
 		}
@@ -122,7 +122,7 @@ func (a *Agent) resizeContainers(ctx context.Context, pod *v1.Pod, s *podState, 
 		}
 	}
 	boundPod(true)
-	maps.DeleteFunc(s.resize.settled, func(id string, _ settlement) bool {
+	maps.DeleteFunc(s.resize.applied, func(id string, _ appliedResources) bool {
 		return !slices.ContainsFunc(have, func(i pods.Instance) bool { return i.ID == id })
 	})
 	for _, i := range have {
@@ -135,7 +135,7 @@ func (a *Agent) resizeContainers(ctx context.Context, pod *v1.Pod, s *podState, 
 			continue
 		}
 		want := resourcesOf(pod, c)
-		if i.Resources == want || s.resize.settled[i.ID] == (settlement{want, i.Resources}) {
+		if i.Resources == want || s.resize.applied[i.ID] == (appliedResources{want, i.Resources}) {
 			continue
 		}
 		if err := a.resizeContainer(ctx, s, i, want); err != nil {
@@ -153,7 +153,7 @@ func (a *Agent) resizeContainers(ctx context.Context, pod *v1.Pod, s *podState, 
 		generation := s.resize.inProgress.ObservedGeneration
 		s.resize.inProgress = nil
 		a.event(pod, nil, v1.EventTypeNormal, "ResizeCompleted", "%s", resizeMessage("Pod resize completed", pod, generation, ""))
-		a.pokeDeferred() // it may have made room
+		a.enqueueDeferred() // it may have made room
 	}
 	return time.Time{}
 }
@@ -177,7 +177,7 @@ func (a *Agent) resizeContainer(ctx context.Context, s *podState, i pods.Instanc
 	now, err := a.mirror.refresh(ctx, i.ID)
 	if err == nil && now.Resources != want {
 		a.log.Warn("the engine does not bound a container as declared", "pod", s.ref, "container", i.ContainerName, "want", want, "got", now.Resources)
-		s.resize.settled[i.ID] = settlement{want, now.Resources}
+		s.resize.applied[i.ID] = appliedResources{want, now.Resources}
 	}
 	return err
 }

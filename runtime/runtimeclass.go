@@ -14,7 +14,7 @@ import (
 )
 
 // declareRuntimes sees to it that each of Docker's runtimes has a RuntimeClass of its name:
-// the API server turns away a Pod whose class does not exist. Whoever deletes or changes one
+// the API server rejects a Pod whose class does not exist. Whoever deletes or changes one
 // has that until the next start of Docker or the agent.
 func (a *Agent) declareRuntimes(ctx context.Context, names []string) (err error) {
 	for _, name := range names {

@@ -125,7 +125,7 @@ func TestHeldContainerIsTriedWhenItsTimeHasComeHoweverOftenItIsLookedAt(t *testi
 			p.Spec.SecurityContext = &v1.PodSecurityContext{SeccompProfile: &v1.SeccompProfile{Type: v1.SeccompProfileTypeLocalhost, LocalhostProfile: &name}}
 		})
 		for range 8 {
-			r.agent.pokeAll()
+			r.agent.enqueueAll()
 			r.after(retryFirst)
 		}
 		failures := 0

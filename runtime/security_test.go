@@ -64,11 +64,11 @@ func TestPodIsTurnedAwayRatherThanRunLessSafely(t *testing.T) {
 	} {
 		pod := testPod()
 		pod.Spec.Containers = []v1.Container{app("app")}
-		if r := unsafeHere(pod, false, nil); r != nil {
+		if r := unenforceable(pod, false, nil); r != nil {
 			t.Errorf("an ordinary Pod: %+v", r)
 		}
 		test.change(&pod.Spec)
-		if r := unsafeHere(pod, false, nil); r == nil || r.reason != test.reason {
+		if r := unenforceable(pod, false, nil); r == nil || r.reason != test.reason {
 			t.Errorf("got %+v, want %s", r, test.reason)
 		}
 	}

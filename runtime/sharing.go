@@ -64,9 +64,9 @@ func (c *claims) release(pv string, uid types.UID) {
 	}
 }
 
-// groupPatience is how long the change of a volume's group takes before somebody hears of it, as
+// groupChangeSlow is how long the change of a volume's group takes before somebody hears of it, as
 // on a kubelet's node.
-const groupPatience = 30 * time.Second
+const groupChangeSlow = 30 * time.Second
 
 // applyGroup gives a volume to the Pod's fsGroup, as its policy says: when the Pod is new, and
 // unless another Pod has the volume already.
@@ -87,7 +87,7 @@ func (a *Agent) applyGroup(ctx context.Context, pod *v1.Pod, name string, p pers
 			return err
 		}
 	}
-	slow := time.AfterFunc(groupPatience, func() {
+	slow := time.AfterFunc(groupChangeSlow, func() {
 		a.event(pod, nil, v1.EventTypeWarning, "VolumePermissionChangeInProgress", "Setting volume ownership for %s is taking longer than expected, consider using OnRootMismatch - https://kubernetes.io/docs/tasks/configure-pod-container/security-context/#configure-volume-permission-and-ownership-change-policy-for-pods", p.path)
 	})
 	defer slow.Stop()

@@ -75,7 +75,7 @@ func asKubeletSays(err error, kind, name string) error {
 func (a *Agent) sourceChanged(namespace, name string, secret bool) {
 	for _, pod := range a.allPods() {
 		if pod.Namespace == namespace && refersTo(pod, name, secret) {
-			a.pokePod(pod)
+			a.enqueuePod(pod)
 		}
 	}
 }

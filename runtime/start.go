@@ -45,8 +45,8 @@ func (a *Agent) start(ctx context.Context, pod *v1.Pod, s *podState, p plan) (wa
 	if until, held := s.held(pods.SandboxName, a.now()); held && p.sandbox.ID == "" {
 		return until
 	}
-	a.launches.begin()
-	defer a.launches.end()
+	a.starts.begin()
+	defer a.starts.end()
 	if p.startsAgain() {
 		// A container that an ending engine took along would be started, ended and
 		// counted once more.
@@ -216,17 +216,17 @@ func (r *pipeline) containers(ctx context.Context) []outcome {
 		tried = append(tried, n)
 		wg.Go(func() { out[n] = r.container(ctx, s, states[n]) })
 	}
-	ids, specs := make([]string, len(r.plan.ahead)), make([]docker.ContainerSpec, len(r.plan.ahead))
-	for n, s := range r.plan.ahead {
-		wg.Go(func() { ids[n], specs[n] = r.createAhead(ctx, s) })
+	ids, specs := make([]string, len(r.plan.preCreate)), make([]docker.ContainerSpec, len(r.plan.preCreate))
+	for n, s := range r.plan.preCreate {
+		wg.Go(func() { ids[n], specs[n] = r.preCreate(ctx, s) })
 	}
 	wg.Wait()
 	for n, id := range ids {
-		r.state.ahead[id] = specs[n]
+		r.state.preCreated[id] = specs[n]
 	}
 	for _, n := range tried {
 		r.state.note(out[n], r.agent.now())
-		delete(r.state.ahead, r.plan.start[n].createdID)
+		delete(r.state.preCreated, r.plan.start[n].createdID)
 	}
 	return out
 }
@@ -333,13 +333,13 @@ func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, 
 	spec := a.containerSpec(r.pod, s.container, s.attempt, r.sandboxID, env, mounts)
 	spec.CgroupParent = r.group
 	spec.Groups = append(spec.Groups, persistentGroups(r.pod, r.state)...)
-	if r.plan.round > 0 {
-		spec.Labels[pods.LabelRestartGeneration] = strconv.Itoa(r.plan.round)
+	if r.plan.restartGeneration > 0 {
+		spec.Labels[pods.LabelRestartGeneration] = strconv.Itoa(r.plan.restartGeneration)
 	}
 	if s.targetID != "" {
 		spec.PID = "container:" + s.targetID
 	}
-	return spec, a.confine(ctx, &spec, r.pod, s.container)
+	return spec, a.applyConfinement(ctx, &spec, r.pod, s.container)
 }
 
 // createFailed finds out why, as far as it matters.

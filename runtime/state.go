@@ -25,12 +25,12 @@ type podState struct {
 	renewed map[string]bool
 	// alive are the containers that ran at the last look, by ID.
 	alive map[string]bool
-	// settled is until when nothing is started because somebody else killed or removed containers.
-	settled time.Time
+	// startsAfter is until when nothing is started because somebody else killed or removed containers.
+	startsAfter time.Time
 	// hooks are the postStart hooks that were run, by container ID.
 	hooks map[string]*hook
-	// ahead is what the containers that were created before their turn are made of, by ID.
-	ahead map[string]docker.ContainerSpec
+	// preCreated is what the containers that were created before their turn are made of, by ID.
+	preCreated map[string]docker.ContainerSpec
 	// retry grows with each failed attempt at the sandbox or a container, by name.
 	retry map[string]retryState
 	// warned are the fields that were named in events because they are not supported.
@@ -51,7 +51,7 @@ type podState struct {
 	logEnds map[string]string
 	// failure ends the Pod; nil: nothing does.
 	failure *failure
-	// rejected is why the Pod waits to be rejected; without a reason: it was let in after all; nil:
+	// rejected is why the Pod waits to be rejected; without a reason: it was admitted after all; nil:
 	// it did not wait.
 	rejected *rejection
 	// resize is how far a change of the Pod's resources is.
@@ -78,8 +78,8 @@ const (
 func newPodState(ref pods.Ref) *podState {
 	return &podState{
 		ref: ref, waiting: map[string]pods.Waiting{}, images: map[string]*imageState{},
-		ahead: map[string]docker.ContainerSpec{}, stops: map[string]*stopping{}, renewed: map[string]bool{}, hooks: map[string]*hook{}, logEnds: map[string]string{}, retry: map[string]retryState{}, projected: map[string]volume.Files{}, outdated: map[string]string{}, persistent: map[string]persistent{}, warned: map[string]bool{}, warnedAt: -1,
-		resize: resizeState{settled: map[string]settlement{}},
+		preCreated: map[string]docker.ContainerSpec{}, stops: map[string]*stopping{}, renewed: map[string]bool{}, hooks: map[string]*hook{}, logEnds: map[string]string{}, retry: map[string]retryState{}, projected: map[string]volume.Files{}, outdated: map[string]string{}, persistent: map[string]persistent{}, warned: map[string]bool{}, warnedAt: -1,
+		resize: resizeState{applied: map[string]appliedResources{}},
 	}
 }
 

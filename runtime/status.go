@@ -12,29 +12,29 @@ import (
 
 // observation is all that a Pod's status is computed from.
 type observation struct {
-	pod      *v1.Pod // with the status that the API has
-	have     []pods.Instance
-	waiting  map[string]pods.Waiting
-	finished bool     // no container will run again
-	failure  *failure // ends the Pod; nil: nothing does
-	held     *rejection
-	sandbox  bool     // a sandbox runs
-	podIPs   pods.IPs // none yet: empty
-	hostIPs  pods.IPs
-	imageID  func(id string) string     // how an image is shown
-	message  func(pods.Instance) string // what a container that ended left to say
-	health   func(*v1.Container, pods.Instance) pods.Health
-	renewed  map[string]bool   // containers that start again whatever they ended with, by ID
-	round    int               // of what is started; see roundOf
-	resize   []v1.PodCondition // those of a resize
-	now      time.Time
+	pod               *v1.Pod // with the status that the API has
+	have              []pods.Instance
+	waiting           map[string]pods.Waiting
+	finished          bool     // no container will run again
+	failure           *failure // ends the Pod; nil: nothing does
+	held              *rejection
+	sandbox           bool     // a sandbox runs
+	podIPs            pods.IPs // none yet: empty
+	hostIPs           pods.IPs
+	imageID           func(id string) string     // how an image is shown
+	message           func(pods.Instance) string // what a container that ended left to say
+	health            func(*v1.Container, pods.Instance) pods.Health
+	renewed           map[string]bool   // containers that start again whatever they ended with, by ID
+	restartGeneration int               // of what is started; see restartGenerationOf
+	resize            []v1.PodCondition // those of a resize
+	now               time.Time
 }
 
 // report computes the Pod's status and has it written if it changed.
 func (a *Agent) report(pod *v1.Pod, s *podState, have []pods.Instance, p plan) {
 	o := observation{
 		pod: pod, have: have, waiting: s.waiting, finished: p.finished, failure: s.failure, held: s.rejected,
-		hostIPs: a.hostIPs(), imageID: func(id string) string { return a.imageIDs.show(s.ref, id) }, message: a.lastWords(pod, s), health: a.healthOf(s), renewed: s.renewed, round: p.round, resize: s.resize.conditions(), now: a.now(),
+		hostIPs: a.hostIPs(), imageID: func(id string) string { return a.imageIDs.show(s.ref, id) }, message: a.terminationMessage(pod, s), health: a.healthOf(s), renewed: s.renewed, restartGeneration: p.restartGeneration, resize: s.resize.conditions(), now: a.now(),
 	}
 	for _, i := range have {
 		if i.IsSandbox() && i.Running() {
@@ -101,7 +101,7 @@ func (o observation) fail(s *v1.PodStatus) {
 		return
 	}
 	s.Reason, s.Message = o.failure.reason, o.failure.message
-	if len(o.have) == 0 { // it was never let in
+	if len(o.have) == 0 { // it was never admitted
 		s.InitContainerStatuses, s.ContainerStatuses = nil, nil
 	}
 	if !o.anyRunning() {
@@ -183,7 +183,7 @@ func (o observation) state(c *v1.Container, last pods.Instance, s *v1.ContainerS
 	case waits && !o.finished && why.Reason != "" && (init || o.renewed[last.ID] || pods.RunsAgain(o.pod, c, last.ExitCode)):
 		s.State.Waiting = &v1.ContainerStateWaiting{Reason: why.Reason, Message: why.Message}
 		s.LastTerminationState.Terminated = o.terminated(last)
-	case (last.RestartGeneration < o.round || o.renewed[last.ID]) && !o.finished && pods.Ephemeral(o.pod, c.Name) == nil:
+	case (last.RestartGeneration < o.restartGeneration || o.renewed[last.ID]) && !o.finished && pods.Ephemeral(o.pod, c.Name) == nil:
 		s.State.Waiting = o.waitingState(c, init)
 		s.LastTerminationState.Terminated = o.terminated(last)
 	default:

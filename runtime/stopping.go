@@ -84,7 +84,7 @@ func (a *Agent) beginEnd(pod *v1.Pod, s *podState, e ending, podIP string, grace
 	st := &stopping{due: a.now().Add(grace)}
 	s.stops[e.ID] = st
 	s.renewed[e.ID] = e.renew
-	a.probes.ending(e.ID)
+	a.probes.stopLiveness(e.ID)
 	c := pods.Container(pod, e.ContainerName)
 	if e.why != "" {
 		a.event(pod, c, v1.EventTypeNormal, "Killing", "%s", e.why)
@@ -98,7 +98,7 @@ func (a *Agent) beginEnd(pod *v1.Pod, s *podState, e ending, podIP string, grace
 	if a.tasks.start(func(ctx context.Context) {
 		a.preStop(ctx, pod, c, e.Instance, podIP, grace)
 		close(done)
-		a.workers.poke(ref)
+		a.workers.enqueue(ref)
 	}) {
 		st.hook = done
 	}
@@ -152,7 +152,7 @@ func (a *Agent) stopContainer(i pods.Instance, grace time.Duration) {
 			a.log.Warn("a container cannot be stopped", "pod", i.Pod, "container", i.ContainerName, "error", err)
 		}
 		if _, err := a.mirror.refresh(ctx, i.ID); err != nil {
-			a.workers.poke(i.Pod)
+			a.workers.enqueue(i.Pod)
 		}
 	})
 }

@@ -9,14 +9,14 @@ import (
 )
 
 // syncPod brings one Pod closer to what is declared, and returns when to look again. It
-// never waits for a pull or a stop: those are tasks, which poke the Pod when they end.
+// never waits for a pull or a stop: those are tasks, which enqueue the Pod when they end.
 func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 	if !a.mirror.ready() || a.stopping.Load() {
-		return verdict{} // when Docker is back every Pod is poked
+		return verdict{} // when Docker is back every Pod is enqueued
 	}
 	pod := a.declared(s.ref)
 	have := a.mirror.pod(s.ref.UID)
-	s.noteKills(have, a.now())
+	s.noteExternalKills(have, a.now())
 	s.forgetStops(have, a.now())
 	if pod == nil {
 		return a.clean(ctx, s, have)
@@ -65,8 +65,8 @@ func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []pods
 		wake = earliest(wake, a.endContainers(pod, s, have, p.end, pods.GracePeriod(pod)))
 	case len(p.discard) > 0 && a.removeAll(ctx, p.discard):
 		wake = earliest(wake, a.now().Add(cleanRetry))
-	case p.starts() && a.now().Before(s.settled):
-		wake = earliest(wake, s.settled)
+	case p.starts() && a.now().Before(s.startsAfter):
+		wake = earliest(wake, s.startsAfter)
 	case p.starts():
 		if p.sandboxLost {
 			a.event(pod, nil, v1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
@@ -87,7 +87,7 @@ func (a *Agent) finish(ctx context.Context, pod *v1.Pod, s *podState, have []pod
 		return a.again(a.endContainers(pod, s, have, endings(containers), s.grace(pod)))
 	}
 	a.dropVolumes(s)
-	a.pokeDeferred() // it made room
+	a.enqueueDeferred() // it made room
 	_, sandboxes := pods.Split(have)
 	if a.removeAll(ctx, append(p.remove, sandboxes...)) || !a.removeGroup(s) {
 		return verdict{after: cleanRetry}

@@ -91,7 +91,7 @@ func unsupported(pod *v1.Pod) (paths []string) {
 // find returns where below value the field is used.
 func (f unsupportedField) find(at string, value any, parts []string) (paths []string) {
 	if len(parts) == 0 {
-		if f.asks(value) {
+		if f.inUse(value) {
 			return []string{at}
 		}
 		return nil
@@ -115,8 +115,8 @@ func (f unsupportedField) find(at string, value any, parts []string) (paths []st
 	return paths
 }
 
-// asks tells whether a value asks for anything.
-func (f unsupportedField) asks(value any) bool {
+// inUse tells whether a value asks for anything.
+func (f unsupportedField) inUse(value any) bool {
 	switch v := value.(type) {
 	case nil:
 		return false

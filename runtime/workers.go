@@ -40,16 +40,16 @@ func newWorkers(sync func(context.Context, *podState) verdict) *workers {
 	return &workers{sync: sync, jobs: map[types.UID]*job{}}
 }
 
-// start lets work begin. Pokes before it are lost: poke everything after it.
+// start lets work begin. What is enqueued before is lost: enqueue everything after it.
 func (w *workers) start(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ctx, w.cancel = context.WithCancel(ctx)
 }
 
-// syncPatience is how long a sync under way may take when work is to stop: what it asked of Docker
+// syncStopTimeout is how long a sync under way may take when work is to stop: what it asked of Docker
 // is soon answered, or else nobody knows when.
-const syncPatience = 5 * time.Second
+const syncStopTimeout = 5 * time.Second
 
 // stop lets no work begin any more and waits for what runs, which is ended if it takes long.
 func (w *workers) stop() {
@@ -64,12 +64,12 @@ func (w *workers) stop() {
 		return
 	}
 	defer cancel()
-	defer time.AfterFunc(syncPatience, cancel).Stop()
+	defer time.AfterFunc(syncStopTimeout, cancel).Stop()
 	w.wg.Wait()
 }
 
-// poke has the Pod looked at soon, once, however often it is called.
-func (w *workers) poke(ref pods.Ref) {
+// enqueue has the Pod looked at soon, once, however often it is called.
+func (w *workers) enqueue(ref pods.Ref) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ctx == nil || w.ctx.Err() != nil {
@@ -122,7 +122,7 @@ func (w *workers) begin(ctx context.Context, j *job, last verdict) bool {
 		delete(w.jobs, j.state.ref.UID)
 	case last.after > 0:
 		ref := j.state.ref
-		j.timer = time.AfterFunc(last.after, func() { w.poke(ref) })
+		j.timer = time.AfterFunc(last.after, func() { w.enqueue(ref) })
 	}
 	return false
 }
@@ -145,8 +145,8 @@ func (w *workers) known() []pods.Ref {
 	return out
 }
 
-// nudge wakes who waits on a channel with room for one, unless a nudge waits there already.
-func nudge(c chan<- struct{}) {
+// notify wakes who waits on a channel with room for one, unless a notification waits there already.
+func notify(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:

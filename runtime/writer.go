@@ -48,12 +48,12 @@ type statuses struct {
 
 // reported is what is to be said of a Pod, and what was said.
 type reported struct {
-	ref     pods.Ref
-	want    v1.PodStatus
-	remove  bool    // delete the object once the status is written
-	written *v1.Pod // the API's last answer, while the informer has not seen it
-	said    bool    // the API has want
-	wake    func()  // called once, when it has
+	ref      pods.Ref
+	want     v1.PodStatus
+	remove   bool    // delete the object once the status is written
+	written  *v1.Pod // the API's last answer, while the informer has not seen it
+	upToDate bool    // the API has want
+	wake     func()  // called once, when it has
 }
 
 func newStatuses(client kubernetes.Interface, lister func(pods.Ref) *v1.Pod, log *slog.Logger, step func(string)) *statuses {
@@ -90,7 +90,7 @@ func (s *statuses) set(ref pods.Ref, want v1.PodStatus) {
 	before := r.want
 	same := equality.Semantic.DeepEqual(before, want)
 	if !same {
-		r.want, r.said = want, false
+		r.want, r.upToDate = want, false
 	}
 	s.mu.Unlock()
 	if same {
@@ -135,7 +135,7 @@ func (s *statuses) flush(uid types.UID, wake func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.pods[uid]
-	if r == nil || r.said {
+	if r == nil || r.upToDate {
 		return true
 	}
 	r.wake = wake
@@ -258,15 +258,15 @@ func (s *statuses) wrote(uid types.UID, want v1.PodStatus, answer *v1.Pod) {
 		return
 	}
 	r.written = answer
-	r.said = equality.Semantic.DeepEqual(r.want, want)
+	r.upToDate = equality.Semantic.DeepEqual(r.want, want)
 	if listed := s.lister(r.ref); listed != nil {
 		r.listed(listed)
 	}
 	wake := r.wake
-	if r.said {
+	if r.upToDate {
 		r.wake = nil
 	}
-	said := r.said
+	said := r.upToDate
 	s.mu.Unlock()
 	if said && wake != nil {
 		wake()
@@ -299,7 +299,7 @@ func (r *reported) listed(pod *v1.Pod) {
 	if r.written == nil || isOlder(pod, r.written) {
 		return
 	}
-	if version := pod.ResourceVersion; r.said && version != "" && version == r.written.ResourceVersion {
+	if version := pod.ResourceVersion; r.upToDate && version != "" && version == r.written.ResourceVersion {
 		r.want = pod.Status
 	}
 	r.written = nil

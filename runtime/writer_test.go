@@ -66,7 +66,7 @@ func TestStatusThatTheAPIRefusesIsNotWrittenForEver(t *testing.T) {
 		t.Errorf("written: %v, woken %t", err, woken)
 	}
 	s.set(pods.RefOf(pod), want)
-	if _, err := client.CoreV1().Pods("ns").Get(t.Context(), pod.Name, metav1.GetOptions{}); !apierrors.IsNotFound(err) || !s.pods[pod.UID].said {
+	if _, err := client.CoreV1().Pods("ns").Get(t.Context(), pod.Name, metav1.GetOptions{}); !apierrors.IsNotFound(err) || !s.pods[pod.UID].upToDate {
 		t.Errorf("it is not removed, or the status is written again: %v", err)
 	}
 }

@@ -23,12 +23,12 @@ const (
 	seLinuxMount    = "/sys/fs/selinux/enforce"
 )
 
-// confine applies what takes a look at the image, at Docker or at this machine: the image's
+// applyConfinement applies what takes a look at the image, at Docker or at this machine: the image's
 // user, the runtime, and the profiles of seccomp, AppArmor and SELinux.
 // https://kubernetes.io/docs/concepts/security/linux-kernel-security-constraints/
-func (a *Agent) confine(ctx context.Context, spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) error {
+func (a *Agent) applyConfinement(ctx context.Context, spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) error {
 	sc := pods.SecurityContext(pod, c)
-	if err := a.settleUser(ctx, spec, pod, c); err != nil {
+	if err := a.applyUser(ctx, spec, pod, c); err != nil {
 		return err
 	}
 	var err error

@@ -5,10 +5,10 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// unsafeHere names what a Pod asks for that this node cannot keep it safe with; nil if
-// there is nothing. Such a Pod is turned away rather than run with less. Sysctls are the
+// unenforceable names what a Pod asks for that this node cannot keep it safe with; nil if
+// there is nothing. Such a Pod is rejected rather than run with less. Sysctls are the
 // patterns of those that are allowed though they are not safe.
-func unsafeHere(pod *v1.Pod, appArmor bool, sysctls []string) *rejection {
+func unenforceable(pod *v1.Pod, appArmor bool, sysctls []string) *rejection {
 	for _, c := range pods.AllContainers(pod) {
 		if sc := c.SecurityContext; sc != nil && needsAppArmor(sc.AppArmorProfile) && !appArmor {
 			return noAppArmor

@@ -75,7 +75,7 @@ func (r *rig) wantNoWarning(pod string) {
 func TestAllContainersRemovedByHandComeBackOnce(t *testing.T) {
 	const sandbox, one, two = "k8s_POD_web_ns_uid-web_0", "k8s_one_web_ns_uid-web_0", "k8s_two_web_ns_uid-web_0"
 	for _, order := range [][]string{{one, two, sandbox}, {one, sandbox, two}, {sandbox, one, two}} {
-		for _, pause := range []time.Duration{0, 20 * time.Millisecond, settlePeriod / 2} {
+		for _, pause := range []time.Duration{0, 20 * time.Millisecond, externalKillPause / 2} {
 			inBubble(t, func(t *testing.T, r *rig) {
 				r.pod("web", func(p *v1.Pod) { p.Spec.Containers = []v1.Container{app("one"), app("two")} })
 				for _, c := range order {
@@ -98,7 +98,7 @@ func TestAllContainersRemovedByHandComeBackOnce(t *testing.T) {
 // The sandbox ends in the moment in which a container is started in it. Docker may take it for running still.
 func TestContainerThatLosesItsSandboxAtItsStartIsNotToBlame(t *testing.T) {
 	const sandbox = "k8s_POD_web_ns_uid-web_0"
-	for _, late := range []time.Duration{0, endPatience / 2} {
+	for _, late := range []time.Duration{0, sandboxEndTimeout / 2} {
 		inBubble(t, func(t *testing.T, r *rig) {
 			r.pod("web", nil)
 			r.engine.mu.Lock()

@@ -11,10 +11,10 @@ import (
 // The acts on containers, each noted in the mirror before anybody asks, and each
 // followed by a.step, where a test may end the daemon.
 
-// launchesAtOnce is how many containers are created or started at the same time. Docker works
+// maxStarts is how many containers are created or started at the same time. Docker works
 // through a few at once however many it is asked for. Sixty take it some seconds each; the hundreds
 // of a full node would come close to the limit of a call, and those that pass it are made twice.
-const launchesAtOnce = 64
+const maxStarts = 64
 
 // seats bounds how much of something is done at the same time.
 type seats chan struct{}
@@ -34,11 +34,11 @@ func (s seats) leave() { <-s }
 // create makes a container. If its name is taken, as by a create that seemed to have failed, the
 // mirror knows of who has it.
 func (a *Agent) create(ctx context.Context, spec docker.ContainerSpec) (string, error) {
-	if err := a.launching.take(ctx); err != nil {
+	if err := a.startSeats.take(ctx); err != nil {
 		return "", err
 	}
 	id, err := a.engine.Create(ctx, spec)
-	a.launching.leave()
+	a.startSeats.leave()
 	if docker.IsConflict(err) {
 		if _, unknown := a.mirror.refresh(ctx, spec.Name); unknown != nil && !docker.IsNotFound(unknown) {
 			return "", fmt.Errorf("%s: %w", docker.Words(err), unknown)
@@ -57,11 +57,11 @@ func (a *Agent) create(ctx context.Context, spec docker.ContainerSpec) (string, 
 
 // startContainer starts a container and returns what Docker says of it then.
 func (a *Agent) startContainer(ctx context.Context, id string) (pods.Instance, error) {
-	if err := a.launching.take(ctx); err != nil {
+	if err := a.startSeats.take(ctx); err != nil {
 		return pods.Instance{}, err
 	}
 	err := a.mirror.start(id, func() error { return a.engine.Start(ctx, id) })
-	a.launching.leave()
+	a.startSeats.leave()
 	if docker.IsUnavailable(err) {
 		a.unanswered.Store(id, struct{}{})
 	}
@@ -73,16 +73,16 @@ func (a *Agent) startContainer(ctx context.Context, id string) (pods.Instance, e
 	return a.mirror.refresh(ctx, id)
 }
 
-// removalsAtOnce is how many containers are removed at the same time. More make an
+// maxRemovals is how many containers are removed at the same time. More make an
 // engine slower, not faster: see docs/PERFORMANCE.md.
-const removalsAtOnce = 16
+const maxRemovals = 16
 
 // removeContainer removes a container, running or not.
 func (a *Agent) removeContainer(ctx context.Context, id string) error {
-	if err := a.removals.take(ctx); err != nil {
+	if err := a.removalSeats.take(ctx); err != nil {
 		return err
 	}
-	defer a.removals.leave()
+	defer a.removalSeats.leave()
 	if err := a.mirror.remove(id, func() error { return a.engine.Remove(ctx, id) }); err != nil {
 		return err
 	}

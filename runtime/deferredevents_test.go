@@ -40,9 +40,9 @@ func (s *sinkOf) written() []string {
 
 func TestEventsLetContainersStartFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sink, launches, ended := &sinkOf{}, newLaunches(), make(chan struct{})
+		sink, starts, ended := &sinkOf{}, newStarts(), make(chan struct{})
 		broadcaster := newBroadcaster()
-		recording := broadcaster.StartRecordingToSink(unhurried{EventSink: sink, launches: launches, ended: ended, now: time.Now})
+		recording := broadcaster.StartRecordingToSink(deferredEvents{EventSink: sink, starts: starts, ended: ended, now: time.Now})
 		defer recording.Stop()
 		defer broadcaster.Shutdown()
 		recorder := newRecorder(broadcaster, "node")
@@ -56,18 +56,18 @@ func TestEventsLetContainersStartFirst(t *testing.T) {
 
 		recorder.Event(pod, v1.EventTypeNormal, "Scheduled", "nothing starts")
 		want("nothing starts", "Scheduled")
-		launches.begin()
-		launches.begin()
+		starts.begin()
+		starts.begin()
 		recorder.Event(pod, v1.EventTypeNormal, "Pulled", "one")
 		recorder.Event(pod, v1.EventTypeNormal, "Created", "two")
-		launches.end()
+		starts.end()
 		want("one of two has started", "Scheduled")
-		launches.end()
+		starts.end()
 		want("both have started", "Scheduled", "Pulled", "Created")
 
-		launches.begin()
+		starts.begin()
 		recorder.Event(pod, v1.EventTypeNormal, "Started", "three")
-		time.Sleep(eventPatience - time.Millisecond)
+		time.Sleep(eventDelay - time.Millisecond)
 		want("a start takes long", "Scheduled", "Pulled", "Created")
 		time.Sleep(time.Millisecond)
 		want("a start takes too long", "Scheduled", "Pulled", "Created", "Started")

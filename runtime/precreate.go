@@ -10,22 +10,22 @@ import (
 )
 
 // Containers are created while the init containers run, so that they only need to be started
-// afterwards. Nobody sees it: what is created ahead is not in the status, and is started only if
+// afterwards. Nobody sees it: what is pre-created is not in the status, and is started only if
 // it is still what would be created then. See docs/decisions/created-ahead.md.
 
-// chooseAhead takes the containers that may be created before the init containers are done.
-func (d *decision) chooseAhead() {
+// choosePreCreated takes the containers that may be created before the init containers are done.
+func (d *decision) choosePreCreated() {
 	for n := range d.pod.Spec.Containers {
 		c := &d.pod.Spec.Containers[n]
-		if _, exists := d.latest[c.Name]; !exists && !pods.WasRemoved(d.pod, c.Name) && knownAhead(d.pod, c) {
-			d.ahead = append(d.ahead, starting{container: c, attempt: pods.FirstAttempt(d.pod, c.Name)})
+		if _, exists := d.latest[c.Name]; !exists && !pods.WasRemoved(d.pod, c.Name) && canPreCreate(d.pod, c) {
+			d.preCreate = append(d.preCreate, starting{container: c, attempt: pods.FirstAttempt(d.pod, c.Name)})
 		}
 	}
 }
 
-// knownAhead tells that nothing has to be pulled, copied, read from a volume or made in one
+// canPreCreate tells that nothing has to be pulled, copied, read from a volume or made in one
 // to create a container: its init containers may have to say in it.
-func knownAhead(pod *v1.Pod, c *v1.Container) bool {
+func canPreCreate(pod *v1.Pod, c *v1.Container) bool {
 	if c.ImagePullPolicy == v1.PullAlways || len(imageVolumes(pod, c)) > 0 {
 		return false
 	}
@@ -42,9 +42,9 @@ func knownAhead(pod *v1.Pod, c *v1.Container) bool {
 	return true
 }
 
-// createAhead creates a container whose turn has not come and returns what it was made of.
+// preCreate creates a container whose turn has not come and returns what it was made of.
 // Whatever keeps it from being created is found again, and told, when its turn comes.
-func (r *pipeline) createAhead(ctx context.Context, s starting) (id string, spec docker.ContainerSpec) {
+func (r *pipeline) preCreate(ctx context.Context, s starting) (id string, spec docker.ContainerSpec) {
 	spec, err := r.spec(ctx, s)
 	if err != nil {
 		return "", spec
@@ -57,11 +57,11 @@ func (r *pipeline) createAhead(ctx context.Context, s starting) (id string, spec
 	return id, spec
 }
 
-// obtain returns the ID of a container made of spec: of the one that was created ahead, if it
+// obtain returns the ID of a container made of spec: of the one that was pre-created, if it
 // is the same still, or else of a new one.
 func (r *pipeline) obtain(ctx context.Context, s starting, spec docker.ContainerSpec) (string, error) {
 	if s.createdID != "" {
-		if made, ok := r.state.ahead[s.createdID]; ok && reflect.DeepEqual(made, spec) {
+		if made, ok := r.state.preCreated[s.createdID]; ok && reflect.DeepEqual(made, spec) {
 			return s.createdID, nil
 		}
 		if err := r.agent.removeContainer(ctx, s.createdID); err != nil {

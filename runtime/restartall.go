@@ -9,27 +9,27 @@ import (
 )
 
 // A container may end in a way upon which all containers of its Pod are restarted, the init
-// containers too; the sandbox and the volumes stay. A label of each container tells in which
-// round of that it was created: those of earlier rounds end, and others follow them, as by a
-// kubelet without back-off.
+// containers too; the sandbox and the volumes stay. Each restart of all begins a new
+// restart generation, and a label of each container says of which it is: those of earlier ones end, and others follow
+// them, as by a kubelet without back-off.
 // https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-all-containers
 
-// roundOf is the round that a Pod is in: 0 until such a container ends.
-func roundOf(pod *v1.Pod, have []pods.Instance) (round int) {
+// restartGenerationOf is how often all containers of a Pod were restarted, or have to be.
+func restartGenerationOf(pod *v1.Pod, have []pods.Instance) (generation int) {
 	for _, i := range have {
-		round = max(round, i.RestartGeneration)
+		generation = max(generation, i.RestartGeneration)
 		c := pods.Container(pod, i.ContainerName)
 		if c != nil && i.Ended() && pods.RestartsAllContainers(c, i.ExitCode) && !(pods.IsSidecar(c) && endedWithPod(pod, have, i)) {
-			round = max(round, i.RestartGeneration+1)
+			generation = max(generation, i.RestartGeneration+1)
 		}
 	}
-	return round
+	return generation
 }
 
 // endedWithPod tells that the Pod was over when a sidecar ended: it was told to then, and
 // whatever it ends with restarts nothing.
 func endedWithPod(pod *v1.Pod, have []pods.Instance, sidecar pods.Instance) bool {
-	d := decision{plan: plan{round: sidecar.RestartGeneration}, pod: pod, have: have, latest: map[string]pods.Instance{}}
+	d := decision{plan: plan{restartGeneration: sidecar.RestartGeneration}, pod: pod, have: have, latest: map[string]pods.Instance{}}
 	for _, i := range have {
 		if i.Ended() && i.EndedAt().After(sidecar.EndedAt()) { // it ran then
 			i.Status = docker.StatusRunning
@@ -39,19 +39,19 @@ func endedWithPod(pod *v1.Pod, have []pods.Instance, sidecar pods.Instance) bool
 	return d.podFinished()
 }
 
-// endOfRound ends a container for another's sake: at once, and without its preStop hook.
-func endOfRound(i pods.Instance) ending {
+// endForRestart ends a container for another's sake: at once, and without its preStop hook.
+func endForRestart(i pods.Instance) ending {
 	return ending{Instance: i, why: fmt.Sprintf("Container %s is restarted with all containers of the pod", i.ContainerName), grace: new(int64), renew: true}
 }
 
 // restarting is the condition of a Pod whose containers may all be restarted: it holds until
-// those of the round before have ended and the first of the new one is created.
+// those of the generation before have ended and the first of the new one is created.
 func (o observation) restarting() v1.PodCondition {
-	begun, running := o.round == 0, false
+	begun, running := o.restartGeneration == 0, false
 	for _, i := range o.have {
 		if !i.IsSandbox() && pods.Ephemeral(o.pod, i.ContainerName) == nil {
-			begun = begun || i.RestartGeneration == o.round
-			running = running || i.RestartGeneration < o.round && i.Running()
+			begun = begun || i.RestartGeneration == o.restartGeneration
+			running = running || i.RestartGeneration < o.restartGeneration && i.Running()
 		}
 	}
 	if o.finished || begun && !running {

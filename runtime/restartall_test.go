@@ -187,15 +187,15 @@ func TestSidecarThatEndedWithItsPodRestartsNothing(t *testing.T) {
 		i.ContainerName, i.SpecHash, i.FinishedAt = container, pods.SpecHash(pod, pods.Container(pod, container)), noon.Add(after)
 		return i
 	}
-	if got := roundOf(pod, []pods.Instance{end("sidecar", 2*time.Second), end("app", time.Second)}); got != 0 {
+	if got := restartGenerationOf(pod, []pods.Instance{end("sidecar", 2*time.Second), end("app", time.Second)}); got != 0 {
 		t.Errorf("after the others: round %d", got)
 	}
-	if got := roundOf(pod, []pods.Instance{end("sidecar", time.Second), end("app", 2*time.Second)}); got != 1 {
+	if got := restartGenerationOf(pod, []pods.Instance{end("sidecar", time.Second), end("app", 2*time.Second)}); got != 1 {
 		t.Errorf("before another one: round %d", got)
 	}
 	again := end("sidecar", 2*time.Second)
 	again.RestartGeneration, again.Attempt = 1, 1
-	if got := roundOf(pod, []pods.Instance{end("app", time.Second), again}); got != 2 {
+	if got := restartGenerationOf(pod, []pods.Instance{end("app", time.Second), again}); got != 2 {
 		t.Errorf("before another one is begun again: round %d", got)
 	}
 }

@@ -13,15 +13,15 @@ import (
 // one by one, the sandbox at any place. Whatever is started in between is ended with its sandbox.
 
 const (
-	// settlePeriod is how long after a container was killed or removed by somebody else nothing of its Pod is
+	// externalKillPause is how long after a container was killed or removed by somebody else nothing of its Pod is
 	// started. A kubelet does not look more often.
-	settlePeriod = time.Second
-	// endPatience is how long a sandbox may take to end after something failed to join its namespaces.
-	endPatience = 200 * time.Millisecond
+	externalKillPause = time.Second
+	// sandboxEndTimeout is how long a sandbox may take to end after something failed to join its namespaces.
+	sandboxEndTimeout = 200 * time.Millisecond
 )
 
-// noteKills notes when somebody else killed or removed a container of the Pod.
-func (s *podState) noteKills(have []pods.Instance, now time.Time) {
+// noteExternalKills notes when somebody else killed or removed a container of the Pod.
+func (s *podState) noteExternalKills(have []pods.Instance, now time.Time) {
 	alive := map[string]bool{}
 	for _, i := range have {
 		if i.Running() {
@@ -33,7 +33,7 @@ func (s *podState) noteKills(have []pods.Instance, now time.Time) {
 	}
 	for id := range s.alive {
 		if s.stops[id] == nil {
-			s.settled = now.Add(settlePeriod)
+			s.startsAfter = now.Add(externalKillPause)
 		}
 	}
 	s.alive = alive
@@ -41,7 +41,7 @@ func (s *podState) noteKills(have []pods.Instance, now time.Time) {
 
 // endsNow tells whether a sandbox that ran does not any more, or is about to end.
 func (a *Agent) endsNow(ctx context.Context, sandboxID string) bool {
-	ctx, cancel := context.WithTimeout(ctx, endPatience)
+	ctx, cancel := context.WithTimeout(ctx, sandboxEndTimeout)
 	defer cancel()
 	_, _ = a.mirror.refresh(ctx, sandboxID) // what it finds is looked for below
 	for {

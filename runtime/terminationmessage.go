@@ -22,10 +22,10 @@ const (
 	messageLogLines = 80
 )
 
-// messagesDir holds the last words of a Pod's containers, in its directory.
+// messagesDir holds the termination messages of a Pod's containers, in its directory.
 const messagesDir = "containers"
 
-// messagePath is the file that one run of a container may leave its last words in.
+// messagePath is the file that one run of a container may write its termination message to.
 func (a *Agent) messagePath(uid types.UID, container string, attempt int) string {
 	return filepath.Join(a.podDir(uid), messagesDir, container, strconv.Itoa(attempt))
 }
@@ -49,9 +49,9 @@ func (a *Agent) messageMount(pod *v1.Pod, c *v1.Container, attempt int) (m docke
 	return docker.Mount{Source: path, Target: absolute(c.TerminationMessagePath)}, true, nil
 }
 
-// lastWords tells what a container of the Pod that ended left to say: its file, or the
-// end of its log if it failed, left nothing and declares so.
-func (a *Agent) lastWords(pod *v1.Pod, s *podState) func(pods.Instance) string {
+// terminationMessage finds the message of a container of the Pod that ended: its file or, if that is empty, the
+// container failed and declares so, the end of its log.
+func (a *Agent) terminationMessage(pod *v1.Pod, s *podState) func(pods.Instance) string {
 	limit := messagesLimit / max(1, len(pods.AllContainers(pod)))
 	return func(i pods.Instance) string {
 		words := a.messageFile(i)
