@@ -27,9 +27,10 @@ var mayImport = map[string][]string{
 
 	"orchestrator/queuemetrics": {},
 
-	"runtime":           {"runtime/docker", "runtime/pause", "runtime/pods", "runtime/probe", "runtime/streaming", "runtime/usage", "runtime/volume"},
+	"runtime":           {"runtime/docker", "runtime/limits", "runtime/pause", "runtime/pods", "runtime/probe", "runtime/streaming", "runtime/usage", "runtime/volume"},
 	"runtime/docker":    {},
 	"runtime/pause":     {},
+	"runtime/limits":    {"runtime/docker", "runtime/pods", "runtime/usage"},
 	"runtime/pods":      {"runtime/docker"},
 	"runtime/probe":     {},
 	"runtime/streaming": {"runtime/docker"},

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/streaming"
 	"github.com/kube-lite/kube-lite/runtime/usage"
@@ -31,6 +31,7 @@ type Agent struct {
 	client kubernetes.Interface
 	engine engine
 	opts   Options
+	dirs   pods.Dirs
 	log    *slog.Logger
 
 	pods     corelisters.PodLister
@@ -69,7 +70,7 @@ type Agent struct {
 	changes  broadcast // of containers, as the mirror has them
 
 	// What the node has to give, and what of it is taken.
-	oomScores   oomScores
+	oomScores   limits.OOMScores
 	allocations *allocations
 	evictions   *evictions
 	rejections  *rejections
@@ -96,7 +97,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	}
 	podInformer, services := informers.Core().V1().Pods(), informers.Core().V1().Services()
 	a := &Agent{
-		client: client, engine: e, opts: opts, log: opts.Log.With("room", "runtime"),
+		client: client, engine: e, opts: opts, dirs: pods.Dirs{Root: opts.Root}, log: opts.Log.With("room", "runtime"),
 		pods: podInformer.Lister(), services: services.Lister(), nodes: informers.Core().V1().Nodes().Lister(), synced: []cache.InformerSynced{podInformer.Informer().HasSynced, services.Informer().HasSynced},
 		events: newBroadcaster(), tasks: &tasks{}, starts: newStarts(), startSeats: make(seats, maxStarts), removalSeats: make(seats, maxRemovals), crashes: newCrashes(),
 		allocations: newAllocations(), rejections: newRejections(), evictions: &evictions{due: map[types.UID]string{}}, memoryInUse: usage.Cgroups{}.Memory,
@@ -116,7 +117,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.statuses.policies = func() bool { return len(policies.ListKeys()) > 0 }
 	a.node, a.host, a.host6 = newNode(a), newHostAddress(opts), newHostAddress6(opts)
 	a.stats = &stats{agent: a, disks: &disks{tasks: a.tasks, now: func() time.Time { return a.now() }, log: a.log, known: map[string]measured{}}}
-	a.oomScores.learn(a.log, a.node.facts.memory)
+	a.oomScores.Learn(a.log, a.node.facts.memory)
 	a.streams = streaming.New(streams, lookup{a}, a.log)
 	if a.refs, err = newReferences(informers, a.sourceChanged); err != nil {
 		return nil, fmt.Errorf("runtime: follow ConfigMaps and Secrets: %w", err)
@@ -147,7 +148,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 // Run registers the Node, keeps its heartbeat and drives its Pods until ctx ends and
 // everything it started has ended. Containers go on running.
 func (a *Agent) Run(ctx context.Context) error {
-	if err := os.MkdirAll(filepath.Join(a.opts.Root, podsDir), 0o750); err != nil {
+	if err := os.MkdirAll(a.dirs.All(), 0o750); err != nil {
 		return fmt.Errorf("runtime: make the directory of pods: %w", err)
 	}
 	a.host.update()
@@ -200,7 +201,7 @@ func (a *Agent) enqueueAll() {
 	for _, ref := range a.workers.known() {
 		known[ref.UID] = true
 	}
-	dirs, _ := os.ReadDir(filepath.Join(a.opts.Root, podsDir))
+	dirs, _ := os.ReadDir(a.dirs.All())
 	for _, d := range dirs {
 		if uid := types.UID(d.Name()); !known[uid] {
 			a.workers.enqueue(pods.Ref{UID: uid})

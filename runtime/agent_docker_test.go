@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
@@ -149,7 +150,7 @@ func (r *dockerRig) cleanup() {
 			}
 		}
 	}
-	if err := removeGroups(usage.Cgroups{}, instanceGroup(r.opts.Instance)); err != nil {
+	if err := limits.RemoveGroups(usage.Cgroups{}, limits.InstancePath(r.opts.Instance)); err != nil {
 		r.t.Error(err)
 	}
 	if err := volume.UnmountBelow(r.opts.Root); err != nil {
@@ -398,7 +399,7 @@ func TestPodRunsOnDockerFromDeclarationToDeletion(t *testing.T) {
 		r.markDeleted("web")
 		r.await("web", "gone", gone)
 		r.noContainers()
-		if _, err := os.Stat(r.agent.podDir(pod.UID)); !os.IsNotExist(err) {
+		if _, err := os.Stat(r.agent.dirs.Pod(pod.UID)); !os.IsNotExist(err) {
 			t.Errorf("its directory is left: %v", err)
 		}
 	})

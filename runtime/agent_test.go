@@ -68,7 +68,7 @@ func TestOrphansOfAnEarlierLifeAreRemoved(t *testing.T) {
 		r.pod("web", nil)
 		r.stop()
 		r.delete("web", 0)
-		dir := r.agent.podDir("uid-web")
+		dir := r.agent.dirs.Pod("uid-web")
 		r.start()
 		r.wantNames()
 		if _, err := os.Stat(dir); !os.IsNotExist(err) {
@@ -339,7 +339,7 @@ func TestSandboxThatFailsIsTriedAgainWithoutCountingRestarts(t *testing.T) {
 
 func TestHostsFileThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		file := filepath.Join(r.agent.podDir("uid-web"), hostsFile)
+		file := filepath.Join(r.agent.dirs.Pod("uid-web"), hostsFile)
 		var once sync.Once
 		r.step = func(act string) {
 			if act == "started" { // the sandbox

@@ -115,7 +115,7 @@ func (a *Agent) nodesPods() (out []*v1.Pod) {
 
 // readGrant returns nil if there is none.
 func (a *Agent) readGrant(uid types.UID) (*grant, error) {
-	content, err := os.ReadFile(filepath.Join(a.podDir(uid), grantFile))
+	content, err := os.ReadFile(filepath.Join(a.dirs.Pod(uid), grantFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
@@ -134,7 +134,7 @@ func (a *Agent) keep(uid types.UID, g grant) error {
 	if err != nil {
 		return err
 	}
-	dir := a.podDir(uid)
+	dir := a.dirs.Pod(uid)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}

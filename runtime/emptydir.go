@@ -19,7 +19,7 @@ import (
 // containers share it and it outlives them.
 // https://kubernetes.io/docs/concepts/storage/volumes/#emptydir
 func (a *Agent) makeEmptyDir(pod *v1.Pod, v v1.Volume) error {
-	path := a.volumePath(pod.UID, v)
+	path := a.dirs.Volume(pod.UID, v)
 	if pods.OnDisk(v) {
 		return volume.MakeEmptyDir(path, pods.FSGroup(pod))
 	}
@@ -106,9 +106,8 @@ func hugePageSize(pod *v1.Pod, medium v1.StorageMedium) (resource.Quantity, erro
 // dropVolumes removes the volumes of a Pod that is over, as a kubelet does: nobody can read
 // them any more, and a Pod that was evicted has to give back what it took.
 func (a *Agent) dropVolumes(s *podState) {
-	dir := a.podDir(s.ref.UID)
-	for _, part := range []string{subPathsDir, volumesDir} {
-		if err := volume.RemoveTree(filepath.Join(dir, part)); err != nil {
+	for _, dir := range []string{filepath.Join(a.dirs.Pod(s.ref.UID), subPathsDir), a.dirs.Volumes(s.ref.UID)} {
+		if err := volume.RemoveTree(dir); err != nil {
 			a.log.Warn("the volumes of a pod that is over cannot be removed", "pod", s.ref, "error", err)
 			return
 		}
@@ -118,5 +117,5 @@ func (a *Agent) dropVolumes(s *podState) {
 
 // unmountAll unmounts what is mounted for all Pods, when all have been stopped.
 func (a *Agent) unmountAll() error {
-	return volume.UnmountBelow(filepath.Join(a.opts.Root, podsDir))
+	return volume.UnmountBelow(a.dirs.All())
 }

@@ -59,7 +59,7 @@ func TestHugePagesMustBeAskedFor(t *testing.T) {
 func TestDirectoryKeepsTheModeThatItsUsersGaveIt(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.pod("web", func(p *v1.Pod) { p.Spec.Volumes = []v1.Volume{scratch("v", "")} })
-		dir := r.agent.volumePath("uid-web", scratch("v", ""))
+		dir := r.agent.dirs.Volume("uid-web", scratch("v", ""))
 		mode := func() os.FileMode {
 			t.Helper()
 			info, err := os.Stat(dir)
@@ -89,10 +89,10 @@ func TestVolumesGoWhenTheirPodIsOver(t *testing.T) {
 		r.pod("job", func(p *v1.Pod) {
 			p.Spec.RestartPolicy, p.Spec.Volumes = v1.RestartPolicyNever, []v1.Volume{scratch("v", "")}
 		})
-		fill(t, filepath.Join(r.agent.volumePath("uid-job", scratch("v", "")), "x"), 1000)
+		fill(t, filepath.Join(r.agent.dirs.Volume("uid-job", scratch("v", "")), "x"), 1000)
 		r.engine.exit("k8s_app_job_ns_uid-job_0", 0)
 		r.settle()
-		if _, err := os.Stat(filepath.Join(r.agent.podDir("uid-job"), volumesDir)); !os.IsNotExist(err) {
+		if _, err := os.Stat(r.agent.dirs.Volumes("uid-job")); !os.IsNotExist(err) {
 			t.Errorf("they are left: %v", err)
 		}
 		r.wantNames("k8s_app_job_ns_uid-job_0 exited") // its log can be read

@@ -66,7 +66,7 @@ func (a *Agent) clean(ctx context.Context, s *podState, have []pods.Instance) ve
 // removePodDir removes the Pod's directory, with nothing mounted in it.
 func (a *Agent) removePodDir(s *podState) bool {
 	a.forgetVolumes(s)
-	if err := volume.RemoveTree(a.podDir(s.ref.UID)); err != nil {
+	if err := volume.RemoveTree(a.dirs.Pod(s.ref.UID)); err != nil {
 		a.log.Warn("a pod's directory cannot be removed", "pod", s.ref, "error", err)
 		return false
 	}

@@ -20,7 +20,7 @@ func TestDeletedPodStaysUntilItsContainersAreGone(t *testing.T) {
 		r.wantEvent("web", "Killing: Stopping container app")
 		r.after(10 * time.Second)
 		r.wantState("web", "app", "running 0")
-		dir := r.agent.podDir("uid-web")
+		dir := r.agent.dirs.Pod("uid-web")
 		r.after(11 * time.Second)
 		r.wantState("web", "app", "gone")
 		r.wantNames()

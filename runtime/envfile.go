@@ -20,7 +20,7 @@ func (a *Agent) envFile(pod *v1.Pod, ref *v1.FileKeySelector) (value string, ok 
 	if v == nil || v.EmptyDir == nil {
 		return "", false, fmt.Errorf("cannot find the volume %q referenced by FileKeyRef", ref.VolumeName)
 	}
-	content, err := volume.ReadFile(a.volumePath(pod.UID, *v), ref.Path, maxEnvFile)
+	content, err := volume.ReadFile(a.dirs.Volume(pod.UID, *v), ref.Path, maxEnvFile)
 	if err != nil {
 		return "", false, fmt.Errorf("couldn't parse env file: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 )
@@ -38,7 +39,7 @@ func TestVariableComesFromAFileOfAVolume(t *testing.T) {
 		declare("web", "env", "KEY", nil)
 		r.wantState("web", "app", "waiting CreateContainerConfigError 0")
 		r.wantEvent("web", "Failed: Error: couldn't parse env file")
-		dir := r.agent.volumePath("uid-web", r.get("web").Spec.Volumes[0])
+		dir := r.agent.dirs.Volume("uid-web", r.get("web").Spec.Volumes[0])
 		if err := os.WriteFile(filepath.Join(dir, "env"), []byte("KEY='from a file'\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -59,10 +60,10 @@ func TestVariableComesFromAFileOfAVolume(t *testing.T) {
 // A container may leave anything in its volume: a pipe would have the Pod's worker wait
 // for good, and with it the Pod's deletion and the end of the agent.
 func TestFileOfVariablesMustBeAFile(t *testing.T) {
-	a := &Agent{opts: Options{Root: t.TempDir()}}
+	a := &Agent{dirs: pods.Dirs{Root: t.TempDir()}}
 	pod := testPod()
 	pod.Spec.Volumes = []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}}}
-	dir := a.volumePath(pod.UID, pod.Spec.Volumes[0])
+	dir := a.dirs.Volume(pod.UID, pod.Spec.Volumes[0])
 	if err := errors.Join(os.MkdirAll(dir, 0o755), unix.Mkfifo(filepath.Join(dir, "pipe"), 0o644), os.Mkdir(filepath.Join(dir, "dir"), 0o755)); err != nil {
 		t.Fatal(err)
 	}

@@ -128,14 +128,14 @@ func (a *Agent) diskTaken(ctx context.Context, pod *v1.Pod) (diskUse, error) {
 		if !pods.OnDisk(v) && v.ConfigMap == nil {
 			continue
 		}
-		tree, err := usage.Tree(ctx, a.volumePath(pod.UID, v))
+		tree, err := usage.Tree(ctx, a.dirs.Volume(pod.UID, v))
 		if err != nil {
 			return use, err
 		}
 		use.volumes[v.Name] = tree.Bytes
 	}
 	for _, name := range []string{hostsFile, resolvConfFile, messagesDir} { // containers can write to them
-		tree, err := usage.Tree(ctx, filepath.Join(a.podDir(pod.UID), name))
+		tree, err := usage.Tree(ctx, filepath.Join(a.dirs.Pod(pod.UID), name))
 		if err != nil {
 			return use, err
 		}

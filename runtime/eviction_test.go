@@ -72,10 +72,10 @@ func TestPodThatFillsItsDirectoryIsEvicted(t *testing.T) {
 		r.engine.stopDelay = time.Minute // deaf to SIGTERM
 		r.pod("full", func(p *v1.Pod) { p.Spec.Volumes = []v1.Volume{scratch("v", "100Ki"), scratch("w", "")} })
 		pod := r.get("full")
-		fill(t, filepath.Join(r.agent.volumePath(pod.UID, pod.Spec.Volumes[1]), "x"), 1_000_000)
+		fill(t, filepath.Join(r.agent.dirs.Volume(pod.UID, pod.Spec.Volumes[1]), "x"), 1_000_000)
 		r.after(2 * measurePeriod)
 		r.wantState("full", "app", "running 0")
-		fill(t, filepath.Join(r.agent.volumePath(pod.UID, pod.Spec.Volumes[0]), "x"), 200_000)
+		fill(t, filepath.Join(r.agent.dirs.Volume(pod.UID, pod.Spec.Volumes[0]), "x"), 200_000)
 		r.after(measurePeriod + evictionGrace)
 		const message = `Usage of EmptyDir volume "v" exceeds the limit "100Ki". `
 		if s := r.get("full").Status; s.Phase != v1.PodFailed || s.Reason != "Evicted" || s.Message != message {
@@ -144,7 +144,7 @@ func TestPodThatIsSlowToMeasureHidesNoOther(t *testing.T) {
 		r.engine.change("k8s_app_slow_ns_uid-slow_0", func(c *fakeContainer) { c.counted = long })
 		r.pod("full", func(p *v1.Pod) { p.Spec.Volumes = []v1.Volume{scratch("v", "100Ki")} })
 		r.after(measurePeriod + long)
-		fill(t, filepath.Join(r.agent.volumePath("uid-full", scratch("v", "")), "x"), 200_000)
+		fill(t, filepath.Join(r.agent.dirs.Volume("uid-full", scratch("v", "")), "x"), 200_000)
 		r.after(2*measurePeriod + evictionGrace)
 		if s := r.get("full").Status; s.Reason != "Evicted" {
 			t.Errorf("%s, %s", s.Phase, s.Reason)
@@ -159,7 +159,7 @@ func TestCriticalPodsAreNotEvicted(t *testing.T) {
 			p.Spec.Priority, p.Spec.Volumes = &critical, []v1.Volume{scratch("v", "1Ki")}
 		})
 		pod := r.get("vital")
-		fill(t, filepath.Join(r.agent.volumePath(pod.UID, pod.Spec.Volumes[0]), "x"), 200_000)
+		fill(t, filepath.Join(r.agent.dirs.Volume(pod.UID, pod.Spec.Volumes[0]), "x"), 200_000)
 		r.after(2 * measurePeriod)
 		r.wantState("vital", "app", "running 0")
 	})

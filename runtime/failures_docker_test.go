@@ -25,7 +25,7 @@ import (
 func (r *dockerRig) nothingLeft() {
 	r.t.Helper()
 	r.noContainers()
-	pods := filepath.Join(r.opts.Root, podsDir)
+	pods := pods.Dirs{Root: r.opts.Root}.All()
 	deadline := time.Now().Add(patience)
 	for {
 		dirs, err := os.ReadDir(pods)

@@ -3,7 +3,6 @@ package runtime
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -165,7 +165,7 @@ func TestPodsOnDockerHaveWhatTheyDeclare(t *testing.T) {
 		if stays != nil && !errors.Is(stays, docker.ErrEndpointMiscounted) {
 			t.Fatal(stays)
 		}
-		if _, err := os.Stat(filepath.Join(r.opts.Root, podsDir)); len(r.names()) > 0 || !os.IsNotExist(err) {
+		if _, err := os.Stat(pods.Dirs{Root: r.opts.Root}.All()); len(r.names()) > 0 || !os.IsNotExist(err) {
 			t.Errorf("left: %v, %v", r.names(), err)
 		}
 		if _, ok, err := r.engine.Network(ctx, r.opts.Network.Name); ok && stays == nil || err != nil {

@@ -8,17 +8,12 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
-
-// podsDir holds a directory for each Pod, below the agent's root.
-const podsDir = "pods"
 
 // The files that every Pod gets.
 const (
@@ -34,9 +29,6 @@ const (
 	// stub on localhost, which no Pod can reach.
 	systemdResolvConf = "/run/systemd/resolve/resolv.conf"
 )
-
-// podDir is the directory of all that is the Pod's.
-func (a *Agent) podDir(uid types.UID) string { return filepath.Join(a.opts.Root, podsDir, string(uid)) }
 
 // writeFile replaces a file's content in place: it is mounted, so a new file under its
 // name would not be seen. Containers write to it too, so it may have any size.

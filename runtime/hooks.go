@@ -24,7 +24,7 @@ type hook struct {
 // hook that was under way when the agent ended is run again: at least once is the
 // promise. https://kubernetes.io/docs/concepts/containers/container-lifecycle-hooks/
 func (a *Agent) hookMark(i pods.Instance) string {
-	return filepath.Join(a.podDir(i.Pod.UID), "hooks", i.ID)
+	return filepath.Join(a.dirs.Pod(i.Pod.UID), "hooks", i.ID)
 }
 
 // hookState tells how far the postStart hook of a running container is.

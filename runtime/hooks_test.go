@@ -96,7 +96,7 @@ func TestContainerWhosePostStartHookFailedIsNotReady(t *testing.T) {
 func TestHookThatCannotBeNotedIsDoneNevertheless(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.engine.exec = func(context.Context, string, []string, io.Writer) (int, error) {
-			return 0, os.WriteFile(filepath.Join(r.agent.podDir("uid-web"), "hooks"), nil, 0o600) // in the way of the directory
+			return 0, os.WriteFile(filepath.Join(r.agent.dirs.Pod("uid-web"), "hooks"), nil, 0o600) // in the way of the directory
 		}
 		r.pod("web", func(p *v1.Pod) {
 			p.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PostStart: commandHook("warm-up")}

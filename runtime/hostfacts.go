@@ -7,6 +7,7 @@ import (
 	goruntime "runtime"
 	"strings"
 
+	"github.com/kube-lite/kube-lite/runtime/limits"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 )
@@ -24,7 +25,7 @@ type hostFacts struct {
 // readHostFacts asks the kernel; what it does not tell stays empty.
 func readHostFacts(root string) hostFacts {
 	f := hostFacts{
-		hugePages: readHugePages(hugePagesDir),
+		hugePages: limits.ReadHugePages(limits.HugePagesDir),
 		arch:      goruntime.GOARCH, cpus: goruntime.NumCPU(),
 		osImage:    osRelease("PRETTY_NAME"),
 		machineID:  firstOf("/etc/machine-id", "/var/lib/dbus/machine-id"),

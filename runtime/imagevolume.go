@@ -53,7 +53,7 @@ func (r *pipeline) ensureImageVolumes(ctx context.Context, c *v1.Container) (rea
 
 func (r *pipeline) ensureImageVolume(ctx context.Context, c *v1.Container, v v1.Volume) (bool, pods.Waiting, time.Time) {
 	a, state := r.agent, r.state.images[c.Name+"/"+v.Name]
-	path := a.volumePath(r.pod.UID, v)
+	path := a.dirs.Volume(r.pod.UID, v)
 	r.unpacking.Lock()
 	defer r.unpacking.Unlock()
 	if _, err := os.Stat(path); err == nil {

@@ -70,7 +70,7 @@ func TestPodIsDeletedWhileItsImageVolumeIsCopied(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 		r.wantNames()
-		if _, err := os.Stat(r.agent.podDir("uid-web")); !os.IsNotExist(err) {
+		if _, err := os.Stat(r.agent.dirs.Pod("uid-web")); !os.IsNotExist(err) {
 			t.Errorf("its directory is left: %v", err)
 		}
 	})

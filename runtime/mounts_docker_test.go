@@ -106,7 +106,7 @@ func TestSubPathOfAnImageVolumeMustExistOnDocker(t *testing.T) {
 		t.Errorf("its status is %+v", pod.Status.ContainerStatuses[0].State)
 	}
 	r.eventually("missing", "Failed: Error: ImageVolumeMountFailed: ")
-	if _, err := os.Stat(filepath.Join(r.agent.volumePath(pod.UID, pod.Spec.Volumes[0]), "no")); !os.IsNotExist(err) {
+	if _, err := os.Stat(filepath.Join(r.agent.dirs.Volume(pod.UID, pod.Spec.Volumes[0]), "no")); !os.IsNotExist(err) {
 		t.Errorf("the subPath was made in the image's files: %v", err)
 	}
 }

@@ -174,12 +174,12 @@ func TestFilesOfAVolumeOutliveThePod(t *testing.T) {
 				withVolume(&p.Spec, &p.Spec.Containers[0], "data", claimSource("it"))
 				p.Spec.Containers[0].VolumeMounts = append(p.Spec.Containers[0].VolumeMounts, v1.VolumeMount{Name: "data", MountPath: "/part", SubPath: "part"})
 			})
-			if part := filepath.Join(r.agent.podDir("uid-web"), subPathsDir, "data/app/1/below"); fileSize(part) != 10 {
+			if part := filepath.Join(r.agent.dirs.Pod("uid-web"), subPathsDir, "data/app/1/below"); fileSize(part) != 10 {
 				t.Errorf("%s: its container does not see %s", c.what, part)
 			}
 			r.delete("web", c.grace)
 			r.after(cleanRetry)
-			if _, err := os.Stat(r.agent.podDir("uid-web")); !os.IsNotExist(err) {
+			if _, err := os.Stat(r.agent.dirs.Pod("uid-web")); !os.IsNotExist(err) {
 				t.Errorf("%s: its directory is left: %v", c.what, err)
 			}
 			for _, file := range []string{"top", "part/below"} {

@@ -5,10 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	v1 "k8s.io/api/core/v1"
@@ -16,19 +18,43 @@ import (
 )
 
 // group finds the files of a Pod's control group, by what Docker says of its sandbox.
-func (r *dockerRig) group(pod *v1.Pod, attempt int) groupFiles {
+func (r *dockerRig) group(pod *v1.Pod, attempt int) limits.Group {
 	r.t.Helper()
-	g, err := findGroup(usage.Cgroups{}, pods.Instance{Container: r.instanceOf(pod, pods.SandboxName, attempt)})
+	g, err := limits.FindGroup(usage.Cgroups{}, pods.Instance{Container: r.instanceOf(pod, pods.SandboxName, attempt)})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	return g
 }
 
+// groupDir is the directory of a controller of a Pod's control group, and whether it is of version 2.
+func (r *dockerRig) groupDir(pod *v1.Pod, attempt int, controller string) (dir string, unified bool) {
+	r.t.Helper()
+	dir, unified, err := (usage.Cgroups{}).Dir(r.instanceOf(pod, pods.SandboxName, attempt).PID, controller)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return filepath.Dir(dir), unified
+}
+
+// control reads the file of version 1 or that of version 2 of a Pod's control group.
+func (r *dockerRig) control(pod *v1.Pod, attempt int, controller, one, two string) string {
+	r.t.Helper()
+	dir, unified := r.groupDir(pod, attempt, controller)
+	if unified {
+		one = two
+	}
+	content, err := os.ReadFile(filepath.Join(dir, one))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return strings.TrimSpace(string(content))
+}
+
 // groups are the control groups that the instance has now, in any hierarchy.
 func (r *dockerRig) groups() (out []string) {
 	for _, top := range (usage.Cgroups{}).Hierarchies() {
-		found, _ := filepath.Glob(filepath.Join(top, instanceGroup(r.opts.Instance), "*"))
+		found, _ := filepath.Glob(filepath.Join(top, limits.InstancePath(r.opts.Instance), "*"))
 		out = append(out, slices.DeleteFunc(found, func(path string) bool { return !strings.HasPrefix(filepath.Base(path), "pod") })...)
 	}
 	return out
@@ -39,8 +65,8 @@ func (r *dockerRig) bounded(pod *v1.Pod, attempt int, memory, cpu int64) {
 	r.t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
-		got := r.group(pod, attempt).bounds()
-		if got.Memory == memory<<20 && got.CPUQuota == cpu*cpuPeriod/1000 {
+		got := r.group(pod, attempt).Bounds()
+		if got.Memory == memory<<20 && got.CPUQuota == cpu*100_000/1000 {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -61,7 +87,7 @@ func (r *dockerRig) resizePod(name string, limits v1.ResourceList) {
 
 func TestPodLevelResourcesOnDocker(t *testing.T) {
 	r := newDockerRig(t)
-	if info, err := r.engine.Info(t.Context()); err != nil || info.CgroupDriver != cgroupfs {
+	if info, err := r.engine.Info(t.Context()); err != nil || info.CgroupDriver != limits.DriverCgroupfs {
 		t.Skipf("Docker's cgroup driver is %q, %v", info.CgroupDriver, err)
 	}
 	t.Run("two containers together cannot use more memory than their Pod", func(t *testing.T) {
@@ -86,8 +112,8 @@ func TestPodLevelResourcesOnDocker(t *testing.T) {
 			t.Errorf("the other one does not go on: %+v", first.State)
 		}
 		// The kernel counts some pages before it looks whether there is room for them.
-		if most := boundOf(r.group(pod, 0).memory.either("memory.max_usage_in_bytes", "memory.peak")); most > 65<<20 || most < 40<<20 {
-			t.Errorf("they had %d bytes at a time", most)
+		if most, err := strconv.Atoi(r.control(pod, 0, "memory", "memory.max_usage_in_bytes", "memory.peak")); err != nil || most > 65<<20 || most < 40<<20 {
+			t.Errorf("they had %d bytes at a time: %v", most, err)
 		}
 		if err := r.engine.Kill(t.Context(), pods.DockerName(pods.RefOf(pod), "one", 0), "SIGTERM"); err != nil {
 			t.Fatal(err)
@@ -115,12 +141,12 @@ func TestPodLevelResourcesOnDocker(t *testing.T) {
 		})
 		r.await("sized", "ready", ready)
 		r.bounded(pod, 0, 64, 500)
-		g := r.group(pod, 0)
-		if got := g.cpu.either("cpu.shares", "cpu.weight"); got != "256" && got != "10" {
+		if got := r.control(pod, 0, "cpu", "cpu.shares", "cpu.weight"); got != "256" && got != "10" {
 			t.Errorf("its CPU shares are %s", got)
 		}
 		before := r.instanceOf(pod, "one", 0)
-		if dir, _, err := (usage.Cgroups{}).Dir(before.PID, "memory"); err != nil || filepath.Dir(dir) != g.memory.dir {
+		group, _ := r.groupDir(pod, 0, "memory")
+		if dir, _, err := (usage.Cgroups{}).Dir(before.PID, "memory"); err != nil || filepath.Dir(dir) != group {
 			t.Errorf("a container is in %s, %v", dir, err)
 		}
 		r.stop()
@@ -174,7 +200,7 @@ func TestPodLevelResourcesOnDocker(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, top := range (usage.Cgroups{}).Hierarchies() {
-			if _, err := os.Stat(filepath.Join(top, instanceGroup(r.opts.Instance))); !os.IsNotExist(err) {
+			if _, err := os.Stat(filepath.Join(top, limits.InstancePath(r.opts.Instance))); !os.IsNotExist(err) {
 				t.Errorf("left below %s: %v", top, err)
 			}
 		}

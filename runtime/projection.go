@@ -38,7 +38,7 @@ func (a *Agent) project(pod *v1.Pod, s *podState, v v1.Volume) error {
 	if s.projected[v.Name].Equal(p.files) {
 		return nil
 	}
-	if err := volume.WriteAtomically(a.volumePath(pod.UID, v), p.files, pods.FSGroup(pod)); err != nil {
+	if err := volume.WriteAtomically(a.dirs.Volume(pod.UID, v), p.files, pods.FSGroup(pod)); err != nil {
 		return err
 	}
 	s.projected[v.Name] = p.files

@@ -31,7 +31,7 @@ func TestRestartedAgentLeavesProjectedFilesAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.pod("web", func(p *v1.Pod) { p.Spec.Volumes = []v1.Volume{fromMap("cm")} })
-		volume := r.agent.volumePath("uid-web", fromMap("cm"))
+		volume := r.agent.dirs.Volume("uid-web", fromMap("cm"))
 		read := func() (link, color string) {
 			t.Helper()
 			link, err := os.Readlink(filepath.Join(volume, "..data"))

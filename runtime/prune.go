@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"github.com/kube-lite/kube-lite/runtime/volume"
@@ -153,7 +154,7 @@ func (p *pruning) containers(ctx context.Context, found []docker.Container) erro
 }
 
 func (p *pruning) directories() error {
-	root := filepath.Join(p.opts.Root, podsDir)
+	root := pods.Dirs{Root: p.opts.Root}.All()
 	entries, err := os.ReadDir(root)
 	if err != nil && !os.IsNotExist(err) {
 		return err
@@ -164,7 +165,7 @@ func (p *pruning) directories() error {
 		}
 		path := filepath.Join(root, e.Name())
 		if err := p.act(Pruned{PrunedDirectory, path, diskSize(path)}, func() error {
-			return errors.Join(removeGroups(usage.Cgroups{}, podGroup(p.opts.Instance, types.UID(e.Name()))), volume.RemoveTree(path))
+			return errors.Join(limits.RemoveGroups(usage.Cgroups{}, limits.PodPath(p.opts.Instance, types.UID(e.Name()))), volume.RemoveTree(path))
 		}); err != nil {
 			return err
 		}

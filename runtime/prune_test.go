@@ -9,6 +9,7 @@ import (
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/pause"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	appsv1 "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -80,7 +81,7 @@ func pruneRig(t *testing.T) (*fakeEngine, *fake.Clientset, PruneOptions) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{"uid", "gone"} {
-		path := filepath.Join(opts.Root, podsDir, dir)
+		path := filepath.Join(pods.Dirs{Root: opts.Root}.All(), dir)
 		if err := os.MkdirAll(path, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +118,7 @@ func TestPruneRemovesWhatIsNotNeededAndNothingElse(t *testing.T) {
 	want := []Pruned{
 		{PrunedContainer, "k8s_app_web_ns_gone_0", 10},
 		{PrunedContainer, "k8s_app_web_ns_uid_0", 10},
-		{PrunedDirectory, filepath.Join(opts.Root, podsDir, "gone"), 5},
+		{PrunedDirectory, filepath.Join(pods.Dirs{Root: opts.Root}.All(), "gone"), 5},
 		{PrunedImage, "unused:1", 1000},
 	}
 	if !slices.Equal(did, want) || !slices.Equal(would, want) {
@@ -126,7 +127,7 @@ func TestPruneRemovesWhatIsNotNeededAndNothingElse(t *testing.T) {
 	if names := e.names(); !slices.Equal(names, []string{"k8s_app_web_ns_uid_1 running", "theirs created"}) {
 		t.Errorf("left %q", names)
 	}
-	if _, err := os.Stat(filepath.Join(opts.Root, podsDir, "uid", "file")); err != nil {
+	if _, err := os.Stat(filepath.Join(pods.Dirs{Root: opts.Root}.All(), "uid", "file")); err != nil {
 		t.Error(err)
 	}
 	if again, err := prune(t.Context(), e, client, opts); err != nil || len(again) > 0 {

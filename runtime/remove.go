@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"github.com/kube-lite/kube-lite/runtime/volume"
@@ -30,8 +30,8 @@ func Remove(ctx context.Context, engine *docker.Engine, instanceName, root strin
 	if err := eachAtOnce(all, func(i pods.Instance) error { return engine.Remove(ctx, i.ID) }); err != nil {
 		return err
 	}
-	groups := removeGroups(usage.Cgroups{}, instanceGroup(instanceName))
-	dirs := volume.RemoveTree(filepath.Join(root, podsDir))
+	groups := limits.RemoveGroups(usage.Cgroups{}, limits.InstancePath(instanceName))
+	dirs := volume.RemoveTree(pods.Dirs{Root: root}.All())
 	if dirs != nil {
 		dirs = fmt.Errorf("remove the directory of pods: %w", dirs)
 	}

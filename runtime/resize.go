@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
@@ -134,7 +135,7 @@ func (a *Agent) resizeContainers(ctx context.Context, pod *v1.Pod, s *podState, 
 			due = true // the plan restarts it
 			continue
 		}
-		want := resourcesOf(pod, c)
+		want := limits.OfContainer(pod, c)
 		if i.Resources == want || s.resize.applied[i.ID] == (appliedResources{want, i.Resources}) {
 			continue
 		}

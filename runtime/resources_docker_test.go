@@ -78,7 +78,7 @@ func TestResourcesOnDocker(t *testing.T) {
 			}
 		})
 		r.await("memory", "ready", ready)
-		path := r.agent.volumePath(pod.UID, pod.Spec.Volumes[0])
+		path := r.agent.dirs.Volume(pod.UID, pod.Spec.Volumes[0])
 		deadline := time.Now().Add(patience)
 		for mode := os.FileMode(0); ; time.Sleep(20 * time.Millisecond) {
 			if info, err := os.Stat(filepath.Join(path, "half")); err == nil && info.Size() == 500000 {
@@ -108,7 +108,7 @@ func TestResourcesOnDocker(t *testing.T) {
 		r.start()
 		r.unmounted(pod)
 		deadline = time.Now().Add(patience)
-		for _, err := os.Stat(r.agent.podDir(pod.UID)); !os.IsNotExist(err); _, err = os.Stat(r.agent.podDir(pod.UID)) {
+		for _, err := os.Stat(r.agent.dirs.Pod(pod.UID)); !os.IsNotExist(err); _, err = os.Stat(r.agent.dirs.Pod(pod.UID)) {
 			if time.Now().After(deadline) {
 				t.Fatalf("its directory is left: %v", err)
 			}
@@ -163,7 +163,7 @@ func TestResourcesOnDocker(t *testing.T) {
 			t.Errorf("memory %s, CPU %s", memory, cpu)
 		}
 		score, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", before.PID))
-		if want := strconv.Itoa(r.agent.oomScores.of(pod, &c)); err != nil || strings.TrimSpace(string(score)) != want {
+		if want := strconv.Itoa(r.agent.oomScores.Of(pod, &c)); err != nil || strings.TrimSpace(string(score)) != want {
 			t.Errorf("its OOM score is %s, want %s", score, want)
 		}
 		r.resize("sized", amounts("cpu", "200m"), amounts("cpu", "250m", "memory", "32Mi"))
@@ -194,7 +194,7 @@ func (r *dockerRig) unmounted(pod *v1.Pod) {
 	r.t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
-		mounted, err := volume.MountedBelow(r.agent.podDir(pod.UID))
+		mounted, err := volume.MountedBelow(r.agent.dirs.Pod(pod.UID))
 		if err == nil && len(mounted) == 0 {
 			return
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/pause"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
@@ -30,8 +31,8 @@ func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int, address netip.Addr) (docke
 		Network: docker.NoNetwork, // see connect
 		Sysctls: sysctls(pod, a.node.facts.ipv6, slices.Contains(a.opts.families(), v1.IPv6Protocol)),
 		// A sandbox does nothing; it must not take CPU from those who do.
-		Resources:    docker.Resources{CPUShares: minShares},
-		OOMScoreAdj:  a.oomScores.atLeast(sandboxOOMScore),
+		Resources:    docker.Resources{CPUShares: limits.MinShares},
+		OOMScoreAdj:  a.oomScores.AtLeast(limits.SandboxOOMScore),
 		SecurityOpts: []string{"seccomp=unconfined"}, // it calls nothing but pause
 	}
 	spec.Labels[pods.LabelType] = pods.TypeSandbox

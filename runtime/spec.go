@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/kubernetes/third_party/forked/golang/expansion"
@@ -40,9 +41,9 @@ func (a *Agent) containerSpec(pod *v1.Pod, c *v1.Container, attempt int, sandbox
 	if c.Lifecycle != nil && c.Lifecycle.StopSignal != nil {
 		spec.StopSignal = string(*c.Lifecycle.StopSignal)
 	}
-	spec.Resources = resourcesOf(pod, c)
+	spec.Resources = limits.OfContainer(pod, c)
 	spec.PidsLimit = a.opts.PidsLimit
-	spec.OOMScoreAdj = a.oomScores.of(pod, c)
+	spec.OOMScoreAdj = a.oomScores.Of(pod, c)
 	applySecurity(&spec, pod, c)
 	return spec
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
@@ -182,8 +183,8 @@ func (r *pipeline) startSandbox(ctx context.Context) {
 	}
 	if err != nil {
 		r.failed = err
-		if refusedScore(err) {
-			a.oomScores.deny()
+		if limits.RefusedOOMScore(err) {
+			a.oomScores.Deny()
 		}
 		if !docker.IsUnavailable(err) {
 			_ = a.removeContainer(ctx, r.sandboxID) // the next attempt is a new one
@@ -252,10 +253,10 @@ func (r *pipeline) container(ctx context.Context, s starting, image *imageState)
 		return r.startFailed(ctx, s, id, err)
 	}
 	r.countStart(s, id)
-	if err := killTogether(a.cgroups, i); err != nil {
+	if err := limits.KillTogether(a.cgroups, i); err != nil {
 		a.log.Warn("a container that runs out of memory may lose some of its processes only", "pod", r.state.ref, "container", s.container.Name, "error", err)
 	}
-	if err := limitHugePages(a.cgroups, a.node.facts.hugePages, r.pod, s.container, i); err != nil {
+	if err := limits.LimitHugePages(a.cgroups, a.node.facts.hugePages, r.pod, s.container, i); err != nil {
 		a.log.Warn("a container may take more huge pages than it declares", "pod", r.state.ref, "container", s.container.Name, "error", err)
 	}
 	a.event(r.pod, s.container, v1.EventTypeNormal, "Started", "Container started")

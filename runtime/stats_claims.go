@@ -53,7 +53,7 @@ func (f *filler) eachClaim(p statsv1alpha1.PodStats, do func(pod *v1.Pod, v v1.V
 func (f *filler) measuredPath(pod *v1.Pod, v v1.Volume) string {
 	if !pods.IsClaim(v) {
 		if isMeasured(v) {
-			return f.agent.volumePath(pod.UID, v)
+			return f.agent.dirs.Volume(pod.UID, v)
 		}
 		return ""
 	}

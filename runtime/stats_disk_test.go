@@ -124,7 +124,7 @@ func TestSummaryTellsOfDisks(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.pod("web", func(p *v1.Pod) { p.Spec.Volumes = []v1.Volume{scratch("v", "")} })
 		pod := r.get("web")
-		fill(t, filepath.Join(r.agent.volumePath(pod.UID, pod.Spec.Volumes[0]), "x"), 3<<20)
+		fill(t, filepath.Join(r.agent.dirs.Volume(pod.UID, pod.Spec.Volumes[0]), "x"), 3<<20)
 		r.engine.change("k8s_app_web_ns_uid-web_0", func(c *fakeContainer) {
 			c.UpperDir, c.LogPath = t.TempDir(), filepath.Join(t.TempDir(), "log")
 			fill(t, filepath.Join(c.UpperDir, "x"), 2<<20)

@@ -3,6 +3,7 @@ package runtime
 import (
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -151,7 +152,7 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 	} else if before.ContainerID != "" && before.ContainerID != s.ContainerID { // the one before it vanished
 		s.LastTerminationState.Terminated = pods.LastTermination(before)
 	}
-	s.Resources, s.AllocatedResources = reportedResources(c, *last), c.Resources.Requests
+	s.Resources, s.AllocatedResources = limits.Reported(c, *last), c.Resources.Requests
 	s.User = last.User
 	if before.ContainerID == s.ContainerID && before.User != nil { // it may have taken another one since
 		s.User = before.User

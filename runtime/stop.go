@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -42,7 +43,7 @@ func (a *Agent) StopPods(ctx context.Context) error {
 	err = errors.Join(err, eachAtOnce(sandboxes, func(i pods.Instance) error {
 		return about(i, a.engine.Stop(ctx, i.ID, sandboxGrace))
 	}))
-	return errors.Join(err, removeGroups(a.cgroups, instanceGroup(a.opts.Instance)), a.unmountAll())
+	return errors.Join(err, limits.RemoveGroups(a.cgroups, limits.InstancePath(a.opts.Instance)), a.unmountAll())
 }
 
 // maybeStarting tells of a container whose start was given up: Docker may start it still, and then

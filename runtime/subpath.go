@@ -32,7 +32,7 @@ func (a *Agent) subPath(pod *v1.Pod, c *v1.Container, mount int, v v1.Volume, ro
 		return fail("create subPath directory", err)
 	}
 	defer part.Close()
-	target := filepath.Join(a.podDir(pod.UID), subPathsDir, v.Name, c.Name, strconv.Itoa(mount))
+	target := filepath.Join(a.dirs.Pod(pod.UID), subPathsDir, v.Name, c.Name, strconv.Itoa(mount))
 	if err := volume.Bind(part, target); err != nil {
 		return fail("prepare subPath", err)
 	}

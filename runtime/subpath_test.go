@@ -60,7 +60,7 @@ func TestSubPathOfAVolumeIsMadeForAllItsUsers(t *testing.T) {
 				p.Spec.Containers[n].VolumeMounts = []v1.VolumeMount{{Name: "v", MountPath: "/v", SubPath: "a/b"}}
 			}
 		})
-		made := filepath.Join(r.agent.volumePath("uid-web", scratch("v", "")), "a/b")
+		made := filepath.Join(r.agent.dirs.Volume("uid-web", scratch("v", "")), "a/b")
 		if err := os.WriteFile(filepath.Join(made, "file"), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -81,12 +81,12 @@ func TestSubPathOfAVolumeIsMadeForAllItsUsers(t *testing.T) {
 		r.engine.exit("k8s_one_web_ns_uid-web_0", 1)
 		r.settle()
 		r.wantState("web", "one", "running 1")
-		if mounted, err := volume.MountedBelow(filepath.Join(r.agent.podDir("uid-web"), subPathsDir)); err != nil || len(mounted) != 2 {
+		if mounted, err := volume.MountedBelow(filepath.Join(r.agent.dirs.Pod("uid-web"), subPathsDir)); err != nil || len(mounted) != 2 {
 			t.Errorf("after a restart %v are mounted, %v", mounted, err)
 		}
 		r.delete("web", 30)
 		r.settle()
-		if _, err := os.Stat(r.agent.podDir("uid-web")); !os.IsNotExist(err) {
+		if _, err := os.Stat(r.agent.dirs.Pod("uid-web")); !os.IsNotExist(err) {
 			t.Errorf("its directory is left: %v", err)
 		}
 	})

@@ -27,7 +27,7 @@ const messagesDir = "containers"
 
 // messagePath is the file that one run of a container may write its termination message to.
 func (a *Agent) messagePath(uid types.UID, container string, attempt int) string {
-	return filepath.Join(a.podDir(uid), messagesDir, container, strconv.Itoa(attempt))
+	return filepath.Join(a.dirs.Pod(uid), messagesDir, container, strconv.Itoa(attempt))
 }
 
 // messageMount makes that file and mounts it; ok is false if the container has none.

@@ -11,7 +11,7 @@ import (
 )
 
 func TestLastWordsAreTheLastOfAFile(t *testing.T) {
-	a := &Agent{opts: Options{Root: t.TempDir()}}
+	a := &Agent{dirs: pods.Dirs{Root: t.TempDir()}}
 	pod := testPod()
 	pod.Spec.Containers = []v1.Container{app("app")}
 	path := a.messagePath(pod.UID, "app", 0)

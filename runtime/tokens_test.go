@@ -51,7 +51,7 @@ func withToken(p *v1.Pod) {
 func (r *rig) wantToken(pod, want string) {
 	r.t.Helper()
 	p := r.get(pod)
-	text, err := os.ReadFile(filepath.Join(r.agent.volumePath(p.UID, p.Spec.Volumes[0]), "token"))
+	text, err := os.ReadFile(filepath.Join(r.agent.dirs.Volume(p.UID, p.Spec.Volumes[0]), "token"))
 	if err != nil || string(text) != want {
 		r.t.Errorf("the token is %q, %v, want %q", text, err, want)
 	}

@@ -26,7 +26,7 @@ func (a *Agent) mounts(pod *v1.Pod, s *podState, c *v1.Container, env []string) 
 	}
 	for _, f := range []struct{ target, name string }{{"/etc/hosts", hostsFile}, {"/etc/resolv.conf", resolvConfFile}} {
 		if !taken[f.target] {
-			out = append(out, docker.Mount{Source: filepath.Join(a.podDir(pod.UID), f.name), Target: f.target})
+			out = append(out, docker.Mount{Source: filepath.Join(a.dirs.Pod(pod.UID), f.name), Target: f.target})
 		}
 	}
 	return out, nil
@@ -70,7 +70,7 @@ func (a *Agent) mount(pod *v1.Pod, s *podState, c *v1.Container, n int, env []st
 // sourceAndAccess are where a volume lies, and whether nobody may write to it.
 func (a *Agent) sourceAndAccess(pod *v1.Pod, s *podState, v v1.Volume) (source string, readOnly bool, err error) {
 	if !pods.IsClaim(v) {
-		return a.volumePath(pod.UID, v), v.Image != nil || isProjection(v), nil
+		return a.dirs.Volume(pod.UID, v), v.Image != nil || isProjection(v), nil
 	}
 	p, ok := s.persistent[v.Name]
 	if !ok {

@@ -11,12 +11,8 @@ import (
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 )
-
-// volumesDir holds a Pod's volumes, in its directory, as on a kubelet's node.
-const volumesDir = "volumes"
 
 // mountError says why a volume is not there. It becomes the event FailedMount, and the
 // Pod waits in ContainerCreating.
@@ -67,8 +63,8 @@ func (e *mountErrors) add(err error) {
 // prepare makes the Pod's directory, its volumes and the files that are mounted into
 // every container. The address may be unknown yet: see writeHosts.
 func (a *Agent) prepare(ctx context.Context, pod *v1.Pod, s *podState, ips pods.IPs) error {
-	dir := a.podDir(pod.UID)
-	if err := os.MkdirAll(filepath.Join(dir, volumesDir), 0o750); err != nil {
+	dir := a.dirs.Pod(pod.UID)
+	if err := os.MkdirAll(a.dirs.Volumes(pod.UID), 0o750); err != nil {
 		return err
 	}
 	var missing mountErrors
@@ -105,34 +101,13 @@ func (a *Agent) makeVolume(ctx context.Context, pod *v1.Pod, s *podState, v v1.V
 	return nil
 }
 
-// volumePath is where a volume lies on the host, as on a kubelet's node. Those behind claims lie
-// where their PersistentVolumes say: see sourceAndAccess.
-func (a *Agent) volumePath(uid types.UID, v v1.Volume) string {
-	plugin := "kubernetes.io~empty-dir"
-	switch {
-	case v.HostPath != nil:
-		return v.HostPath.Path
-	case v.Image != nil:
-		plugin = "kubernetes.io~image"
-	case v.ConfigMap != nil:
-		plugin = "kubernetes.io~configmap"
-	case v.Secret != nil:
-		plugin = "kubernetes.io~secret"
-	case v.DownwardAPI != nil:
-		plugin = "kubernetes.io~downward-api"
-	case v.Projected != nil:
-		plugin = "kubernetes.io~projected"
-	}
-	return filepath.Join(a.podDir(uid), volumesDir, plugin, v.Name)
-}
-
 // writeHosts writes the Pod's /etc/hosts with the addresses that it got.
 func (a *Agent) writeHosts(pod *v1.Pod, ips pods.IPs) error {
 	var base []byte
 	if pod.Spec.HostNetwork {
 		base, _ = os.ReadFile(hostHosts)
 	}
-	return writeFile(filepath.Join(a.podDir(pod.UID), hostsFile), hosts(pod, ips, a.opts.ClusterDomain, base))
+	return writeFile(filepath.Join(a.dirs.Pod(pod.UID), hostsFile), hosts(pod, ips, a.opts.ClusterDomain, base))
 }
 
 // supportedVolume tells whether a volume of that kind is made.

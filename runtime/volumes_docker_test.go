@@ -172,7 +172,7 @@ func TestImageVolumeOnDocker(t *testing.T) {
 		p.Spec.Containers = []v1.Container{c}
 	})
 	shown := r.await("shown", "ready", ready)
-	files, err := os.ReadDir(r.agent.volumePath(shown.UID, shown.Spec.Volumes[0]))
+	files, err := os.ReadDir(r.agent.dirs.Volume(shown.UID, shown.Spec.Volumes[0]))
 	var names []string
 	for _, f := range files {
 		names = append(names, f.Name())
@@ -180,12 +180,12 @@ func TestImageVolumeOnDocker(t *testing.T) {
 	if err != nil || !slices.Equal(names, []string{"actor", "etc", "lib"}) { // and nothing of the engine's
 		t.Errorf("the volume has %v, %v", names, err)
 	}
-	if link, err := os.Readlink(filepath.Join(r.agent.volumePath(shown.UID, shown.Spec.Volumes[0]), "etc/group")); link != "../lib/group" {
+	if link, err := os.Readlink(filepath.Join(r.agent.dirs.Volume(shown.UID, shown.Spec.Volumes[0]), "etc/group")); link != "../lib/group" {
 		t.Errorf("a link leads to %q, %v", link, err)
 	}
 	r.markDeleted("web")
 	r.await("web", "gone", gone)
-	if _, err := os.Stat(r.agent.podDir(pod.UID)); !os.IsNotExist(err) {
+	if _, err := os.Stat(r.agent.dirs.Pod(pod.UID)); !os.IsNotExist(err) {
 		t.Errorf("its files are left: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package runtime
+package limits
 
 import (
 	"errors"
@@ -9,14 +9,17 @@ import (
 	"strings"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
+	"github.com/kube-lite/kube-lite/runtime/usage"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
 )
 
-// groupFiles are where the kernel keeps the bounds of one control group.
+// Group is the control group of a Pod: the directories where the kernel keeps its bounds. FindGroup finds it.
 // https://www.kernel.org/doc/html/latest/admin-guide/cgroup-v2.html and
 // https://www.kernel.org/doc/html/latest/admin-guide/cgroup-v1/
-type groupFiles struct{ cpu, memory, hugetlb controller }
+type Group struct{ cpu, memory, hugetlb controller }
 
 // controller is the directory of one, empty if the kernel has none; unified tells that it is
 // one of version 2.
@@ -38,9 +41,34 @@ const (
 // counts pages, of 4 KiB or more, in a signed number.
 const unbounded = 1 << 62
 
+// Apply writes a Pod's bounds to its group and returns what it wrote. With widen it only takes away what is narrower: the
+// containers of a Pod that is resized may still need the rest. HugePages has the sizes that the host knows.
+func (g Group) Apply(pod *v1.Pod, widen bool, hugePages v1.ResourceList) (written docker.Resources, err error) {
+	have, next := g.Bounds(), OfPod(pod)
+	if widen {
+		next = widest(have, next)
+	} else if err := g.roomFor(have, next); err != nil {
+		return written, err
+	}
+	if err := g.write(have, next); err != nil {
+		return written, fmt.Errorf("bound the pod's control group: %w", err)
+	}
+	all := pods.Limits(pod)
+	if err := g.hugePages(hugePages, func(name v1.ResourceName) resource.Quantity { return all[name] }); err != nil {
+		return written, fmt.Errorf("bound the huge pages of the pod's control group: %w", err)
+	}
+	return next, nil
+}
+
+// Lacks tells whether a bound that was written is not in force, since the kernel has no such control, and where.
+func (g Group) Lacks(written docker.Resources) (dir string, lacks bool) {
+	got := g.Bounds()
+	return g.memory.dir, written.Memory > 0 && got.Memory == 0 || written.CPUQuota > 0 && got.CPUQuota == 0
+}
+
 // write brings a group from the bounds that it has to others. What the kernel has no file
 // for is left out.
-func (g groupFiles) write(have, want docker.Resources) (err error) {
+func (g Group) write(have, want docker.Resources) (err error) {
 	for _, c := range cpuControls(want, g.cpu.unified) {
 		err = errors.Join(err, g.cpu.set(c))
 	}
@@ -50,7 +78,7 @@ func (g groupFiles) write(have, want docker.Resources) (err error) {
 	return err
 }
 
-func (g groupFiles) hugePages(known v1.ResourceList, limitOf func(v1.ResourceName) resource.Quantity) error {
+func (g Group) hugePages(known v1.ResourceList, limitOf func(v1.ResourceName) resource.Quantity) error {
 	if g.hugetlb.dir == "" {
 		return nil
 	}
@@ -72,7 +100,7 @@ func cpuControls(r docker.Resources, unified bool) []control {
 }
 
 // weight is to version 2 what shares are to version 1: 1 to 10,000 for 2 to 262,144.
-func weight(shares int64) int64 { return 1 + (shares-minShares)*9999/(maxShares-minShares) }
+func weight(shares int64) int64 { return 1 + (shares-MinShares)*9999/(maxShares-MinShares) }
 
 // memoryControls allow no swap beyond the memory, as for containers. In version 1 the bound
 // of both together must never be less than that of memory, so it moves first or last.
@@ -93,8 +121,8 @@ func memoryControls(have, want docker.Resources, unified bool) []control {
 	return []control{withSwap, memory}
 }
 
-// bounds are those in force, shares aside; what cannot be read is none.
-func (g groupFiles) bounds() (r docker.Resources) {
+// Bounds are those in force, shares aside; what cannot be read is none.
+func (g Group) Bounds() (r docker.Resources) {
 	if g.cpu.unified {
 		quota, period, _ := strings.Cut(g.cpu.read("cpu.max"), " ")
 		r.CPUQuota, r.CPUPeriod = boundOf(quota), boundOf(period)
@@ -110,7 +138,7 @@ func (g groupFiles) bounds() (r docker.Resources) {
 
 // roomFor tells why a group cannot be bound to less memory: it would have the kernel end
 // its processes.
-func (g groupFiles) roomFor(have, want docker.Resources) error {
+func (g Group) roomFor(have, want docker.Resources) error {
 	if want.Memory == 0 || have.Memory != 0 && want.Memory >= have.Memory {
 		return nil
 	}
@@ -148,4 +176,44 @@ func boundOf(text string) int64 {
 		return 0
 	}
 	return n
+}
+
+// InstancePath is the control group around those of an instance's Pods. Each instance has
+// one at the top: what two instances shared could not be removed without a look at both.
+func InstancePath(instanceName string) string { return "/kube-lite-" + instanceName }
+
+func PodPath(instanceName string, uid types.UID) string {
+	return InstancePath(instanceName) + "/pod" + string(uid)
+}
+
+// DriverCgroupfs is the driver of an engine that makes control groups itself. To the other one,
+// systemd, a group is a unit with bounds that systemd writes, and writes again over ours.
+const DriverCgroupfs = "cgroupfs"
+
+// widest has of each bound the one that allows more.
+func widest(a, b docker.Resources) docker.Resources {
+	if a.Memory == 0 || b.Memory != 0 && a.Memory > b.Memory {
+		b.Memory = a.Memory
+	}
+	if a.CPUQuota == 0 || b.CPUQuota != 0 && a.CPUQuota > b.CPUQuota {
+		b.CPUQuota, b.CPUPeriod = a.CPUQuota, a.CPUPeriod
+	}
+	return b
+}
+
+// FindGroup finds the files of a Pod's group by its sandbox's process.
+func FindGroup(groups usage.Cgroups, sandbox pods.Instance) (g Group, err error) {
+	for name, at := range map[string]*controller{"cpu": &g.cpu, "memory": &g.memory, "hugetlb": &g.hugetlb} {
+		dir, unified, err := groups.Dir(sandbox.PID, name)
+		if errors.Is(err, os.ErrNotExist) {
+			return g, err
+		} else if err != nil { // the kernel has no such controller
+			continue
+		}
+		if filepath.Base(dir) != sandbox.ID || !strings.HasSuffix(filepath.Dir(dir), sandbox.CgroupParent) {
+			return g, fmt.Errorf("process %d of the sandbox is not in %s but in %s", sandbox.PID, sandbox.CgroupParent, dir)
+		}
+		*at = controller{filepath.Dir(dir), unified}
+	}
+	return g, nil
 }

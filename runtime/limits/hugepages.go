@@ -1,4 +1,4 @@
-package runtime
+package limits
 
 import (
 	"errors"
@@ -14,13 +14,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// hugePagesDir has a directory for each size of huge pages that the kernel knows.
-const hugePagesDir = "/sys/kernel/mm/hugepages"
+// HugePagesDir has a directory for each size of huge pages that the kernel knows.
+const HugePagesDir = "/sys/kernel/mm/hugepages"
 
-// readHugePages is the amount of each size that the host set aside, by resource name, such
+// ReadHugePages is the amount of each size that the host set aside, by resource name, such
 // as hugepages-2Mi: none, as a rule.
 // https://kubernetes.io/docs/tasks/manage-hugepages/scheduling-hugepages/
-func readHugePages(dir string) v1.ResourceList {
+func ReadHugePages(dir string) v1.ResourceList {
 	out := v1.ResourceList{}
 	sizes, _ := os.ReadDir(dir) // a kernel without has no such directory
 	for _, d := range sizes {
@@ -37,11 +37,11 @@ func readHugePages(dir string) v1.ResourceList {
 	return out
 }
 
-// limitHugePages lets a running container have the huge pages that it declares and no
+// LimitHugePages lets a running container have the huge pages that it declares and no
 // others, of every size that the host knows. Docker has no such bound, so it is written to
 // the container's cgroup, where the kernel has that controller.
 // https://www.kernel.org/doc/html/latest/admin-guide/cgroup-v1/hugetlb.html
-func limitHugePages(groups usage.Cgroups, known v1.ResourceList, pod *v1.Pod, c *v1.Container, i pods.Instance) (err error) {
+func LimitHugePages(groups usage.Cgroups, known v1.ResourceList, pod *v1.Pod, c *v1.Container, i pods.Instance) (err error) {
 	dir, unified, found := groups.Dir(i.PID, "hugetlb")
 	if found != nil || !strings.Contains(dir, i.ID) { // the process may have ended, and its ID be another's
 		return nil

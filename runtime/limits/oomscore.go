@@ -1,4 +1,4 @@
-package runtime
+package limits
 
 import (
 	"bufio"
@@ -24,7 +24,7 @@ import (
 // Whom the kernel ends first when the machine's memory is used up, as a kubelet sets it.
 // https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#node-out-of-memory-behavior
 const (
-	sandboxOOMScore    = -998 // ended last: with it goes the whole Pod
+	SandboxOOMScore    = -998 // ended last: with it goes the whole Pod
 	guaranteedOOMScore = -997
 	bestEffortOOMScore = 1000
 )
@@ -64,10 +64,10 @@ func unassigned(pod *v1.Pod) int64 {
 	return rest / int64(len(pod.Spec.Containers)+len(pod.Spec.InitContainers))
 }
 
-// oomScores knows how low this host lets a score be. Without CAP_SYS_RESOURCE the kernel
+// OOMScores knows how low this host lets a score be. Without CAP_SYS_RESOURCE the kernel
 // refuses to go below one's own, and a container that asks for it does not start. Its
 // zero value lowers nothing.
-type oomScores struct {
+type OOMScores struct {
 	log    *slog.Logger
 	memory int64 // of the machine, in bytes
 	floor  atomic.Int64
@@ -76,9 +76,9 @@ type oomScores struct {
 // minOOMScore is the least that the kernel knows.
 const minOOMScore = -1000
 
-// learn takes this process's rights for the engine's: the two run on one machine, and
+// Learn takes this process's rights for the engine's: the two run on one machine, and
 // where a container or VM lacks the capability both do. See deny for the rest.
-func (o *oomScores) learn(log *slog.Logger, memory int64) {
+func (o *OOMScores) Learn(log *slog.Logger, memory int64) {
 	o.log, o.memory = log, memory
 	status, _ := os.ReadFile("/proc/self/status")
 	if hasCapability(status, unix.CAP_SYS_RESOURCE) {
@@ -90,9 +90,9 @@ func (o *oomScores) learn(log *slog.Logger, memory int64) {
 	o.raise(floor)
 }
 
-// deny notes that the engine refused a score below its own; false if none is asked for
+// Deny notes that the engine refused a score below its own; false if none is asked for
 // any more.
-func (o *oomScores) deny() bool {
+func (o *OOMScores) Deny() bool {
 	if o.floor.Load() >= 0 {
 		return false
 	}
@@ -100,28 +100,28 @@ func (o *oomScores) deny() bool {
 	return true
 }
 
-func (o *oomScores) raise(floor int) {
+func (o *OOMScores) raise(floor int) {
 	o.floor.Store(int64(floor))
 	o.log.Info("this host does not let OOM scores be lowered: guaranteed Pods and sandboxes take no precedence", "floor", floor)
 }
 
-// of is the score of a container, or the lowest that the host allows.
-func (o *oomScores) of(pod *v1.Pod, c *v1.Container) int {
-	return o.atLeast(oomScore(pod, c, o.memory))
+// Of is the score of a container, or the lowest that the host allows.
+func (o *OOMScores) Of(pod *v1.Pod, c *v1.Container) int {
+	return o.AtLeast(oomScore(pod, c, o.memory))
 }
 
-func (o *oomScores) atLeast(score int) int { return max(score, int(o.floor.Load())) }
+func (o *OOMScores) AtLeast(score int) int { return max(score, int(o.floor.Load())) }
 
-// refusedScore tells of an error of runc's that a lowered score may have caused. It sets the
+// RefusedOOMScore tells of an error of runc's that a lowered score may have caused. It sets the
 // score in a child that can only say so by dying.
-func refusedScore(err error) bool {
+func RefusedOOMScore(err error) bool {
 	return strings.Contains(err.Error(), "oom_score_adj") || strings.Contains(err.Error(), "child's PID from pipe")
 }
 
-// killTogether has the kernel end all processes of a container when its memory runs out, as
+// KillTogether has the kernel end all processes of a container when its memory runs out, as
 // a kubelet does where there is cgroup v2. Version 1 ends one process only.
 // https://www.kernel.org/doc/html/latest/admin-guide/cgroup-v2.html
-func killTogether(groups usage.Cgroups, i pods.Instance) error {
+func KillTogether(groups usage.Cgroups, i pods.Instance) error {
 	dir, unified, err := groups.Dir(i.PID, "memory")
 	if err != nil || !unified || !strings.Contains(dir, i.ID) { // the process may have ended, and its ID be another's
 		return nil

@@ -1,0 +1,36 @@
+package limits
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/kube-lite/kube-lite/runtime/usage"
+	"golang.org/x/sys/unix"
+)
+
+// RemoveGroups removes a control group from every hierarchy, and those below it. The kernel
+// lets none go that has a process.
+func RemoveGroups(groups usage.Cgroups, path string) error {
+	var errs []error
+	for _, top := range groups.Hierarchies() {
+		errs = append(errs, removeGroupDir(filepath.Join(top, path)))
+	}
+	return errors.Join(errs...)
+}
+
+func removeGroupDir(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if e.IsDir() { // its files go with it
+			err = errors.Join(err, removeGroupDir(filepath.Join(dir, e.Name())))
+		}
+	}
+	if gone := unix.Rmdir(dir); gone != nil && !errors.Is(gone, unix.ENOENT) {
+		err = errors.Join(err, &os.PathError{Op: "rmdir", Path: dir, Err: gone})
+	}
+	return err
+}
