@@ -19,9 +19,9 @@ const module = "github.com/kube-lite/kube-lite"
 // the arrows point: down. A package that is not listed fails the test.
 var mayImport = map[string][]string{
 	"":             {"cli"},
-	"cli":          {"cli/messages", "daemon", "manifest", "apiserver", "runtime", "runtime/docker", "router"},
+	"cli":          {"cli/messages", "daemon", "manifest", "apiserver", "runtime/docker", "runtime/prune", "router"},
 	"cli/messages": {},
-	"daemon":       {"apiserver", "store", "orchestrator", "runtime", "runtime/docker", "netproxy", "dns", "hostdns", "router"},
+	"daemon":       {"apiserver", "store", "orchestrator", "runtime", "runtime/docker", "runtime/prune", "netproxy", "dns", "hostdns", "router"},
 	"apiserver":    {"store"},
 	"orchestrator": {"orchestrator/queuemetrics"},
 
@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"runtime/limits":    {"runtime/docker", "runtime/pods", "runtime/usage"},
 	"runtime/pods":      {"runtime/docker"},
 	"runtime/probe":     {},
+	"runtime/prune":     {"runtime/docker", "runtime/limits", "runtime/pause", "runtime/pods", "runtime/usage", "runtime/volume"},
 	"runtime/streaming": {"runtime/docker"},
 	"runtime/usage":     {},
 	"runtime/volume":    {},

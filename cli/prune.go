@@ -7,11 +7,10 @@ import (
 	"sync/atomic"
 
 	"github.com/docker/go-units"
-	"github.com/urfave/cli/v2"
-
 	"github.com/kube-lite/kube-lite/daemon"
-	"github.com/kube-lite/kube-lite/runtime"
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/prune"
+	"github.com/urfave/cli/v2"
 )
 
 func pruneCommand(e *env) *cli.Command {
@@ -34,7 +33,7 @@ func pruneCommand(e *env) *cli.Command {
 			if !running {
 				return cli.Exit(notRunning(cfg), exitFailed)
 			}
-			return e.prune(c.Context, cfg, info.DockerHost, c.Bool("yes"), runtime.PruneOptions{
+			return e.prune(c.Context, cfg, info.DockerHost, c.Bool("yes"), prune.Options{
 				Instance: cfg.Name, Root: cfg.DataDir, Images: c.Bool("images"), DryRun: c.Bool("dry-run"),
 			})
 		}),
@@ -43,7 +42,7 @@ func pruneCommand(e *env) *cli.Command {
 
 // prune asks before it removes images: they are the engine's, and what no object
 // of this instance refers to may still be what somebody built this morning.
-func (e *env) prune(ctx context.Context, cfg daemon.Config, dockerHost string, yes bool, opts runtime.PruneOptions) error {
+func (e *env) prune(ctx context.Context, cfg daemon.Config, dockerHost string, yes bool, opts prune.Options) error {
 	client, err := clientOf(cfg, 0)
 	if err != nil {
 		return fmt.Errorf("prune: %w", err)
@@ -53,12 +52,12 @@ func (e *env) prune(ctx context.Context, cfg daemon.Config, dockerHost string, y
 		return err
 	}
 	defer engine.Close()
-	run := func(opts runtime.PruneOptions) error {
+	run := func(opts prune.Options) error {
 		var step atomic.Pointer[string]
 		step.Store(new(string))
 		opts.Progress = func(s string) { step.Store(&s) }
 		quiet := e.waiting(func(context.Context) string { return *step.Load() })
-		done, err := runtime.Prune(ctx, engine, client, opts)
+		done, err := prune.Run(ctx, engine, client, opts)
 		quiet()
 		e.printPruned(done, opts.DryRun)
 		if err := errors.Join(err, e.printReleased(ctx, client, cfg)); err != nil {
@@ -79,7 +78,7 @@ func (e *env) prune(ctx context.Context, cfg daemon.Config, dockerHost string, y
 	return run(opts)
 }
 
-func (e *env) printPruned(done []runtime.Pruned, dryRun bool) {
+func (e *env) printPruned(done []prune.Item, dryRun bool) {
 	remove, free := "removed", "freed"
 	if dryRun {
 		remove, free = "would remove", "would free"

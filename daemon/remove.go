@@ -13,8 +13,8 @@ import (
 
 	"github.com/kube-lite/kube-lite/netproxy"
 	"github.com/kube-lite/kube-lite/orchestrator"
-	"github.com/kube-lite/kube-lite/runtime"
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/prune"
 	"github.com/kube-lite/kube-lite/store"
 )
 
@@ -97,13 +97,13 @@ func AwaitStopped(ctx context.Context, cfg Config) error {
 }
 
 // Remaining is what a stop or a reset still has to end.
-func Remaining(ctx context.Context, cfg Config) (runtime.Remaining, error) {
+func Remaining(ctx context.Context, cfg Config) (prune.Remaining, error) {
 	engine, err := keptSettings(cfg).connect(ctx, cfg)
 	if err != nil {
-		return runtime.Remaining{}, err
+		return prune.Remaining{}, err
 	}
 	defer engine.Close()
-	return runtime.Remain(ctx, engine, cfg.Name)
+	return prune.Remain(ctx, engine, cfg.Name)
 }
 
 // Exists tells whether anything is left of the instance, in its data directory or on its engine.
@@ -123,7 +123,7 @@ func Exists(ctx context.Context, cfg Config) (bool, error) {
 		return false, err
 	}
 	defer engine.Close()
-	left, err := runtime.Remain(ctx, engine, cfg.Name)
+	left, err := prune.Remain(ctx, engine, cfg.Name)
 	if err != nil || left.Containers > 0 {
 		return left.Containers > 0, err
 	}
@@ -162,7 +162,7 @@ func Reset(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer had.release()
-	stays := runtime.Remove(ctx, engine, cfg.Name, cfg.DataDir)
+	stays := prune.All(ctx, engine, cfg.Name, cfg.DataDir)
 	if stays != nil && !errors.Is(stays, docker.ErrEndpointMiscounted) {
 		return stays
 	}

@@ -128,3 +128,13 @@ func (f *fakeEngine) pulled() []string {
 	defer f.mu.Unlock()
 	return slices.Clone(f.pulls)
 }
+
+func (f *fakeEngine) Images(context.Context) (out []docker.Image, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, i := range f.images {
+		out = append(out, i)
+	}
+	slices.SortFunc(out, func(a, b docker.Image) int { return slices.Compare(a.Tags, b.Tags) })
+	return out, nil
+}

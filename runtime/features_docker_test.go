@@ -11,6 +11,7 @@ import (
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/pods"
+	"github.com/kube-lite/kube-lite/runtime/prune"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -161,7 +162,7 @@ func TestPodsOnDockerHaveWhatTheyDeclare(t *testing.T) {
 	})
 	t.Run("reset leaves nothing", func(t *testing.T) {
 		r.stop()
-		stays := Remove(ctx, r.engine, r.opts.Instance, r.opts.Root)
+		stays := prune.All(ctx, r.engine, r.opts.Instance, r.opts.Root)
 		if stays != nil && !errors.Is(stays, docker.ErrEndpointMiscounted) {
 			t.Fatal(stays)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/pods"
+	"github.com/kube-lite/kube-lite/runtime/prune"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -196,7 +197,7 @@ func TestPodLevelResourcesOnDocker(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 		r.stop()
-		if err := Remove(t.Context(), r.engine, r.opts.Instance, r.opts.Root); err != nil {
+		if err := prune.All(t.Context(), r.engine, r.opts.Instance, r.opts.Root); err != nil {
 			t.Fatal(err)
 		}
 		for _, top := range (usage.Cgroups{}).Hierarchies() {

@@ -182,6 +182,7 @@ func boundOf(text string) int64 {
 // one at the top: what two instances shared could not be removed without a look at both.
 func InstancePath(instanceName string) string { return "/kube-lite-" + instanceName }
 
+// PodPath is the control group of a Pod of an instance.
 func PodPath(instanceName string, uid types.UID) string {
 	return InstancePath(instanceName) + "/pod" + string(uid)
 }

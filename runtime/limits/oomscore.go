@@ -24,7 +24,8 @@ import (
 // Whom the kernel ends first when the machine's memory is used up, as a kubelet sets it.
 // https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#node-out-of-memory-behavior
 const (
-	SandboxOOMScore    = -998 // ended last: with it goes the whole Pod
+	// SandboxOOMScore has a sandbox ended last: with it goes the whole Pod.
+	SandboxOOMScore    = -998
 	guaranteedOOMScore = -997
 	bestEffortOOMScore = 1000
 )
@@ -77,7 +78,7 @@ type OOMScores struct {
 const minOOMScore = -1000
 
 // Learn takes this process's rights for the engine's: the two run on one machine, and
-// where a container or VM lacks the capability both do. See deny for the rest.
+// where a container or VM lacks the capability both do. See Deny for the rest.
 func (o *OOMScores) Learn(log *slog.Logger, memory int64) {
 	o.log, o.memory = log, memory
 	status, _ := os.ReadFile("/proc/self/status")
@@ -110,6 +111,7 @@ func (o *OOMScores) Of(pod *v1.Pod, c *v1.Container) int {
 	return o.AtLeast(oomScore(pod, c, o.memory))
 }
 
+// AtLeast is a score, or the lowest that the host allows.
 func (o *OOMScores) AtLeast(score int) int { return max(score, int(o.floor.Load())) }
 
 // RefusedOOMScore tells of an error of runc's that a lowered score may have caused. It sets the

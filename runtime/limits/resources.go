@@ -19,7 +19,7 @@ const (
 	cpuPeriod    = 100_000 // microseconds
 	minCPUQuota  = 1_000   // microseconds: the kernel refuses less
 	sharesPerCPU = 1024
-	MinShares    = 2
+	MinShares    = 2 // what Docker and the kernel allow
 	maxShares    = 262_144
 )
 

@@ -1,4 +1,4 @@
-package runtime
+package prune
 
 import (
 	"context"
@@ -18,8 +18,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// PruneOptions say what to remove, and where.
-type PruneOptions struct {
+// Options say what to remove, and where.
+type Options struct {
 	// Instance is the instance's name, Root the directory that its agent was given.
 	Instance, Root string
 	// Images removes images too: those that no object of the instance refers to and no
@@ -31,7 +31,7 @@ type PruneOptions struct {
 	Progress func(string)
 }
 
-func (o PruneOptions) progress(format string, args ...any) {
+func (o Options) progress(format string, args ...any) {
 	if o.Progress != nil {
 		o.Progress(fmt.Sprintf(format, args...))
 	}
@@ -39,20 +39,20 @@ func (o PruneOptions) progress(format string, args ...any) {
 
 // The kinds of what is pruned.
 const (
-	PrunedContainer = "container"
-	PrunedDirectory = "directory"
-	PrunedImage     = "image"
+	Container = "container"
+	Directory = "directory"
+	Image     = "image"
 )
 
-// Pruned is one thing that was removed, or would be.
-type Pruned struct {
-	Kind  string // one of the Pruned constants
+// Item is one thing that was removed, or would be.
+type Item struct {
+	Kind  string // Container, Directory or Image
 	Name  string
 	Bytes int64 // what it frees on disk
 }
 
-// pruneEngine is what pruning needs of Docker.
-type pruneEngine interface {
+// engine is what pruning needs of Docker.
+type engine interface {
 	List(ctx context.Context, labels map[string]string) ([]docker.Container, error)
 	Remove(ctx context.Context, id string) error
 	Images(ctx context.Context) ([]docker.Image, error)
@@ -60,15 +60,15 @@ type pruneEngine interface {
 	DiskUsage(ctx context.Context) (docker.DiskUsage, error)
 }
 
-// Prune removes what an instance no longer needs: containers and directories of Pods
+// Run removes what an instance no longer needs: containers and directories of Pods
 // that the API does not know any more, dead containers that a later one has replaced
 // (`logs --previous` has nothing to show then), and with Images the images that nobody
 // needs. It may run beside the agent. On an error it returns what it removed until then.
-func Prune(ctx context.Context, engine *docker.Engine, client kubernetes.Interface, opts PruneOptions) ([]Pruned, error) {
-	return prune(ctx, engine, client, opts)
+func Run(ctx context.Context, engine *docker.Engine, client kubernetes.Interface, opts Options) ([]Item, error) {
+	return run(ctx, engine, client, opts)
 }
 
-func prune(ctx context.Context, engine pruneEngine, client kubernetes.Interface, opts PruneOptions) ([]Pruned, error) {
+func run(ctx context.Context, engine engine, client kubernetes.Interface, opts Options) ([]Item, error) {
 	// Containers are listed before Pods: a Pod made in between is not mistaken for a
 	// deleted one.
 	found, err := engine.List(ctx, docker.InstanceLabel(opts.Instance))
@@ -104,17 +104,17 @@ func prune(ctx context.Context, engine pruneEngine, client kubernetes.Interface,
 	return p.done, p.images(ctx, refs)
 }
 
-// pruning is one run of Prune.
+// pruning is one call of Run.
 type pruning struct {
-	opts   PruneOptions
-	engine pruneEngine
+	opts   Options
+	engine engine
 	usage  docker.DiskUsage
 	known  map[types.UID]bool
-	done   []Pruned
+	done   []Item
 }
 
 // act removes one thing unless this is a dry run, and notes it.
-func (p *pruning) act(what Pruned, remove func() error) error {
+func (p *pruning) act(what Item, remove func() error) error {
 	if !p.opts.DryRun {
 		p.opts.progress("removing %s %s", what.Kind, what.Name)
 		if err := remove(); err != nil {
@@ -144,7 +144,7 @@ func (p *pruning) containers(ctx context.Context, found []docker.Container) erro
 		if p.known[i.Pod.UID] && !replaced {
 			continue
 		}
-		err := p.act(Pruned{PrunedContainer, i.Name, p.usage.Containers[i.ID]}, func() error { return p.engine.Remove(ctx, i.ID) })
+		err := p.act(Item{Container, i.Name, p.usage.Containers[i.ID]}, func() error { return p.engine.Remove(ctx, i.ID) })
 		if err != nil {
 			return err
 		}
@@ -164,7 +164,7 @@ func (p *pruning) directories() error {
 			continue
 		}
 		path := filepath.Join(root, e.Name())
-		if err := p.act(Pruned{PrunedDirectory, path, diskSize(path)}, func() error {
+		if err := p.act(Item{Directory, path, diskSize(path)}, func() error {
 			return errors.Join(limits.RemoveGroups(usage.Cgroups{}, limits.PodPath(p.opts.Instance, types.UID(e.Name()))), volume.RemoveTree(path))
 		}); err != nil {
 			return err
@@ -187,7 +187,7 @@ func (p *pruning) images(ctx context.Context, refs map[string]bool) error {
 		if len(i.Tags) > 0 {
 			name = i.Tags[0]
 		}
-		err := p.act(Pruned{PrunedImage, name, p.usage.Images[i.ID]}, func() error {
+		err := p.act(Item{Image, name, p.usage.Images[i.ID]}, func() error {
 			err := p.engine.RemoveImage(ctx, i.ID, len(i.Tags) > 1)
 			if docker.IsConflict(err) { // somebody uses it since, or builds on it
 				return nil

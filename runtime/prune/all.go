@@ -1,9 +1,10 @@
-package runtime
+package prune
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/limits"
@@ -12,22 +13,22 @@ import (
 	"github.com/kube-lite/kube-lite/runtime/volume"
 )
 
-// Remove takes away everything of an instance that this room made: its containers,
-// killed without a grace period, and their control groups; the directory of its Pods below root, with what is
-// mounted there; at last its network. No agent of the instance may run. What is gone already is
-// fine, so it can be repeated. With docker.ErrEndpointMiscounted only the network is left.
-func Remove(ctx context.Context, engine *docker.Engine, instanceName, root string) error {
+// All takes away everything of an instance that its node agent made: its containers, killed without a grace
+// period, and their control groups; the directory of its Pods below root, with what is mounted there; at last its
+// network. No agent of the instance may run. What is gone already is fine, so it can be repeated. With
+// docker.ErrEndpointMiscounted only the network is left.
+func All(ctx context.Context, engine *docker.Engine, instanceName, root string) error {
 	found, err := engine.List(ctx, docker.InstanceLabel(instanceName))
 	if err != nil {
 		return err
 	}
-	var all []pods.Instance
-	for _, c := range found {
-		i, _ := pods.InstanceOf(c)
-		i.Container = c
-		all = append(all, i)
+	errs := make([]error, len(found))
+	var wg sync.WaitGroup
+	for n, c := range found {
+		wg.Go(func() { errs[n] = engine.Remove(ctx, c.ID) })
 	}
-	if err := eachAtOnce(all, func(i pods.Instance) error { return engine.Remove(ctx, i.ID) }); err != nil {
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	groups := limits.RemoveGroups(usage.Cgroups{}, limits.InstancePath(instanceName))
