@@ -27,13 +27,14 @@ var mayImport = map[string][]string{
 
 	"orchestrator/queuemetrics": {},
 
-	"runtime":           {"runtime/docker", "runtime/limits", "runtime/pause", "runtime/pods", "runtime/probe", "runtime/streaming", "runtime/usage", "runtime/volume"},
+	"runtime":           {"runtime/docker", "runtime/limits", "runtime/node", "runtime/pause", "runtime/pods", "runtime/probe", "runtime/streaming", "runtime/usage", "runtime/volume"},
 	"runtime/docker":    {},
 	"runtime/pause":     {},
 	"runtime/limits":    {"runtime/docker", "runtime/pods", "runtime/usage"},
+	"runtime/node":      {"runtime/docker", "runtime/limits", "runtime/pods", "runtime/usage"},
 	"runtime/pods":      {"runtime/docker"},
 	"runtime/probe":     {},
-	"runtime/prune":     {"runtime/docker", "runtime/limits", "runtime/pause", "runtime/pods", "runtime/usage", "runtime/volume"},
+	"runtime/prune":     {"runtime/docker", "runtime/limits", "runtime/node", "runtime/pause", "runtime/pods", "runtime/usage", "runtime/volume"},
 	"runtime/streaming": {"runtime/docker"},
 	"runtime/usage":     {},
 	"runtime/volume":    {},

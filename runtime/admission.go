@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/node"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -70,20 +71,20 @@ func (a *Agent) asGranted(pod *v1.Pod, s *podState) (out *v1.Pod, known bool) {
 }
 
 // admit checks a Pod that is new here. The caller holds the lock.
-func (a *Agent) admit(pod *v1.Pod, node *v1.Node) *rejection {
+func (a *Agent) admit(pod *v1.Pod, own *v1.Node) *rejection {
 	if pod.Spec.OS != nil && pod.Spec.OS.Name != v1.Linux {
 		return &rejection{"PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"}
 	}
 	others := a.admittedPods(pod.UID)
-	allocatable := a.node.allocatable()
-	if node != nil {
-		allocatable = withDeclared(allocatable, node.Status.Allocatable)
+	allocatable := a.node.Allocatable()
+	if own != nil {
+		allocatable = node.WithDeclared(allocatable, own.Status.Allocatable)
 	}
 	if r := shortage(pod, others, allocatable); r != nil {
 		return r
 	}
-	if node != nil {
-		if fits, err := nodeaffinity.GetRequiredNodeAffinity(pod).Match(node); err != nil || !fits {
+	if own != nil {
+		if fits, err := nodeaffinity.GetRequiredNodeAffinity(pod).Match(own); err != nil || !fits {
 			return &rejection{"NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"}
 		}
 	}

@@ -106,7 +106,7 @@ func TestPodThatDoesNotFitIsTurnedAway(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.pod("big", func(p *v1.Pod) { p.Spec.Containers[0].Resources.Requests = amounts("cpu", "1000") })
 		pod := r.get("big")
-		message := fmt.Sprintf("Node didn't have enough resource: cpu, requested: 1000000, used: 0, capacity: %d", 1000*r.agent.node.facts.cpus)
+		message := fmt.Sprintf("Node didn't have enough resource: cpu, requested: 1000000, used: 0, capacity: %d", 1000*r.agent.node.Facts.CPUs)
 		if s := pod.Status; s.Phase != v1.PodFailed || s.Reason != "OutOfcpu" || s.Message != "Pod was rejected: "+message || len(s.ContainerStatuses) > 0 {
 			t.Errorf("%s, %s: %s, containers %v", s.Phase, s.Reason, s.Message, s.ContainerStatuses)
 		}

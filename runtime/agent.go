@@ -11,6 +11,7 @@ import (
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/limits"
+	"github.com/kube-lite/kube-lite/runtime/node"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/streaming"
 	"github.com/kube-lite/kube-lite/runtime/usage"
@@ -18,6 +19,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -61,7 +63,7 @@ type Agent struct {
 	accounts *accounts
 	crashes  *crashes
 	statuses *statuses
-	node     *node
+	node     *node.Node
 	host     *hostAddress
 	host6    *hostAddress // of IPv6
 	streams  *streaming.Server
@@ -115,9 +117,17 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.statuses = newStatuses(client, a.declared, a.log, func(act string) { a.step(act) })
 	policies := informers.Networking().V1().NetworkPolicies().Informer().GetIndexer()
 	a.statuses.policies = func() bool { return len(policies.ListKeys()) > 0 }
-	a.node, a.host, a.host6 = newNode(a), newHostAddress(opts), newHostAddress6(opts)
+	a.host, a.host6 = newHostAddress(opts), newHostAddress6(opts)
+	a.node = node.New(node.Config{
+		Name: opts.NodeName, Version: opts.Version, MaxPods: opts.MaxPods, PodCIDRs: opts.prefixes(), Root: opts.Root,
+		Client: client, Nodes: a.nodes, Engine: e, EngineReady: a.mirror.ready, Addresses: a.hostIPs, Log: a.log,
+		Event: func(object runtime.Object, kind, reason, message string) {
+			a.recorder.Event(object, kind, reason, message)
+		},
+		OnCheck: func() { a.crashes.entries.GC(); a.updateHostAddress() },
+	})
 	a.stats = &stats{agent: a, disks: &disks{tasks: a.tasks, now: func() time.Time { return a.now() }, log: a.log, known: map[string]measured{}}}
-	a.oomScores.Learn(a.log, a.node.facts.memory)
+	a.oomScores.Learn(a.log, a.node.Facts.Memory)
 	a.streams = streaming.New(streams, lookup{a}, a.log)
 	if a.refs, err = newReferences(informers, a.sourceChanged); err != nil {
 		return nil, fmt.Errorf("runtime: follow ConfigMaps and Secrets: %w", err)
@@ -133,7 +143,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 		a.changes.notify()
 	}
 	a.mirror.linked = func(up bool, err error) {
-		a.node.linked(up, err)
+		a.node.EngineChanged(up, err)
 		if up {
 			a.checkNetwork()
 			a.enqueueAll()
@@ -158,7 +168,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { return a.mirror.run(ctx) })
 	group.Go(func() error { return a.statuses.run(ctx) })
 	group.Go(func() error { return a.keepNetwork(ctx) })
-	group.Go(func() error { return a.node.run(ctx) })
+	group.Go(func() error { return a.node.Run(ctx) })
 	group.Go(func() error { return a.followHostAddress(ctx, a.host) })
 	group.Go(func() error { return a.followHostAddress(ctx, a.host6) })
 	group.Go(func() error { return a.watchDisk(ctx) })
@@ -262,5 +272,5 @@ func withoutOwnStatus(pod *v1.Pod) *v1.Pod {
 
 // nodeFacts are what Pods may ask about the node.
 func (a *Agent) nodeFacts() nodeFacts {
-	return nodeFacts{name: a.opts.NodeName, hostIPs: a.hostIPs(), allocatable: a.node.allocatable()}
+	return nodeFacts{name: a.opts.NodeName, hostIPs: a.hostIPs(), allocatable: a.node.Allocatable()}
 }

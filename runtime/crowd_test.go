@@ -105,7 +105,7 @@ func (c *crowd) rooms(server *apiserver.Server, pki *apiserver.PKI, dir string) 
 		DNSServer: netip.MustParseAddr("10.96.0.10"), Log: slog.New(slog.DiscardHandler),
 	})
 	c.must(err)
-	agent.node.facts.cpus, agent.node.facts.memory = crowdCPUs, crowdMemory
+	agent.node.Facts.CPUs, agent.node.Facts.Memory = crowdCPUs, crowdMemory
 	groups := usage.Cgroups{Proc: filepath.Join(dir, "proc"), Root: filepath.Join(dir, "cgroup")} // not this machine's
 	agent.cgroups, agent.mirror.cgroups = groups, groups
 	names, err := dns.New(shared.Core().V1().Services(), shared.Discovery().V1().EndpointSlices(),

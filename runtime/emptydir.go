@@ -42,7 +42,7 @@ func (a *Agent) mountEmptyDir(pod *v1.Pod, e *v1.EmptyDirVolumeSource, path stri
 	}
 	switch {
 	case e.Medium == v1.StorageMediumMemory:
-		allocatable := a.node.allocatable()
+		allocatable := a.node.Allocatable()
 		return true, volume.MountMemory(path, memorySize(pod, e, *allocatable.Memory()))
 	case v1helper.IsHugePageMedium(e.Medium):
 		size, err := hugePageSize(pod, e.Medium)

@@ -175,6 +175,6 @@ func (a *Agent) updateHostAddress() {
 		return
 	}
 	a.log.Info("the node has another address", "address", a.hostIPs())
-	notify(a.node.check)
+	a.node.Check()
 	a.enqueueAll()
 }

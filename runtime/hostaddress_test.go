@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/node"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
@@ -129,7 +130,7 @@ func TestAnotherNetworkReachesTheNodeAndItsPods(t *testing.T) {
 		m.mu.Lock()
 		m.route, m.assigned = netip.MustParseAddr("203.0.113.4"), append(m.assigned, netip.MustParseAddr("203.0.113.4"))
 		m.mu.Unlock()
-		r.after(nodeCheck)
+		r.after(node.CheckPeriod)
 		check("203.0.113.4")
 	})
 }

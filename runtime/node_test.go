@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/node"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,25 +15,25 @@ import (
 
 func TestNodeIsRegisteredAsAKubeletWould(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		node := r.node()
+		own := r.node()
 		for label, want := range map[string]string{
 			v1.LabelHostname: "node", v1.LabelOSStable: "linux", "beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": goruntime.GOARCH,
 		} {
-			if got, ok := node.Labels[label]; !ok || got != want {
+			if got, ok := own.Labels[label]; !ok || got != want {
 				t.Errorf("label %s is %q", label, got)
 			}
 		}
-		s := node.Status
+		s := own.Status
 		if s.Capacity.Cpu().IsZero() || s.Capacity.Memory().IsZero() || s.Capacity.Pods().Value() != 110 || s.Allocatable.StorageEphemeral().IsZero() {
 			t.Errorf("capacity %v, allocatable %v", s.Capacity, s.Allocatable)
 		}
 		if !slices.Contains(s.DeclaredFeatures, "RestartAllContainersOnContainerExits") {
 			t.Errorf("declared features %v: the scheduler places no pod here that wants one", s.DeclaredFeatures)
 		}
-		if s.NodeInfo.ContainerRuntimeVersion != "docker://20.10.24" || s.NodeInfo.KubeletVersion != kubeletVersion || s.NodeInfo.KernelVersion == "" || s.NodeInfo.OSImage == "" {
+		if s.NodeInfo.ContainerRuntimeVersion != "docker://20.10.24" || s.NodeInfo.KubeletVersion != node.DefaultVersion || s.NodeInfo.KernelVersion == "" || s.NodeInfo.OSImage == "" {
 			t.Errorf("nodeInfo %+v", s.NodeInfo)
 		}
-		if len(s.Addresses) != 2 || s.Addresses[0].Address != "10.244.0.1" || s.Addresses[1].Address != "node" || len(s.Conditions) != 4 || nodeReady(node).Status != v1.ConditionTrue {
+		if len(s.Addresses) != 2 || s.Addresses[0].Address != "10.244.0.1" || s.Addresses[1].Address != "node" || len(s.Conditions) != 4 || nodeReady(own).Status != v1.ConditionTrue {
 			t.Errorf("addresses %v, conditions %v", s.Addresses, s.Conditions)
 		}
 	})
@@ -125,7 +126,7 @@ func TestNodeKeepsWhatOthersDeclareOfIt(t *testing.T) {
 			for what, list := range map[string]v1.ResourceList{"capacity": s.Capacity, "allocatable": s.Allocatable} {
 				gpu := list["example.com/gpu"]
 				_, huge := list["hugepages-64Ki"]
-				if gpu.Value() != gpus || huge || list.Cpu().Value() != int64(r.agent.node.facts.cpus) {
+				if gpu.Value() != gpus || huge || list.Cpu().Value() != int64(r.agent.node.Facts.CPUs) {
 					t.Errorf("%s the %s is %v", when, what, list)
 				}
 			}
@@ -133,13 +134,13 @@ func TestNodeKeepsWhatOthersDeclareOfIt(t *testing.T) {
 				t.Errorf("%s what is no capacity is allocatable", when)
 			}
 		}
-		r.after(nodeCheck)
+		r.after(node.CheckPeriod)
 		check("after a look", 1)
 		r.stop()
 		r.start()
 		check("after a restart of the agent", 1)
 		declare(func(s *v1.NodeStatus) { delete(s.Capacity, "example.com/gpu") })
-		r.after(nodeCheck)
+		r.after(node.CheckPeriod)
 		check("when it was taken back", 0)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/node"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -24,7 +25,7 @@ type Options struct {
 	NodeName string
 	// Root is the directory that holds pods/<uid>/…, and is made if missing.
 	Root string
-	// Version is the Node's kubeletVersion; default v1.36.3-kube-lite.
+	// Version is the Node's DefaultVersion; default v1.36.3-kube-lite.
 	Version string
 	// ClusterDomain is the suffix of Services' names; default cluster.local.
 	ClusterDomain string
@@ -61,7 +62,7 @@ func (o Options) complete() (Options, error) {
 		o.ClusterDomain = DefaultClusterDomain
 	}
 	if o.Version == "" {
-		o.Version = kubeletVersion
+		o.Version = node.DefaultVersion
 	}
 	if o.MaxPods == 0 {
 		o.MaxPods = DefaultMaxPods

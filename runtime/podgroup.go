@@ -20,7 +20,7 @@ func (a *Agent) groupOf(ctx context.Context, pod *v1.Pod) (string, error) {
 	if !resourcehelper.IsPodLevelResourcesSet(pod) {
 		return "", nil
 	}
-	driver, err := a.node.cgroupDriver(ctx)
+	driver, err := a.node.CgroupDriver(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -52,7 +52,7 @@ func (a *Agent) boundPod(pod *v1.Pod, s *podState, sandbox pods.Instance, widen 
 	if err != nil {
 		return err
 	}
-	written, err := group.Apply(pod, widen, a.node.facts.hugePages)
+	written, err := group.Apply(pod, widen, a.node.Facts.HugePages)
 	if err != nil {
 		return err
 	}

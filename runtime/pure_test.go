@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/node"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -210,7 +211,7 @@ func TestContainerSpecIsWhatIsDeclared(t *testing.T) {
 }
 
 func TestSandboxSpecHoldsThePodsNamespaces(t *testing.T) {
-	a := &Agent{node: &node{}, opts: Options{Instance: "test", Network: docker.NetworkSpec{Name: "kube-lite-test"}}}
+	a := &Agent{node: &node.Node{}, opts: Options{Instance: "test", Network: docker.NetworkSpec{Name: "kube-lite-test"}}}
 	pod := testPod()
 	address := netip.MustParseAddr("10.244.0.2")
 	s, err := a.sandboxSpec(pod, 3, address)

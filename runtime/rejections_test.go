@@ -66,7 +66,7 @@ func TestPodThatWaitsToBeRejectedSaysWhy(t *testing.T) {
 
 func TestPodThatWaitsToBeRejectedIsTakenIfItFitsMeanwhile(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		all := fmt.Sprint(r.agent.node.facts.cpus)
+		all := fmt.Sprint(r.agent.node.Facts.CPUs)
 		asks := func(p *v1.Pod) {
 			ofSet("set")(p)
 			p.Spec.HostUsers = nil

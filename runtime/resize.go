@@ -93,7 +93,7 @@ func (a *Agent) considerResize(pod *v1.Pod, s *podState, granted grant) *v1.Pod 
 		delete(a.allocations.deferred, pod.UID)
 		return pod
 	}
-	if r := shortage(pod, a.admittedPods(pod.UID), a.node.allocatable()); r != nil {
+	if r := shortage(pod, a.admittedPods(pod.UID), a.node.Allocatable()); r != nil {
 		if setResize(&s.resize.pending, v1.PodResizePending, v1.PodReasonDeferred, r.message, pod.Generation, a.now()) {
 			a.event(pod, nil, v1.EventTypeWarning, "ResizeDeferred", "%s", resizeMessage("Pod resize "+r.reason, pod, pod.Generation, r.message))
 		}

@@ -113,7 +113,7 @@ func TestResizeBeyondTheNodeIsDeferredAndRemembered(t *testing.T) {
 
 func TestResizeWaitsUntilAnotherMakesRoom(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		all := resource.NewQuantity(int64(r.agent.node.facts.cpus), resource.DecimalSI).String()
+		all := resource.NewQuantity(int64(r.agent.node.Facts.CPUs), resource.DecimalSI).String()
 		r.pod("web", func(p *v1.Pod) { p.Spec.Containers[0].Resources.Requests = amounts("cpu", "0") })
 		r.pod("other", func(p *v1.Pod) { p.Spec.Containers[0].Resources.Requests = amounts("cpu", "100m") })
 		r.resize("web", amounts("cpu", all), nil)

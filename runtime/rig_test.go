@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/node"
 	"github.com/kube-lite/kube-lite/runtime/pause"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/usage"
@@ -39,10 +40,10 @@ type rig struct {
 	agent   *Agent
 	end     func()
 	cancel  func()
-	step    func(act string)            // called after each act of the agent
-	prepare func(*Agent)                // called with each agent before it runs
-	groups  usage.Cgroups               // what the agents that are started from then on see of the kernel
-	room    atomic.Pointer[machineRoom] // what the machine has left; nil: nobody knows
+	step    func(act string)               // called after each act of the agent
+	prepare func(*Agent)                   // called with each agent before it runs
+	groups  usage.Cgroups                  // what the agents that are started from then on see of the kernel
+	room    atomic.Pointer[node.Available] // what the machine has left; nil: nobody knows
 }
 
 // inBubble runs a test with a running agent. The image "app:1" is there.
@@ -98,11 +99,11 @@ func (r *rig) start() {
 	}
 	agent.recorder = r.events
 	agent.statuses.pause = rigPause
-	agent.node.room = func() machineRoom {
+	agent.node.Available = func() node.Available {
 		if left := r.room.Load(); left != nil {
 			return *left
 		}
-		return machineRoom{}
+		return node.Available{}
 	}
 	agent.cgroups, agent.mirror.cgroups = r.groups, r.groups
 	agent.step = func(act string) {

@@ -2,32 +2,13 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
-	nodev1 "k8s.io/api/node/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
 )
-
-// declareRuntimes sees to it that each of Docker's runtimes has a RuntimeClass of its name:
-// the API server rejects a Pod whose class does not exist. Whoever deletes or changes one
-// has that until the next start of Docker or the agent.
-func (a *Agent) declareRuntimes(ctx context.Context, names []string) (err error) {
-	for _, name := range names {
-		if len(validation.IsDNS1123Label(name)) > 0 { // containerd's own, such as io.containerd.runc.v2
-			continue
-		}
-		class := &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Handler: name}
-		if _, e := a.client.NodeV1().RuntimeClasses().Create(ctx, class, metav1.CreateOptions{}); !apierrors.IsAlreadyExists(e) {
-			err = errors.Join(err, e)
-		}
-	}
-	return err
-}
 
 // runtimeOf is Docker's runtime for the Pod's class: the handler of the RuntimeClass, or
 // what has the class's name. It is empty for the engine's default; known is false if

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/kube-lite/kube-lite/runtime/node"
 	v1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -50,9 +51,9 @@ func TestRuntimesAreDeclaredWhenTheAPIServerTakesThemAgain(t *testing.T) {
 			return refuses.Load(), nil, apierrors.NewServiceUnavailable("busy")
 		})
 		r.start()
-		r.after(nodeCheck)
+		r.after(node.CheckPeriod)
 		refuses.Store(false)
-		r.after(nodeCheck)
+		r.after(node.CheckPeriod)
 		if _, err := r.client.NodeV1().RuntimeClasses().Get(t.Context(), "runc", metav1.GetOptions{}); err != nil {
 			t.Error(err)
 		}

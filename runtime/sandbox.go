@@ -29,7 +29,7 @@ func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int, address netip.Addr) (docke
 		// Containers join the sandbox's IPC namespace, and with it its /dev/shm.
 		IPC:     "shareable",
 		Network: docker.NoNetwork, // see connect
-		Sysctls: sysctls(pod, a.node.facts.ipv6, slices.Contains(a.opts.families(), v1.IPv6Protocol)),
+		Sysctls: sysctls(pod, a.node.Facts.IPv6, slices.Contains(a.opts.families(), v1.IPv6Protocol)),
 		// A sandbox does nothing; it must not take CPU from those who do.
 		Resources:    docker.Resources{CPUShares: limits.MinShares},
 		OOMScoreAdj:  a.oomScores.AtLeast(limits.SandboxOOMScore),

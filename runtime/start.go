@@ -256,7 +256,7 @@ func (r *pipeline) container(ctx context.Context, s starting, image *imageState)
 	if err := limits.KillTogether(a.cgroups, i); err != nil {
 		a.log.Warn("a container that runs out of memory may lose some of its processes only", "pod", r.state.ref, "container", s.container.Name, "error", err)
 	}
-	if err := limits.LimitHugePages(a.cgroups, a.node.facts.hugePages, r.pod, s.container, i); err != nil {
+	if err := limits.LimitHugePages(a.cgroups, a.node.Facts.HugePages, r.pod, s.container, i); err != nil {
 		a.log.Warn("a container may take more huge pages than it declares", "pod", r.state.ref, "container", s.container.Name, "error", err)
 	}
 	a.event(r.pod, s.container, v1.EventTypeNormal, "Started", "Container started")

@@ -22,7 +22,7 @@ func (s *stats) full(ctx context.Context) (*statsv1alpha1.Summary, error) {
 		return nil, err
 	}
 	f := s.filler()
-	f.nodeFs, f.imageFs = f.filesystem(s.agent.opts.Root), f.filesystem(s.agent.node.dockerRoot())
+	f.nodeFs, f.imageFs = f.filesystem(s.agent.opts.Root), f.filesystem(s.agent.node.DockerRoot())
 	f.taken = s.disks.take(ctx, f.parts(base))
 	out := *base
 	f.node(ctx, &out.Node)

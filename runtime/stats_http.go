@@ -113,9 +113,9 @@ func resourceFamilies(_ *Agent, s *statsv1alpha1.Summary, emit func(prometheus.M
 // cadvisorFamilies are those of cAdvisor that dashboards use.
 func cadvisorFamilies(a *Agent, s *statsv1alpha1.Summary, emit func(prometheus.Metric)) {
 	labels, podLabels := []string{"container", "id", "image", "name", "namespace", "pod"}, []string{"interface", "namespace", "pod"}
-	device := deviceOf(a.node.dockerRoot())
-	emit(gauge("machine_cpu_cores", "Number of logical CPU cores.", nil, float64(a.node.facts.cpus)))
-	emit(gauge("machine_memory_bytes", "Amount of memory installed on the machine.", nil, float64(a.node.facts.memory)))
+	device := deviceOf(a.node.DockerRoot())
+	emit(gauge("machine_cpu_cores", "Number of logical CPU cores.", nil, float64(a.node.Facts.CPUs)))
+	emit(gauge("machine_memory_bytes", "Amount of memory installed on the machine.", nil, float64(a.node.Facts.Memory)))
 	for _, p := range s.Pods {
 		for _, c := range p.Containers {
 			i, ok := a.currentInstance(p.PodRef.Namespace, p.PodRef.Name, c.Name)

@@ -1,16 +1,24 @@
-package runtime
+package node
 
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/component-helpers/apimachinery/lease"
 	kubeletapis "k8s.io/kubelet/pkg/apis"
 	"k8s.io/utils/clock"
@@ -21,19 +29,55 @@ import (
 const (
 	leaseDuration = 40 * time.Second
 	leaseRenewal  = 10 * time.Second
-	// nodeCheck is how often Docker is asked whether it is there.
-	nodeCheck = 10 * time.Second
+	// CheckPeriod is how often it is checked whether Docker answers, and whether the status is still right.
+	CheckPeriod = 10 * time.Second
 	// nodeReport is how often the status is written though nothing changed.
 	nodeReport = 5 * time.Minute
 	// registerRetry is the pause between attempts to register the Node.
 	registerRetry = time.Second
+	// callTimeout bounds one request to the API server.
+	callTimeout = 30 * time.Second
 )
 
-// node keeps the Node object.
-type node struct {
-	agent *Agent
-	facts hostFacts
-	check chan struct{} // Docker came or went
+// Config says which Node is kept, and what of. All of it is required.
+type Config struct {
+	// Name is the Node's, Version its kubeletVersion, MaxPods its capacity of Pods, PodCIDRs the ranges of the Pods'
+	// addresses, the primary IP family's first.
+	Name, Version string
+	MaxPods       int
+	PodCIDRs      []string
+	// Root is the directory of the Pods' volumes.
+	Root string
+
+	Client kubernetes.Interface
+	Nodes  corelisters.NodeLister // what is nearly always read in place of the API
+	Engine Engine
+	// EngineReady tells whether it is known what containers there are.
+	EngineReady func() bool
+	// Addresses are the machine's own, the primary IP family's first.
+	Addresses func() pods.IPs
+	// Event records an event.
+	Event func(object runtime.Object, kind, reason, message string)
+	// OnCheck is called every CheckPeriod.
+	OnCheck func()
+	Log     *slog.Logger
+}
+
+// Engine is what is asked of Docker: *docker.Engine.
+type Engine interface {
+	Ping(ctx context.Context) error
+	Info(ctx context.Context) (docker.Info, error)
+}
+
+// Node keeps the Node object.
+type Node struct {
+	// Facts are what does not change while the machine runs.
+	Facts Facts
+	// Available reads what the machine has left; a test may pretend.
+	Available func() Available
+
+	config Config
+	check  chan struct{} // Docker came or went
 
 	// Only run's goroutine uses these.
 	written    time.Time // when the status was
@@ -41,7 +85,6 @@ type node struct {
 	undeclared bool      // Docker's runtimes could not be declared
 	cordoned   bool      // as last told by an event
 	pressures  pressures
-	room       func() machineRoom // what is left on the machine now
 
 	mu       sync.Mutex // guards what follows
 	down     error      // why Docker cannot be used; nil when it can
@@ -51,14 +94,23 @@ type node struct {
 	runtimes []string   // Docker's
 }
 
-func newNode(a *Agent) *node {
-	n := &node{agent: a, facts: readHostFacts(a.opts.Root), check: make(chan struct{}, 1), pressures: pressures{}}
-	n.room = func() machineRoom { return readMachineRoom(a.log, a.opts.Root, n.dockerRoot()) }
+// New reads what the machine is. It writes nothing yet: Run does.
+func New(c Config) *Node {
+	n := &Node{config: c, Facts: readFacts(c.Root), check: make(chan struct{}, 1), pressures: pressures{}}
+	n.Available = func() Available { return readAvailable(c.Log, c.Root, n.DockerRoot()) }
 	return n
 }
 
-// linked is told whether Docker's event stream is up.
-func (n *node) linked(up bool, err error) {
+// Check has the status checked now.
+func (n *Node) Check() {
+	select {
+	case n.check <- struct{}{}:
+	default: // it is about to be
+	}
+}
+
+// EngineChanged notes whether Docker's event stream is up: without it the Node is not ready.
+func (n *Node) EngineChanged(up bool, err error) {
 	n.mu.Lock()
 	was := n.down == nil
 	if up {
@@ -68,18 +120,18 @@ func (n *node) linked(up bool, err error) {
 	}
 	n.mu.Unlock()
 	if was != up {
-		notify(n.check)
+		n.Check()
 	}
 }
 
-func (n *node) up() bool {
+func (n *Node) up() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.down == nil
 }
 
-// run registers the Node and keeps its lease and status until ctx ends.
-func (n *node) run(ctx context.Context) error {
+// Run registers the Node and keeps its lease and status until ctx ends.
+func (n *Node) Run(ctx context.Context) error {
 	n.event(v1.EventTypeNormal, "Starting", "Starting kubelet.")
 	for n.register(ctx) != nil {
 		select {
@@ -97,8 +149,8 @@ func (n *node) run(ctx context.Context) error {
 }
 
 // beat writes the status on change, and every few minutes.
-func (n *node) beat(ctx context.Context) {
-	ticker := time.NewTicker(nodeCheck)
+func (n *Node) beat(ctx context.Context) {
+	ticker := time.NewTicker(CheckPeriod)
 	defer ticker.Stop()
 	for {
 		select {
@@ -114,36 +166,35 @@ func (n *node) beat(ctx context.Context) {
 			if n.undeclared {
 				n.declareRuntimes(ctx)
 			}
-			n.agent.crashes.entries.GC()
-			n.agent.updateHostAddress()
+			n.config.OnCheck()
 		}
 		if err := n.update(ctx); err != nil && ctx.Err() == nil {
-			n.agent.log.Warn("the node's status cannot be written", "error", err)
+			n.config.Log.Warn("the node's status cannot be written", "error", err)
 		}
 	}
 }
 
 // pingEngine finds out whether Docker answers; the event stream alone cannot tell a hanging
 // engine from a quiet one.
-func (n *node) pingEngine(ctx context.Context) {
-	err := n.agent.engine.Ping(ctx)
-	if ctx.Err() == nil && (err != nil || n.agent.mirror.ready()) {
-		n.linked(err == nil, err)
+func (n *Node) pingEngine(ctx context.Context) {
+	err := n.config.Engine.Ping(ctx)
+	if ctx.Err() == nil && (err != nil || n.config.EngineReady()) {
+		n.EngineChanged(err == nil, err)
 	}
 }
 
 // register creates the Node, or takes the one that is there.
-func (n *node) register(ctx context.Context) error {
+func (n *Node) register(ctx context.Context) error {
 	err := n.create(ctx)
 	if err != nil && ctx.Err() == nil {
-		n.agent.log.Warn("the node cannot be registered", "node", n.agent.opts.NodeName, "error", err)
+		n.config.Log.Warn("the node cannot be registered", "node", n.config.Name, "error", err)
 	}
 	return err
 }
 
 // identify asks Docker who it is; it may have been upgraded while it was away.
-func (n *node) identify(ctx context.Context) {
-	info, err := n.agent.engine.Info(ctx)
+func (n *Node) identify(ctx context.Context) {
+	info, err := n.config.Engine.Info(ctx)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.down = err; err == nil {
@@ -153,40 +204,40 @@ func (n *node) identify(ctx context.Context) {
 
 // declareRuntimes has them declared that Docker had when it was asked last. What fails is
 // tried again at the next tick.
-func (n *node) declareRuntimes(ctx context.Context) {
+func (n *Node) declareRuntimes(ctx context.Context) {
 	n.mu.Lock()
 	names := n.runtimes
 	n.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	err := n.agent.declareRuntimes(ctx, names)
+	err := declareRuntimes(ctx, n.config.Client, names)
 	if n.undeclared = err != nil; n.undeclared {
-		n.agent.log.Warn("Docker's runtimes cannot be declared as RuntimeClasses", "error", err)
+		n.config.Log.Warn("Docker's runtimes cannot be declared as RuntimeClasses", "error", err)
 	}
 }
 
-// dockerRoot is empty while Docker was never asked.
-func (n *node) dockerRoot() string {
+// DockerRoot is the directory in which Docker keeps its files; empty while Docker was never asked.
+func (n *Node) DockerRoot() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.root
 }
 
-// cgroupDriver asks Docker if it was never asked.
-func (n *node) cgroupDriver(ctx context.Context) (string, error) {
+// CgroupDriver asks Docker if it was never asked.
+func (n *Node) CgroupDriver(ctx context.Context) (string, error) {
 	n.mu.Lock()
 	driver := n.driver
 	n.mu.Unlock()
 	if driver != "" {
 		return driver, nil
 	}
-	info, err := n.agent.engine.Info(ctx)
+	info, err := n.config.Engine.Info(ctx)
 	return info.CgroupDriver, err
 }
 
-func (n *node) create(ctx context.Context) error {
+func (n *Node) create(ctx context.Context) error {
 	n.identify(ctx)
-	nodes := n.agent.client.CoreV1().Nodes()
+	nodes := n.config.Client.CoreV1().Nodes()
 	wanted := n.object()
 	found, err := nodes.Get(ctx, wanted.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -216,24 +267,24 @@ func (n *node) create(ctx context.Context) error {
 }
 
 // object is the Node as it is registered.
-func (n *node) object() *v1.Node {
-	o := n.agent.opts
-	out := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: o.NodeName, Labels: map[string]string{
-		v1.LabelHostname: o.NodeName, v1.LabelOSStable: "linux", v1.LabelArchStable: n.facts.arch,
-		kubeletapis.LabelOS: "linux", kubeletapis.LabelArch: n.facts.arch, // beta names, which old manifests select by
+func (n *Node) object() *v1.Node {
+	o := n.config
+	out := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: o.Name, Labels: map[string]string{
+		v1.LabelHostname: o.Name, v1.LabelOSStable: "linux", v1.LabelArchStable: n.Facts.Arch,
+		kubeletapis.LabelOS: "linux", kubeletapis.LabelArch: n.Facts.Arch, // beta names, which old manifests select by
 	}}}
-	out.Spec.PodCIDRs = o.prefixes()
+	out.Spec.PodCIDRs = slices.Clone(o.PodCIDRs)
 	out.Spec.PodCIDR = out.Spec.PodCIDRs[0]
 	return out
 }
 
 // update writes the Node's status if it changed, or was not written for long.
-func (n *node) update(ctx context.Context) error {
-	if listed, err := n.agent.nodes.Get(n.agent.opts.NodeName); err == nil && n.last != nil && !isOlder(listed, n.last) && n.wanted(listed) == nil {
+func (n *Node) update(ctx context.Context) error {
+	if listed, err := n.config.Nodes.Get(n.config.Name); err == nil && n.last != nil && !older(listed, n.last) && n.wanted(listed) == nil {
 		return nil // as nearly always, for which the API is not asked
 	}
-	nodes := n.agent.client.CoreV1().Nodes()
-	found, err := nodes.Get(ctx, n.agent.opts.NodeName, metav1.GetOptions{})
+	nodes := n.config.Client.CoreV1().Nodes()
+	found, err := nodes.Get(ctx, n.config.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return n.create(ctx)
 	}
@@ -255,7 +306,7 @@ func (n *node) update(ctx context.Context) error {
 }
 
 // wanted is the Node with the status that is to be written; nil if it has it, and it was written lately.
-func (n *node) wanted(found *v1.Node) *v1.Node {
+func (n *Node) wanted(found *v1.Node) *v1.Node {
 	changed := found.DeepCopy()
 	n.status(&changed.Status)
 	if sameStatus(found.Status, changed.Status) && time.Since(n.written) < nodeReport {
@@ -263,6 +314,12 @@ func (n *node) wanted(found *v1.Node) *v1.Node {
 		return nil
 	}
 	return changed
+}
+
+// older compares two versions of the Node.
+func older(a, b *v1.Node) bool {
+	n, err := resourceversion.CompareResourceVersion(a.ResourceVersion, b.ResourceVersion)
+	return err == nil && n < 0
 }
 
 // sameStatus compares all but the time of the heartbeat.
@@ -277,14 +334,14 @@ func sameStatus(a, b v1.NodeStatus) bool {
 }
 
 // lease is the heartbeat proper.
-func (n *node) lease() lease.Controller {
-	a := n.agent
-	return lease.NewController(clock.RealClock{}, a.client, a.opts.NodeName, int32(leaseDuration.Seconds()), nil,
-		leaseRenewal, a.opts.NodeName, v1.NamespaceNodeLease, func(l *coordinationv1.Lease) error {
+func (n *Node) lease() lease.Controller {
+	o := n.config
+	return lease.NewController(clock.RealClock{}, o.Client, o.Name, int32(leaseDuration.Seconds()), nil,
+		leaseRenewal, o.Name, v1.NamespaceNodeLease, func(l *coordinationv1.Lease) error {
 			if len(l.OwnerReferences) > 0 {
 				return nil
 			}
-			found, err := a.client.CoreV1().Nodes().Get(context.Background(), a.opts.NodeName, metav1.GetOptions{})
+			found, err := o.Client.CoreV1().Nodes().Get(context.Background(), o.Name, metav1.GetOptions{})
 			if err != nil {
 				return err
 			}

@@ -1,4 +1,4 @@
-package runtime
+package node
 
 import (
 	"maps"
@@ -11,8 +11,8 @@ import (
 	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
 )
 
-// kubeletVersion says which Kubernetes this node behaves like, and whose it is.
-const kubeletVersion = "v1.36.3-kube-lite"
+// DefaultVersion says which Kubernetes this node behaves like, and whose it is.
+const DefaultVersion = "v1.36.3-kube-lite"
 
 // kubeletPort is where a kubelet listens. Nothing listens there: the API server calls
 // Agent.Handler directly.
@@ -27,60 +27,60 @@ var declaredFeatures = []string{
 }
 
 // status fills in what a kubelet reports of its node.
-func (n *node) status(s *v1.NodeStatus) {
-	o := n.agent.opts
+func (n *Node) status(s *v1.NodeStatus) {
+	o := n.config
 	n.mu.Lock()
 	down, version := n.down, n.version
 	n.mu.Unlock()
 	others := s.Capacity
-	s.Capacity = withDeclared(n.capacity(), others)
-	s.Allocatable = withDeclared(n.allocatable(), others)
+	s.Capacity = WithDeclared(n.capacity(), others)
+	s.Allocatable = WithDeclared(n.Allocatable(), others)
 	s.Addresses = nil
-	for _, ip := range n.agent.hostIPs() {
+	for _, ip := range n.config.Addresses() {
 		s.Addresses = append(s.Addresses, v1.NodeAddress{Type: v1.NodeInternalIP, Address: ip})
 	}
-	s.Addresses = append(s.Addresses, v1.NodeAddress{Type: v1.NodeHostName, Address: o.NodeName})
+	s.Addresses = append(s.Addresses, v1.NodeAddress{Type: v1.NodeHostName, Address: o.Name})
 	s.DaemonEndpoints.KubeletEndpoint.Port = kubeletPort
 	s.Features = &v1.NodeFeatures{SupplementalGroupsPolicy: new(bool)}
 	*s.Features.SupplementalGroupsPolicy = true
 	s.DeclaredFeatures = slices.Clone(declaredFeatures)
-	s.NodeInfo = n.facts.info(version, o.Version)
+	s.NodeInfo = n.Facts.info(version, o.Version)
 	now := metav1.Time{Time: time.Now().Truncate(time.Second)}
 	n.setPressures(s, now.Time)
 	if down == nil {
-		setNodeCondition(s, now, v1.NodeReady, true, "KubeletReady", "kubelet is posting ready status")
+		setCondition(s, now, v1.NodeReady, true, "KubeletReady", "kubelet is posting ready status")
 	} else {
-		setNodeCondition(s, now, v1.NodeReady, false, "KubeletNotReady", "container runtime is down: "+down.Error())
+		setCondition(s, now, v1.NodeReady, false, "KubeletNotReady", "container runtime is down: "+down.Error())
 	}
 }
 
-func (n *node) capacity() v1.ResourceList {
+func (n *Node) capacity() v1.ResourceList {
 	out := v1.ResourceList{
-		v1.ResourceCPU:              *resource.NewQuantity(int64(n.facts.cpus), resource.DecimalSI),
-		v1.ResourceMemory:           *resource.NewQuantity(n.facts.memory, resource.BinarySI),
-		v1.ResourceEphemeralStorage: *resource.NewQuantity(n.facts.disk, resource.BinarySI),
-		v1.ResourcePods:             *resource.NewQuantity(int64(n.agent.opts.MaxPods), resource.DecimalSI),
+		v1.ResourceCPU:              *resource.NewQuantity(int64(n.Facts.CPUs), resource.DecimalSI),
+		v1.ResourceMemory:           *resource.NewQuantity(n.Facts.Memory, resource.BinarySI),
+		v1.ResourceEphemeralStorage: *resource.NewQuantity(n.Facts.Disk, resource.BinarySI),
+		v1.ResourcePods:             *resource.NewQuantity(int64(n.config.MaxPods), resource.DecimalSI),
 	}
-	maps.Copy(out, n.facts.hugePages)
+	maps.Copy(out, n.Facts.HugePages)
 	return out
 }
 
-// allocatable is what Pods can have: all, but memory that was set aside for huge pages is
+// Allocatable is what Pods can have: all, but memory that was set aside for huge pages is
 // no memory for anything else.
-func (n *node) allocatable() v1.ResourceList {
+func (n *Node) Allocatable() v1.ResourceList {
 	out := n.capacity()
 	memory := out[v1.ResourceMemory]
-	for _, amount := range n.facts.hugePages {
+	for _, amount := range n.Facts.HugePages {
 		memory.Sub(amount)
 	}
 	out[v1.ResourceMemory] = memory
 	return out
 }
 
-// withDeclared adds what others declare of a node, such as extended resources: as on a kubelet's
+// WithDeclared adds what others declare of a node, such as extended resources: as on a kubelet's
 // node they write its capacity, and all of it is allocatable. Huge pages are the kernel's.
 // https://kubernetes.io/docs/tasks/administer-cluster/extended-resource-node/
-func withDeclared(own, declared v1.ResourceList) v1.ResourceList {
+func WithDeclared(own, declared v1.ResourceList) v1.ResourceList {
 	for name, amount := range declared {
 		if _, ours := own[name]; !ours && !v1helper.IsHugePageResourceName(name) {
 			own[name] = amount.DeepCopy()
@@ -89,8 +89,8 @@ func withDeclared(own, declared v1.ResourceList) v1.ResourceList {
 	return own
 }
 
-// setNodeCondition keeps the time of the last change.
-func setNodeCondition(s *v1.NodeStatus, now metav1.Time, kind v1.NodeConditionType, holds bool, reason, message string) {
+// setCondition keeps the time of the last change.
+func setCondition(s *v1.NodeStatus, now metav1.Time, kind v1.NodeConditionType, holds bool, reason, message string) {
 	c := v1.NodeCondition{
 		Type: kind, Status: v1.ConditionFalse, Reason: reason, Message: message,
 		LastHeartbeatTime: now, LastTransitionTime: now,

@@ -1,4 +1,4 @@
-package runtime
+package node
 
 import (
 	"fmt"
@@ -30,51 +30,51 @@ const (
 	imageFsShare = 15 // percent
 )
 
-// pressureLasts is how long a pressure is reported after it was measured last, so that the taint
+// PressureTransitionPeriod is how long a pressure is reported after it was measured last, so that the taint
 // does not come and go. A kubelet waits for five minutes: its evictions would fill the node again.
-const pressureLasts = 30 * time.Second
+const PressureTransitionPeriod = 30 * time.Second
 
-// machineRoom is what is left on the machine. What could not be read is no reason for pressure.
-type machineRoom struct {
-	memory, tasks *int64
+// Available is what is left on the machine. What could not be read is no reason for pressure.
+type Available struct {
+	Memory, Tasks *int64
 	// nodeFs has the Pods' volumes, imageFs Docker's files.
-	nodeFs, imageFs *usage.Filesystem
+	NodeFs, ImageFs *usage.Filesystem
 }
 
-// readMachineRoom reads the figures of this machine.
-func readMachineRoom(log *slog.Logger, nodeDir, imageDir string) (out machineRoom) {
+// readAvailable reads the figures of this machine.
+func readAvailable(log *slog.Logger, nodeDir, imageDir string) (out Available) {
 	if free, err := usage.FreeMemory(); err == nil {
-		out.memory = &free
+		out.Memory = &free
 	} else {
 		log.Debug("the free memory cannot be read", "error", err)
 	}
 	if running, most, err := usage.Tasks(); err == nil {
 		left := most - running
-		out.tasks = &left
+		out.Tasks = &left
 	} else {
 		log.Debug("the number of processes cannot be read", "error", err)
 	}
 	if fs, err := usage.FilesystemOf(nodeDir); err == nil {
-		out.nodeFs = &fs
+		out.NodeFs = &fs
 	}
 	if imageDir == "" { // Docker was never asked
 		return out
 	}
 	if fs, err := usage.FilesystemOf(imageDir); err == nil { // or it is where this process cannot see it
-		out.imageFs = &fs
+		out.ImageFs = &fs
 	}
 	return out
 }
 
 // under tells whether the node is under a kind of pressure.
-func (m machineRoom) under(kind v1.NodeConditionType) bool {
+func (m Available) under(kind v1.NodeConditionType) bool {
 	switch kind {
 	case v1.NodeMemoryPressure:
-		return m.memory != nil && *m.memory < leastMemory
+		return m.Memory != nil && *m.Memory < leastMemory
 	case v1.NodePIDPressure:
-		return m.tasks != nil && *m.tasks < leastTasks
+		return m.Tasks != nil && *m.Tasks < leastTasks
 	case v1.NodeDiskPressure:
-		return full(m.nodeFs, nodeFsShare, leastNodeFs) || full(m.imageFs, imageFsShare, leastImageFs)
+		return full(m.NodeFs, nodeFsShare, leastNodeFs) || full(m.ImageFs, imageFsShare, leastImageFs)
 	}
 	return false
 }
@@ -87,25 +87,25 @@ func full(fs *usage.Filesystem, share, least uint64) bool {
 	return fs.FreeBytes < min(fs.Bytes/100*share, least) || fs.FreeInodes < min(fs.Inodes/100*inodesShare, leastInodes)
 }
 
-// words are the reason and message of a condition.
-type words struct{ reason, message string }
+// conditionText are the reason and message of a condition.
+type conditionText struct{ reason, message string }
 
-// pressureWords are a kubelet's, of a pressure that holds and of one that does not, in its order.
-var pressureWords = []struct {
+// pressureTexts are a kubelet's, of a pressure that holds and of one that does not, in its order.
+var pressureTexts = []struct {
 	kind       v1.NodeConditionType
-	holds, not words
+	holds, not conditionText
 }{
 	{
-		v1.NodeMemoryPressure, words{"KubeletHasInsufficientMemory", "kubelet has insufficient memory available"},
-		words{"KubeletHasSufficientMemory", "kubelet has sufficient memory available"},
+		v1.NodeMemoryPressure, conditionText{"KubeletHasInsufficientMemory", "kubelet has insufficient memory available"},
+		conditionText{"KubeletHasSufficientMemory", "kubelet has sufficient memory available"},
 	},
 	{
-		v1.NodeDiskPressure, words{"KubeletHasDiskPressure", "kubelet has disk pressure"},
-		words{"KubeletHasNoDiskPressure", "kubelet has no disk pressure"},
+		v1.NodeDiskPressure, conditionText{"KubeletHasDiskPressure", "kubelet has disk pressure"},
+		conditionText{"KubeletHasNoDiskPressure", "kubelet has no disk pressure"},
 	},
 	{
-		v1.NodePIDPressure, words{"KubeletHasInsufficientPID", "kubelet has insufficient PID available"},
-		words{"KubeletHasSufficientPID", "kubelet has sufficient PID available"},
+		v1.NodePIDPressure, conditionText{"KubeletHasInsufficientPID", "kubelet has insufficient PID available"},
+		conditionText{"KubeletHasSufficientPID", "kubelet has sufficient PID available"},
 	},
 }
 
@@ -115,16 +115,16 @@ type pressures map[v1.NodeConditionType]time.Time
 // holds tells whether a pressure is to be reported.
 func (p pressures) holds(kind v1.NodeConditionType, now time.Time) bool {
 	at, measured := p[kind]
-	return measured && now.Sub(at) < pressureLasts
+	return measured && now.Sub(at) < PressureTransitionPeriod
 }
 
 // setPressures measures what the machine has left and reports it.
-func (n *node) setPressures(s *v1.NodeStatus, now time.Time) {
-	left := n.room()
-	for _, p := range pressureWords {
+func (n *Node) setPressures(s *v1.NodeStatus, now time.Time) {
+	left := n.Available()
+	for _, p := range pressureTexts {
 		if left.under(p.kind) {
 			if !n.pressures.holds(p.kind, now) {
-				n.agent.log.Warn("the machine runs out of something: no pods are added", "condition", p.kind, "left", left)
+				n.config.Log.Warn("the machine runs out of something: no pods are added", "condition", p.kind, "left", left)
 			}
 			n.pressures[p.kind] = now
 		}
@@ -132,27 +132,27 @@ func (n *node) setPressures(s *v1.NodeStatus, now time.Time) {
 		if holds {
 			w = p.holds
 		}
-		setNodeCondition(s, metav1.NewTime(now), p.kind, holds, w.reason, w.message)
+		setCondition(s, metav1.NewTime(now), p.kind, holds, w.reason, w.message)
 	}
 }
 
 // String implements fmt.Stringer, for the log.
-func (m machineRoom) String() string {
+func (m Available) String() string {
 	text := ""
 	add := func(what string, amount any) { text += fmt.Sprintf("%s %v, ", what, amount) }
-	if m.memory != nil {
-		add("memory", mebibytes(uint64(*m.memory)))
+	if m.Memory != nil {
+		add("memory", mebibytes(uint64(*m.Memory)))
 	}
-	if m.tasks != nil {
-		add("processes", *m.tasks)
+	if m.Tasks != nil {
+		add("processes", *m.Tasks)
 	}
-	if m.nodeFs != nil {
-		add("disk of the pods", mebibytes(m.nodeFs.FreeBytes))
-		add("inodes", m.nodeFs.FreeInodes)
+	if m.NodeFs != nil {
+		add("disk of the pods", mebibytes(m.NodeFs.FreeBytes))
+		add("inodes", m.NodeFs.FreeInodes)
 	}
-	if m.imageFs != nil {
-		add("disk of the images", mebibytes(m.imageFs.FreeBytes))
-		add("inodes", m.imageFs.FreeInodes)
+	if m.ImageFs != nil {
+		add("disk of the images", mebibytes(m.ImageFs.FreeBytes))
+		add("inodes", m.ImageFs.FreeInodes)
 	}
 	return strings.TrimSuffix(text, ", ")
 }

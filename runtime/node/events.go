@@ -1,4 +1,4 @@
-package runtime
+package node
 
 import (
 	"fmt"
@@ -18,24 +18,24 @@ var nodeEvents = map[v1.NodeConditionType]struct{ holds, ceased string }{
 
 // event records what happened to the node. As a kubelet does it gives the node's name for its
 // UID: by that `kubectl describe node` finds events.
-func (n *node) event(kind, reason, format string, args ...any) {
-	name := n.agent.opts.NodeName
+func (n *Node) event(kind, reason, format string, args ...any) {
+	name := n.config.Name
 	ref := &v1.ObjectReference{Kind: "Node", Name: name, UID: types.UID(name)}
-	n.agent.recorder.Event(ref, kind, reason, fmt.Sprintf(format, args...))
+	n.config.Event(ref, kind, reason, fmt.Sprintf(format, args...))
 }
 
-func (n *node) statusEvent(reason string) {
-	n.event(v1.EventTypeNormal, reason, "Node %s status is now: %s", n.agent.opts.NodeName, reason)
+func (n *Node) statusEvent(reason string) {
+	n.event(v1.EventTypeNormal, reason, "Node %s status is now: %s", n.config.Name, reason)
 }
 
 // recordChanges records what a write of the status changed; before is empty if the node is new.
-func (n *node) recordChanges(before, after *v1.Node) {
+func (n *Node) recordChanges(before, after *v1.Node) {
 	if was, is := before.Status.NodeInfo.BootID, after.Status.NodeInfo.BootID; was != "" && was != is {
 		n.event(v1.EventTypeWarning, "Rebooted", "Node %s has been rebooted, boot id: %s", after.Name, is)
 	}
 	for _, c := range after.Status.Conditions {
 		reasons, known := nodeEvents[c.Type]
-		if old := nodeCondition(before, c.Type); !known || old != nil && old.Status == c.Status {
+		if old := Condition(before, c.Type); !known || old != nil && old.Status == c.Status {
 			continue
 		}
 		if c.Status == v1.ConditionTrue {
@@ -48,7 +48,7 @@ func (n *node) recordChanges(before, after *v1.Node) {
 }
 
 // recordSchedulable records that somebody cordoned the node, or took that back.
-func (n *node) recordSchedulable(unschedulable bool) {
+func (n *Node) recordSchedulable(unschedulable bool) {
 	if unschedulable == n.cordoned {
 		return
 	}
@@ -60,7 +60,7 @@ func (n *node) recordSchedulable(unschedulable bool) {
 	}
 }
 
-func nodeCondition(node *v1.Node, kind v1.NodeConditionType) *v1.NodeCondition {
+func Condition(node *v1.Node, kind v1.NodeConditionType) *v1.NodeCondition {
 	for i := range node.Status.Conditions {
 		if node.Status.Conditions[i].Type == kind {
 			return &node.Status.Conditions[i]
