@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 
 	"orchestrator/queuemetrics": {},
 
-	"runtime":           {"runtime/docker", "runtime/limits", "runtime/node", "runtime/pause", "runtime/pods", "runtime/probe", "runtime/streaming", "runtime/usage", "runtime/volume"},
+	"runtime":           {"runtime/docker", "runtime/limits", "runtime/node", "runtime/pause", "runtime/pods", "runtime/probe", "runtime/stats", "runtime/streaming", "runtime/usage", "runtime/volume"},
 	"runtime/docker":    {},
 	"runtime/pause":     {},
 	"runtime/limits":    {"runtime/docker", "runtime/pods", "runtime/usage"},
@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"runtime/pods":      {"runtime/docker"},
 	"runtime/probe":     {},
 	"runtime/prune":     {"runtime/docker", "runtime/limits", "runtime/node", "runtime/pause", "runtime/pods", "runtime/usage", "runtime/volume"},
+	"runtime/stats":     {"runtime/docker", "runtime/pods", "runtime/usage"},
 	"runtime/streaming": {"runtime/docker"},
 	"runtime/usage":     {},
 	"runtime/volume":    {},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/node"
 	"github.com/kube-lite/kube-lite/runtime/pods"
+	"github.com/kube-lite/kube-lite/runtime/stats"
 	"github.com/kube-lite/kube-lite/runtime/streaming"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"golang.org/x/sync/errgroup"
@@ -67,7 +69,7 @@ type Agent struct {
 	host     *hostAddress
 	host6    *hostAddress // of IPv6
 	streams  *streaming.Server
-	stats    *stats
+	stats    *stats.Stats
 	stopping atomic.Bool
 	changes  broadcast // of containers, as the mirror has them
 
@@ -126,7 +128,11 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 		},
 		OnCheck: func() { a.crashes.entries.GC(); a.updateHostAddress() },
 	})
-	a.stats = &stats{agent: a, disks: &disks{tasks: a.tasks, now: func() time.Time { return a.now() }, log: a.log, known: map[string]measured{}}}
+	a.stats = stats.New(stats.Config{
+		NodeName: opts.NodeName, Dirs: a.dirs, Pods: a.ownPods, Instances: a.mirror.pod, ClaimPath: a.claimPath,
+		Engine: e, DockerRoot: a.node.DockerRoot, CPUs: a.node.Facts.CPUs, Memory: a.node.Facts.Memory,
+		Start: a.tasks.start, Now: func() time.Time { return a.now() }, Log: a.log,
+	})
 	a.oomScores.Learn(a.log, a.node.Facts.Memory)
 	a.streams = streaming.New(streams, lookup{a}, a.log)
 	if a.refs, err = newReferences(informers, a.sourceChanged); err != nil {
@@ -223,6 +229,11 @@ func (a *Agent) enqueueAll() {
 func (a *Agent) allPods() []*v1.Pod {
 	pods, _ := a.pods.List(labels.Everything()) // a lister cannot fail
 	return pods
+}
+
+// ownPods are the Pods of this node.
+func (a *Agent) ownPods() []*v1.Pod {
+	return slices.DeleteFunc(a.allPods(), func(pod *v1.Pod) bool { return pod.Spec.NodeName != a.opts.NodeName })
 }
 
 func (a *Agent) enqueuePod(pod *v1.Pod) {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"weak"
 
@@ -104,13 +105,8 @@ func hasRun(pod *v1.Pod) bool {
 }
 
 // nodesPods are the Pods of this node that are not over.
-func (a *Agent) nodesPods() (out []*v1.Pod) {
-	for _, pod := range a.allPods() {
-		if pod.Spec.NodeName == a.opts.NodeName && !pods.IsFinal(pod.Status.Phase) {
-			out = append(out, pod)
-		}
-	}
-	return out
+func (a *Agent) nodesPods() []*v1.Pod {
+	return slices.DeleteFunc(a.ownPods(), func(pod *v1.Pod) bool { return pods.IsFinal(pod.Status.Phase) })
 }
 
 // readGrant returns nil if there is none.

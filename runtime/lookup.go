@@ -14,7 +14,7 @@ import (
 
 // Handler is the part of a kubelet's HTTP API that an API server calls for the
 // subresources of Pods (see package streaming) and for the figures of the node (see
-// stats.register), and
+// stats.Stats.Register), and
 //
 //	GET /pods     the Pods of the node, as a v1.PodList in JSON
 //	GET /healthz  ok
@@ -23,7 +23,7 @@ import (
 func (a *Agent) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", a.streams)
-	a.stats.register(mux)
+	a.stats.Register(mux)
 	mux.HandleFunc("GET /pods", a.servePods)
 	healthz.InstallHandler(mux, healthz.PingHealthz)
 	return mux
@@ -31,10 +31,7 @@ func (a *Agent) Handler() http.Handler {
 
 func (a *Agent) servePods(w http.ResponseWriter, _ *http.Request) {
 	list := &v1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}, Items: []v1.Pod{}}
-	for _, pod := range a.allPods() {
-		if pod.Spec.NodeName != a.opts.NodeName {
-			continue
-		}
+	for _, pod := range a.ownPods() {
 		newest := pod.DeepCopy()
 		if status, ok := a.statuses.latest(pod.UID); ok {
 			newest.Status = status

@@ -141,6 +141,15 @@ func persistentOf(pv *v1.PersistentVolume, v v1.Volume) persistent {
 	return p
 }
 
+// claimPath is where the volume behind a claim lies; empty: it is not bound, or this node cannot mount it.
+func (a *Agent) claimPath(pod *v1.Pod, v v1.Volume) string {
+	pv, err := a.claims.cached().bound(pod, v)
+	if err != nil {
+		return ""
+	}
+	return persistentOf(pv, v).path
+}
+
 // sourceOf names the type of a PersistentVolume as its manifest does, and the driver of CSI's.
 func sourceOf(pv *v1.PersistentVolume) string {
 	if csi := pv.Spec.CSI; csi != nil {

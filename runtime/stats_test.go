@@ -7,25 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/stats"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	v1 "k8s.io/api/core/v1"
 	statsv1alpha1 "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 )
-
-func TestRateIsUseOverTime(t *testing.T) {
-	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	got := rate(cpuTime{time.Second, at}, cpuTime{2 * time.Second, at.Add(2 * time.Second)})
-	if *got.UsageNanoCores != 500_000_000 || *got.UsageCoreNanoSeconds != 2_000_000_000 {
-		t.Errorf("half a core is %d nanocores", *got.UsageNanoCores)
-	}
-	if got := rate(cpuTime{}, cpuTime{time.Second, at}); got.UsageNanoCores != nil {
-		t.Errorf("one reading makes no rate: %d", *got.UsageNanoCores)
-	}
-	if got := rate(cpuTime{time.Hour, at}, cpuTime{0, at.Add(time.Second)}); got.UsageNanoCores != nil {
-		t.Errorf("a clock that began anew makes no rate: %d", *got.UsageNanoCores)
-	}
-}
 
 // ask is a GET of the agent's HTTP API.
 func (r *rig) ask(path string) *httptest.ResponseRecorder {
@@ -60,13 +47,13 @@ func TestFiguresAreSampledOnceForAllWhoAsk(t *testing.T) {
 		for range 3 {
 			r.ask("/stats/summary")
 		}
-		if took := time.Since(began); took != sampleWindow {
+		if took := time.Since(began); took != stats.SampleWindow {
 			t.Errorf("three answers took %v", took)
 		}
-		r.after(sampleFresh)
+		r.after(stats.SampleFresh)
 		again := time.Now()
 		r.ask("/stats/summary")
-		if took := time.Since(again); took != sampleWindow {
+		if took := time.Since(again); took != stats.SampleWindow {
 			t.Errorf("old figures were served, after %v", took)
 		}
 	})

@@ -1,4 +1,4 @@
-package runtime
+package stats
 
 import (
 	"context"
@@ -16,13 +16,13 @@ import (
 // full is what a kubelet serves as /stats/summary: the summary with networks, disks and
 // processes. Disk space is as old as diskFresh, or older where measuring takes long.
 // https://kubernetes.io/docs/reference/instrumentation/node-metrics/
-func (s *stats) full(ctx context.Context) (*statsv1alpha1.Summary, error) {
+func (s *Stats) full(ctx context.Context) (*statsv1alpha1.Summary, error) {
 	base, err := s.summary(ctx)
 	if err != nil {
 		return nil, err
 	}
 	f := s.filler()
-	f.nodeFs, f.imageFs = f.filesystem(s.agent.opts.Root), f.filesystem(s.agent.node.DockerRoot())
+	f.nodeFs, f.imageFs = f.filesystem(s.config.Dirs.Root), f.filesystem(s.config.DockerRoot())
 	f.taken = s.disks.take(ctx, f.parts(base))
 	out := *base
 	f.node(ctx, &out.Node)
@@ -37,17 +37,19 @@ func (s *stats) full(ctx context.Context) (*statsv1alpha1.Summary, error) {
 
 // filler completes one summary.
 type filler struct {
-	*stats
+	*Stats
 	at              metav1.Time
 	nodeFs, imageFs statsv1alpha1.FsStats // without what is used by whom
 	pods            map[string]*v1.Pod    // by UID
 	taken           map[string]usage.Disk // by directory or container ID
 }
 
-func (s *stats) filler() *filler {
-	f := &filler{stats: s, at: metav1.NewTime(s.agent.now()), pods: map[string]*v1.Pod{}}
-	for _, pod := range s.agent.nodesPods() {
-		f.pods[string(pod.UID)] = pod
+func (s *Stats) filler() *filler {
+	f := &filler{Stats: s, at: metav1.NewTime(s.config.Now()), pods: map[string]*v1.Pod{}}
+	for _, pod := range s.config.Pods() {
+		if !pods.IsFinal(pod.Status.Phase) {
+			f.pods[string(pod.UID)] = pod
+		}
 	}
 	return f
 }
@@ -66,14 +68,14 @@ func (f *filler) parts(s *statsv1alpha1.Summary) map[string]measure {
 				tree(path)
 			}
 		}
-		for _, i := range pods.Running(f.agent.mirror.pod(pod.UID)) {
+		for _, i := range pods.Running(f.config.Instances(pod.UID)) {
 			switch {
 			case i.IsSandbox():
 			case i.UpperDir != "":
 				tree(i.UpperDir)
 			default: // a storage driver that does not say where it writes
 				out[i.ID] = func(ctx context.Context) (usage.Disk, error) {
-					size, err := f.agent.engine.Written(ctx, i.ID)
+					size, err := f.config.Engine.Written(ctx, i.ID)
 					return usage.Disk{Bytes: size}, err
 				}
 			}
@@ -97,7 +99,7 @@ func (f *filler) pod(pod *v1.Pod, out *statsv1alpha1.PodStats) {
 	out.Containers = slices.Clone(out.Containers)
 	volatile, known := f.volumes(pod, out)
 	var processes uint64
-	for _, i := range pods.Running(f.agent.mirror.pod(pod.UID)) {
+	for _, i := range pods.Running(f.config.Instances(pod.UID)) {
 		if n, err := f.groups.Processes(i.PID); err == nil {
 			processes += uint64(n)
 		}

@@ -1,4 +1,4 @@
-package runtime
+package stats
 
 import (
 	"context"
@@ -22,7 +22,7 @@ func (f *filler) node(ctx context.Context, out *statsv1alpha1.NodeStats) {
 		return
 	}
 	images := whole(f.imageFs)
-	if list, err := f.agent.engine.Images(ctx); err == nil {
+	if list, err := f.config.Engine.Images(ctx); err == nil {
 		var sum uint64
 		for _, i := range list {
 			sum += uint64(max(0, i.Size))

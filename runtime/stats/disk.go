@@ -1,4 +1,4 @@
-package runtime
+package stats
 
 import (
 	"context"
@@ -17,17 +17,19 @@ const (
 	// diskWait is how long an answer waits for directories. Those that take longer have no
 	// figure in it, or an older one; who asks again later finds them.
 	diskWait = 2 * time.Second
-	// diskRound ends a round of measuring: a directory that takes longer has no figure.
-	diskRound = time.Minute
+	// diskRoundTimeout ends a round of measuring: a directory that takes longer has no figure.
+	diskRoundTimeout = time.Minute
+	// diskShare bounds what that costs: what takes long to measure is not measured again for so many times as long.
+	diskShare = 20
 	// diskKept is for how long a figure is kept that is due and nobody asks for: not all who
 	// ask want all of them.
 	diskKept = 10 * diskFresh
 )
 
 // disks remembers what directories take. They are measured when somebody asks, one after
-// the other in one round at a time, and at most one part in measureShare of the time.
+// the other in one round at a time, and at most one part in diskShare of the time.
 type disks struct {
-	tasks *tasks
+	start func(task func(context.Context)) bool
 	now   func() time.Time
 	log   *slog.Logger
 
@@ -83,7 +85,7 @@ func (d *disks) begin(parts map[string]measure) <-chan struct{} {
 		return d.round
 	}
 	round := make(chan struct{})
-	if d.tasks.start(func(ctx context.Context) { defer d.end(round); d.measure(ctx, due) }) {
+	if d.start(func(ctx context.Context) { defer d.end(round); d.measure(ctx, due) }) {
 		d.round = round
 	}
 	return d.round
@@ -98,7 +100,7 @@ func (d *disks) end(round chan struct{}) {
 
 // measure is one round. Maps have no order, so if time runs out the next begins elsewhere.
 func (d *disks) measure(ctx context.Context, due map[string]measure) {
-	ctx, cancel := context.WithTimeout(ctx, diskRound)
+	ctx, cancel := context.WithTimeout(ctx, diskRoundTimeout)
 	defer cancel()
 	for key, part := range due {
 		if ctx.Err() != nil {
@@ -111,7 +113,7 @@ func (d *disks) measure(ctx context.Context, due map[string]measure) {
 		}
 		took := d.now().Sub(began)
 		d.mu.Lock()
-		d.known[key] = measured{disk, err == nil, d.now().Add(max(diskFresh, measureShare*took))}
+		d.known[key] = measured{disk, err == nil, d.now().Add(max(diskFresh, diskShare*took))}
 		d.mu.Unlock()
 	}
 }

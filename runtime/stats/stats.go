@@ -1,32 +1,62 @@
-package runtime
+package stats
 
 import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"github.com/prometheus/procfs"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	statsv1alpha1 "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 )
 
 const (
-	// sampleWindow is the time over which CPU use is a rate: as short as somebody who
+	// SampleWindow is the time over which CPU use is a rate: as short as somebody who
 	// waits for `kubectl top` likes, as long as a figure needs to say something.
-	sampleWindow = time.Second
-	// sampleFresh is for how long figures serve all who ask. Nothing is sampled while
+	SampleWindow = time.Second
+	// SampleFresh is for how long figures serve all who ask. Nothing is sampled while
 	// nobody asks.
-	sampleFresh = 5 * time.Second
+	SampleFresh = 5 * time.Second
 )
 
-// stats samples what the node, its Pods and their containers use.
-type stats struct {
-	agent  *Agent
+// Config says of what there are figures. All of it is required.
+type Config struct {
+	NodeName string
+	Dirs     pods.Dirs
+	// Pods are the node's, Instances what there is of a Pod's containers, dead ones too, oldest attempt first.
+	Pods      func() []*v1.Pod
+	Instances func(types.UID) []pods.Instance
+	// ClaimPath is where the volume lies that is behind a claim of a Pod; empty: it is unknown, or not mounted.
+	ClaimPath func(pod *v1.Pod, v v1.Volume) string
+	Engine    Engine
+	// DockerRoot is the directory of Docker's own files; empty: unknown.
+	DockerRoot func() string
+	// CPUs and Memory, in bytes, are the machine's.
+	CPUs   int
+	Memory int64
+	// Start runs a task beside others; false: it does not, since the agent is ending.
+	Start func(task func(context.Context)) bool
+	Now   func() time.Time
+	Log   *slog.Logger
+}
+
+// Engine is what is asked of Docker: *docker.Engine.
+type Engine interface {
+	Images(ctx context.Context) ([]docker.Image, error)
+	Written(ctx context.Context, id string) (int64, error)
+}
+
+// Stats samples what the node, its Pods and their containers use.
+type Stats struct {
+	config Config
 	groups usage.Cgroups
 	disks  *disks
 
@@ -35,17 +65,22 @@ type stats struct {
 	at   time.Time
 }
 
-// summary is the use of CPU and memory, no older than sampleFresh; full adds the rest. It
+// New makes figures of nothing yet: they are sampled when somebody asks.
+func New(c Config) *Stats {
+	return &Stats{config: c, disks: &disks{start: c.Start, now: c.Now, log: c.Log, known: map[string]measured{}}}
+}
+
+// summary is the use of CPU and memory, no older than SampleFresh; full adds the rest. It
 // is shared: nobody may change it.
-func (s *stats) summary(ctx context.Context) (*statsv1alpha1.Summary, error) {
+func (s *Stats) summary(ctx context.Context) (*statsv1alpha1.Summary, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.last != nil && s.agent.now().Sub(s.at) < sampleFresh {
+	if s.last != nil && s.config.Now().Sub(s.at) < SampleFresh {
 		return s.last, nil
 	}
 	before := s.cpuTimes()
 	select {
-	case <-time.After(sampleWindow):
+	case <-time.After(SampleWindow):
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -53,7 +88,7 @@ func (s *stats) summary(ctx context.Context) (*statsv1alpha1.Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.last, s.at = out, s.agent.now()
+	s.last, s.at = out, s.config.Now()
 	return out, nil
 }
 
@@ -67,15 +102,17 @@ type cpuTime struct {
 const nodeClock = ""
 
 // cpuTimes reads the clocks of the node and of all running containers.
-func (s *stats) cpuTimes() map[string]cpuTime {
+func (s *Stats) cpuTimes() map[string]cpuTime {
 	out := map[string]cpuTime{}
 	if used, err := nodeCPU(); err == nil {
-		out[nodeClock] = cpuTime{used, s.agent.now()}
+		out[nodeClock] = cpuTime{used, s.config.Now()}
 	}
-	containers, _ := s.agent.mirror.running()
-	for _, i := range containers {
-		if used, err := s.groups.CPU(i.PID); err == nil {
-			out[i.ID] = cpuTime{used, s.agent.now()}
+	for _, pod := range s.config.Pods() {
+		containers, _ := pods.Split(pods.Running(s.config.Instances(pod.UID)))
+		for _, i := range containers {
+			if used, err := s.groups.CPU(i.PID); err == nil {
+				out[i.ID] = cpuTime{used, s.config.Now()}
+			}
 		}
 	}
 	return out
@@ -97,16 +134,15 @@ func nodeCPU() (time.Duration, error) {
 }
 
 // sample reads everything and computes rates since before.
-func (s *stats) sample(before map[string]cpuTime) (*statsv1alpha1.Summary, error) {
+func (s *Stats) sample(before map[string]cpuTime) (*statsv1alpha1.Summary, error) {
 	now := s.cpuTimes()
 	node, err := s.node(rate(before[nodeClock], now[nodeClock]))
 	if err != nil {
 		return nil, err
 	}
 	out := &statsv1alpha1.Summary{Node: *node, Pods: []statsv1alpha1.PodStats{}}
-	for _, pod := range s.agent.allPods() {
-		have := pods.Running(s.agent.mirror.pod(pod.UID))
-		if pod.Spec.NodeName == s.agent.opts.NodeName && len(have) > 0 {
+	for _, pod := range s.config.Pods() {
+		if have := pods.Running(s.config.Instances(pod.UID)); len(have) > 0 {
 			out.Pods = append(out.Pods, s.pod(pod, have, before, now))
 		}
 	}
@@ -129,7 +165,7 @@ func unsigned(n int64) *uint64 {
 	return &out
 }
 
-func (s *stats) node(cpu *statsv1alpha1.CPUStats) (*statsv1alpha1.NodeStats, error) {
+func (s *Stats) node(cpu *statsv1alpha1.CPUStats) (*statsv1alpha1.NodeStats, error) {
 	fs, err := procfs.NewDefaultFS()
 	if err != nil {
 		return nil, fmt.Errorf("read the node's figures: %w", err)
@@ -146,7 +182,7 @@ func (s *stats) node(cpu *statsv1alpha1.CPUStats) (*statsv1alpha1.NodeStats, err
 	used, anonymous := total-*memory.MemFreeBytes, *memory.AnonPagesBytes
 	working := total - available
 	return &statsv1alpha1.NodeStats{
-		NodeName: s.agent.opts.NodeName, StartTime: metav1.NewTime(time.Unix(int64(stat.BootTime), 0)), CPU: cpu,
+		NodeName: s.config.NodeName, StartTime: metav1.NewTime(time.Unix(int64(stat.BootTime), 0)), CPU: cpu,
 		Memory: &statsv1alpha1.MemoryStats{
 			Time: cpu.Time, AvailableBytes: &available, UsageBytes: &used, WorkingSetBytes: &working, RSSBytes: &anonymous,
 		},
@@ -154,7 +190,7 @@ func (s *stats) node(cpu *statsv1alpha1.CPUStats) (*statsv1alpha1.NodeStats, err
 }
 
 // pod tells what a Pod's containers use, and the sum. A sandbox sleeps and counts nothing.
-func (s *stats) pod(pod *v1.Pod, have []pods.Instance, before, now map[string]cpuTime) statsv1alpha1.PodStats {
+func (s *Stats) pod(pod *v1.Pod, have []pods.Instance, before, now map[string]cpuTime) statsv1alpha1.PodStats {
 	out := statsv1alpha1.PodStats{
 		PodRef:     statsv1alpha1.PodReference{Name: pod.Name, Namespace: pod.Namespace, UID: string(pod.UID)},
 		Containers: []statsv1alpha1.ContainerStats{},
@@ -171,7 +207,7 @@ func (s *stats) pod(pod *v1.Pod, have []pods.Instance, before, now map[string]cp
 			c.CPU = rate(before[i.ID], now[i.ID])
 		}
 		if m, err := s.groups.MemoryStat(i.PID); err == nil {
-			c.Memory = memoryStats(s.agent.now(), m, i.Resources.Memory)
+			c.Memory = memoryStats(s.config.Now(), m, i.Resources.Memory)
 		}
 		out.CPU, out.Memory = addCPU(out.CPU, c.CPU), addMemory(out.Memory, c.Memory)
 		out.Containers = append(out.Containers, c)

@@ -1,4 +1,4 @@
-package runtime
+package stats
 
 import (
 	"context"
@@ -9,23 +9,24 @@ import (
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"k8s.io/apimachinery/pkg/types"
 	statsv1alpha1 "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 )
 
-// register serves a kubelet's figures:
+// Register serves a kubelet's figures:
 //
 //	GET /stats/summary     JSON, see stats.full; ?only_cpu_and_memory=true: see stats.summary
 //	GET /metrics/resource  what scales and schedules by use
 //	GET /metrics/cadvisor  what dashboards show
 //	GET /metrics           the agent's own, and how full claims are: see stats.claims
-func (s *stats) register(mux *http.ServeMux) {
+func (s *Stats) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /stats/summary", s.serveSummary)
 	mux.HandleFunc("GET /metrics/resource", s.exposed(s.summary, resourceFamilies))
 	mux.HandleFunc("GET /metrics/cadvisor", s.exposed(s.full, cadvisorFamilies))
 	mux.HandleFunc("GET /metrics", s.exposed(s.claims, kubeletFamilies))
 }
 
-func (s *stats) serveSummary(w http.ResponseWriter, r *http.Request) {
+func (s *Stats) serveSummary(w http.ResponseWriter, r *http.Request) {
 	ask := s.full
 	if only, _ := strconv.ParseBool(r.URL.Query().Get("only_cpu_and_memory")); only {
 		ask = s.summary
@@ -40,10 +41,10 @@ func (s *stats) serveSummary(w http.ResponseWriter, r *http.Request) {
 }
 
 // families turn a summary into metrics.
-type families func(a *Agent, summary *statsv1alpha1.Summary, emit func(prometheus.Metric))
+type families func(s *Stats, summary *statsv1alpha1.Summary, emit func(prometheus.Metric))
 
 // exposed serves families in Prometheus' text format.
-func (s *stats) exposed(ask func(context.Context) (*statsv1alpha1.Summary, error), f families) http.HandlerFunc {
+func (s *Stats) exposed(ask func(context.Context) (*statsv1alpha1.Summary, error), f families) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		summary, err := ask(r.Context())
 		if err != nil {
@@ -51,7 +52,7 @@ func (s *stats) exposed(ask func(context.Context) (*statsv1alpha1.Summary, error
 			return
 		}
 		registry := prometheus.NewRegistry()
-		registry.MustRegister(snapshot(func(emit func(prometheus.Metric)) { f(s.agent, summary, emit) }))
+		registry.MustRegister(snapshot(func(emit func(prometheus.Metric)) { f(s, summary, emit) }))
 		promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 	}
 }
@@ -90,7 +91,7 @@ func number(n *uint64) float64 {
 }
 
 // resourceFamilies are a kubelet's /metrics/resource.
-func resourceFamilies(_ *Agent, s *statsv1alpha1.Summary, emit func(prometheus.Metric)) {
+func resourceFamilies(_ *Stats, s *statsv1alpha1.Summary, emit func(prometheus.Metric)) {
 	emit(counter("node_cpu_usage_seconds_total", "Cumulative cpu time consumed by the node in core-seconds", nil, seconds(s.Node.CPU)))
 	emit(gauge("node_memory_working_set_bytes", "Current working set of the node in bytes", nil, number(s.Node.Memory.WorkingSetBytes)))
 	pods, containers := []string{"namespace", "pod"}, []string{"container", "namespace", "pod"}
@@ -111,14 +112,14 @@ func resourceFamilies(_ *Agent, s *statsv1alpha1.Summary, emit func(prometheus.M
 }
 
 // cadvisorFamilies are those of cAdvisor that dashboards use.
-func cadvisorFamilies(a *Agent, s *statsv1alpha1.Summary, emit func(prometheus.Metric)) {
+func cadvisorFamilies(from *Stats, s *statsv1alpha1.Summary, emit func(prometheus.Metric)) {
 	labels, podLabels := []string{"container", "id", "image", "name", "namespace", "pod"}, []string{"interface", "namespace", "pod"}
-	device := deviceOf(a.node.DockerRoot())
-	emit(gauge("machine_cpu_cores", "Number of logical CPU cores.", nil, float64(a.node.Facts.CPUs)))
-	emit(gauge("machine_memory_bytes", "Amount of memory installed on the machine.", nil, float64(a.node.Facts.Memory)))
+	device := deviceOf(from.config.DockerRoot())
+	emit(gauge("machine_cpu_cores", "Number of logical CPU cores.", nil, float64(from.config.CPUs)))
+	emit(gauge("machine_memory_bytes", "Amount of memory installed on the machine.", nil, float64(from.config.Memory)))
 	for _, p := range s.Pods {
 		for _, c := range p.Containers {
-			i, ok := a.currentInstance(p.PodRef.Namespace, p.PodRef.Name, c.Name)
+			i, ok := from.instance(types.UID(p.PodRef.UID), c.Name)
 			if !ok {
 				continue
 			}
@@ -159,22 +160,23 @@ func emitDisk(c statsv1alpha1.ContainerStats, labels, values []string, emit func
 }
 
 // kubeletFamilies are the agent's own.
-func kubeletFamilies(a *Agent, s *statsv1alpha1.Summary, emit func(prometheus.Metric)) {
+func kubeletFamilies(from *Stats, s *statsv1alpha1.Summary, emit func(prometheus.Metric)) {
 	count := 0
 	for _, p := range s.Pods {
 		count += len(p.Containers)
 	}
-	emit(gauge("kubelet_node_name", "The node's name. The count is always 1.", []string{"node"}, 1, a.opts.NodeName))
+	emit(gauge("kubelet_node_name", "The node's name. The count is always 1.", []string{"node"}, 1, from.config.NodeName))
 	emit(gauge("kubelet_running_pods", "Number of pods that have a running pod sandbox", nil, float64(len(s.Pods))))
 	emit(gauge("kubelet_running_containers", "Number of containers currently running", []string{"container_state"}, float64(count), "running"))
 	emitClaims(s, emit)
 }
 
-// currentInstance is a Pod's running container.
-func (a *Agent) currentInstance(namespace, pod, container string) (pods.Instance, bool) {
-	id, err := a.containerID(namespace, pod, "", container)
-	if err != nil {
-		return pods.Instance{}, false
+// instance is the latest of a Pod's container.
+func (s *Stats) instance(pod types.UID, container string) (latest pods.Instance, ok bool) {
+	for _, i := range s.config.Instances(pod) {
+		if i.ContainerName == container {
+			latest, ok = i, true
+		}
 	}
-	return a.mirror.get(id)
+	return latest, ok
 }

@@ -1,4 +1,4 @@
-package runtime
+package stats
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 
 // claims is the summary with the figures of volumes behind claims, and of no others: whoever
 // asks for the agent's own metrics does not have all disks measured.
-func (s *stats) claims(ctx context.Context) (*statsv1alpha1.Summary, error) {
+func (s *Stats) claims(ctx context.Context) (*statsv1alpha1.Summary, error) {
 	base, err := s.summary(ctx)
 	if err != nil {
 		return nil, err
@@ -53,18 +53,14 @@ func (f *filler) eachClaim(p statsv1alpha1.PodStats, do func(pod *v1.Pod, v v1.V
 func (f *filler) measuredPath(pod *v1.Pod, v v1.Volume) string {
 	if !pods.IsClaim(v) {
 		if isMeasured(v) {
-			return f.agent.dirs.Volume(pod.UID, v)
+			return f.config.Dirs.Volume(pod.UID, v)
 		}
 		return ""
 	}
 	if mounted, _ := pods.VolumeUses(pod, v.Name); !mounted {
 		return ""
 	}
-	pv, err := f.agent.claims.cached().bound(pod, v)
-	if err != nil {
-		return ""
-	}
-	return persistentOf(pv, v).path
+	return f.config.ClaimPath(pod, v)
 }
 
 // claimRef names the claim behind a volume; nil if there is none.
