@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"bytes"
 	"context"
 	"slices"
 	"strconv"
@@ -9,10 +8,7 @@ import (
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/pods"
-	"github.com/moby/sys/user"
-	"golang.org/x/sync/singleflight"
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/utils/lru"
 )
 
 // Docker merges the groups that an image gives its users into a container's only if the
@@ -21,45 +17,6 @@ import (
 // case is left as Docker has it, since each container of each Pod would have to ask for its
 // image: to a user whose group the image names too, and the Pod does not, no others are added.
 // https://kubernetes.io/docs/tasks/configure-pod-container/security-context/#supplementalgroupspolicy
-
-// accountsContainer begins the name of the container that an image's accounts are read from;
-// see imageVolumeContainer.
-const accountsContainer = "image-accounts."
-
-// Where an image has its users and groups; see passwd(5) and group(5).
-const (
-	passwdPath = "/etc/passwd"
-	groupPath  = "/etc/group"
-)
-
-// accountsKept is of how many images the accounts are kept, some KB each.
-const accountsKept = 100
-
-// accounts are the users and groups of images. An image does not change, so they are read
-// once.
-type accounts struct {
-	engine imageEngine
-	known  *lru.Cache // map[string][]byte by image ID
-	reads  singleflight.Group
-}
-
-func newAccounts(e imageEngine) *accounts { return &accounts{engine: e, known: lru.New(accountsKept)} }
-
-// of reads the files; spec is the container to read them from.
-func (s *accounts) of(ctx context.Context, spec docker.ContainerSpec) (map[string][]byte, error) {
-	read, err, _ := s.reads.Do(spec.Image, func() (any, error) {
-		if known, ok := s.known.Get(spec.Image); ok {
-			return known, nil
-		}
-		texts, err := s.engine.ImageTexts(ctx, spec, passwdPath, groupPath)
-		if err == nil {
-			s.known.Add(spec.Image, texts)
-		}
-		return texts, err
-	})
-	texts, _ := read.(map[string][]byte)
-	return texts, err
-}
 
 // applyUser gives a container the user and groups that a kubelet gives it, where Docker
 // would not.
@@ -86,7 +43,7 @@ func (a *Agent) applyUser(ctx context.Context, spec *docker.ContainerSpec, pod *
 	if strict && group != "" {
 		return nil
 	}
-	found, err := a.account(ctx, pod, c, image.ID, name)
+	found, err := a.images.Account(ctx, pod, c, image.ID, name)
 	if err != nil {
 		return err
 	}
@@ -100,20 +57,6 @@ func (a *Agent) applyUser(ctx context.Context, spec *docker.ContainerSpec, pod *
 		}
 	}
 	return nil
-}
-
-// account finds a user of an image, by name or number, with the group that may follow after a
-// colon or else its own. To a number that the image does not
-// know it gives the group 0, as Docker does.
-func (a *Agent) account(ctx context.Context, pod *v1.Pod, c *v1.Container, imageID, name string) (*user.ExecUser, error) {
-	container := accountsContainer + c.Name
-	spec := docker.ContainerSpec{Name: pods.DockerName(pods.RefOf(pod), container, 0), Image: imageID, Labels: pods.Labels(a.opts.Instance, pod, container, 0)}
-	spec.Labels[pods.LabelType] = pods.TypeContainer
-	texts, err := a.accounts.of(ctx, spec)
-	if err != nil {
-		return nil, err
-	}
-	return user.GetExecUser(name, nil, bytes.NewReader(texts[passwdPath]), bytes.NewReader(texts[groupPath]))
 }
 
 func isStrict(pod *v1.Pod) bool {

@@ -40,7 +40,7 @@ func TestGroupsAreMergedOrNotAsThePolicySays(t *testing.T) {
 		inBubble(t, func(t *testing.T, r *rig) {
 			r.engine.mu.Lock()
 			r.engine.images["app:1"] = docker.Image{ID: "sha256:app:1", User: c.image}
-			r.engine.texts = map[string]string{passwdPath: "root:x:0:0::/:\napp:x:7:77::/:\n", groupPath: "root:x:0:\napp:x:77:\nmore:x:70:app\nyet:x:71:root2,app\n"}
+			r.engine.texts = map[string]string{"/etc/passwd": "root:x:0:0::/:\napp:x:7:77::/:\n", "/etc/group": "root:x:0:\napp:x:77:\nmore:x:70:app\nyet:x:71:root2,app\n"}
 			r.engine.mu.Unlock()
 			r.pod("web", func(p *v1.Pod) {
 				p.Spec.SecurityContext = &v1.PodSecurityContext{RunAsUser: c.user, RunAsGroup: c.gid, SupplementalGroupsPolicy: c.policy, SupplementalGroups: []int64{42}}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/images"
 	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/node"
 	"github.com/kube-lite/kube-lite/runtime/pods"
@@ -60,9 +61,7 @@ type Agent struct {
 
 	probes   *probes
 	tokens   *apiTokens
-	puller   *puller
-	imageIDs *imageIDs
-	accounts *accounts
+	images   *images.Images
 	crashes  *crashes
 	statuses *statuses
 	node     *node.Node
@@ -113,9 +112,10 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.workers = newWorkers(a.syncPod)
 	a.probes = newProbes(a.tasks)
 	a.tokens = newTokens(client, a.log, func() time.Time { return a.now() })
-	a.puller = newPuller(e, a.tasks)
-	a.accounts = newAccounts(e)
-	a.imageIDs = newImageIDs(e, a.tasks, a.workers.enqueue)
+	a.images = images.New(images.Config{
+		Instance: opts.Instance, Engine: e, Secret: a.secret, Event: a.event, Changed: a.workers.enqueue,
+		Start: a.tasks.start, Now: func() time.Time { return a.now() },
+	})
 	a.statuses = newStatuses(client, a.declared, a.log, func(act string) { a.step(act) })
 	policies := informers.Networking().V1().NetworkPolicies().Informer().GetIndexer()
 	a.statuses.policies = func() bool { return len(policies.ListKeys()) > 0 }

@@ -7,7 +7,7 @@
 // informers, knows no other room, and never schedules a Pod or creates one.
 //
 // An Agent is made with New and runs with Run; Handler serves logs, exec, attach and
-// port-forward (package streaming) and figures of use. One loop drives everything:
+// port-forward and figures of use. One loop drives everything:
 //
 //	API informers ┐                       ┌ docker.Engine: create, start, stop, remove
 //	Docker events ┼→ queue → syncPod(uid) ┤
@@ -19,13 +19,16 @@
 // that cannot be found again in Docker's labels or in the Pod's status, back-offs
 // aside: a restarted daemon adopts what runs without touching it.
 //
-// Where things are: plan.go decides what is missing, as a pure function; sync.go, start.go,
-// precreate.go, end.go and stopping.go do it; probes.go and hooks.go ask and tell running
-// containers; status.go and conditions.go compute what is reported, and writer.go writes it;
-// lookup.go tells the streams of users which container is meant, stats*.go
-// sample what is used; pull.go and image.go get images; spec.go, env.go and volumes.go
-// translate a declaration, and package volume makes the volumes; addresses.go and network.go
-// give each Pod its place in the network; unsupported.go is the table of
-// what is not done yet. After each act Agent.step is called: tests end the agent there
-// (kill_test.go).
+// The agent is the story; what it is told with lies in packages of its own, each to be understood alone. pods has the
+// words: a Pod, the instances of its containers, what follows from what they declare. images gets images, limits
+// translates resources and bounds control groups, volume makes what Pods mount, node keeps the Node object, stats has
+// figures, probe asks containers, streaming serves logs, exec, attach and port-forward, prune takes away what nobody needs,
+// docker drives the engine. None of them knows the agent: what they need of it are functions that New hands in.
+//
+// Here plan.go decides what is missing, as a pure function; sync.go, start.go, precreate.go, end.go and stopping.go do it,
+// with the calls of containers.go; probes.go and hooks.go follow running containers; status.go and conditions.go compute
+// what is reported, and writer.go writes it; admission.go and allocation.go let Pods have a part of the node; spec.go,
+// env.go and volumes.go translate a declaration; addresses.go and network.go give each Pod its place in the network;
+// lookup.go tells the streams of users which container is meant; unsupported.go is the table of what is not done yet.
+// After each act Agent.step is called: tests end the agent there (kill_test.go).
 package runtime

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/kube-lite/kube-lite/runtime/images"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -107,7 +108,7 @@ func TestImagesOfALockedRegistryArePulledOnDocker(t *testing.T) {
 		r.pulls("stranger", host+"/team/app:1", v1.LocalObjectReference{Name: "missing"})
 		r.eventually("stranger", "FailedToRetrieveImagePullSecret: Unable to retrieve some image pull secrets (missing)")
 		r.await("stranger", "in back-off", func(p *v1.Pod) bool {
-			return len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].State.Waiting.Reason == reasonImagePullBackOff
+			return len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].State.Waiting.Reason == images.ReasonImagePullBackOff
 		})
 	})
 	for name, image := range map[string]string{"tag": ":1", "digest": "@", "both": ":1@"} {
@@ -143,7 +144,7 @@ func TestImageThatIsImportedIsNoticedOnDocker(t *testing.T) {
 		p.Spec.Containers = []v1.Container{c}
 	})
 	r.await("web", "waiting", func(p *v1.Pod) bool {
-		return len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].State.Waiting != nil && p.Status.ContainerStatuses[0].State.Waiting.Reason == reasonErrImageNeverPull
+		return len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].State.Waiting != nil && p.Status.ContainerStatuses[0].State.Waiting.Reason == images.ReasonErrImageNeverPull
 	})
 	t.Cleanup(func() {
 		r.stop()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/images"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -183,7 +184,7 @@ func TestImageThatIsBuiltEndsTheBackOff(t *testing.T) {
 		r.after(3 * time.Minute) // the next pull is minutes away
 		r.wantState("web", "app", "waiting ImagePullBackOff 0")
 		r.engine.build("mine:1")
-		r.after(localLook + time.Second)
+		r.after(images.LocalCheckPeriod + time.Second)
 		r.wantState("web", "app", "running 0")
 	})
 }

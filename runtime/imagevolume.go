@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/images"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
@@ -36,7 +37,7 @@ func imageVolumes(pod *v1.Pod, c *v1.Container) (out []v1.Volume) {
 }
 
 // volumeImage is the state of a volume's image for one of the containers that mount it.
-func (s *podState) volumeImage(c *v1.Container, v v1.Volume) *imageState {
+func (s *podState) volumeImage(c *v1.Container, v v1.Volume) *images.State {
 	return s.image(&v1.Container{Name: c.Name + "/" + v.Name, Image: v.Image.Reference})
 }
 
@@ -61,16 +62,16 @@ func (r *pipeline) ensureImageVolume(ctx context.Context, c *v1.Container, v v1.
 	}
 	as := c.DeepCopy()
 	as.Image, as.ImagePullPolicy = v.Image.Reference, v.Image.PullPolicy
-	if ready, w, wake := a.ensureImage(ctx, r.pod, as, state); !ready {
+	if ready, w, wake := a.images.Ensure(ctx, r.pod, as, state); !ready {
 		return ready, w, wake
 	}
 	err := a.copyImage(ctx, r.pod, v, path)
 	switch {
 	case err == nil:
-		a.event(r.pod, as, v1.EventTypeNormal, "Pulled", "%s", state.announce)
+		a.event(r.pod, as, v1.EventTypeNormal, "Pulled", "%s", state.Announcement())
 		return true, pods.Waiting{}, time.Time{}
 	case docker.IsNotFound(err):
-		w, wake := a.missingImage(ctx, r.pod, as, state)
+		w, wake := a.images.Missing(ctx, r.pod, as, state)
 		return false, w, wake
 	}
 	a.event(r.pod, nil, v1.EventTypeWarning, "FailedMount", "%v", &mountError{v.Name, stepSetUp, err})

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/images"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -40,7 +41,7 @@ func TestImageVolumeThatCannotBePulledKeepsTheContainerWaiting(t *testing.T) {
 		r.pod("web", withImageVolume("models/small:1", v1.PullNever))
 		r.wantState("web", "app", "waiting ErrImageNeverPull 0")
 		r.engine.build("models/small:1")
-		r.after(localLook + time.Second)
+		r.after(images.LocalCheckPeriod + time.Second)
 		r.wantState("web", "app", "running 0")
 	})
 }

@@ -98,7 +98,7 @@ func (a *Agent) identity(ctx context.Context, pod *v1.Pod, c *v1.Container, decl
 	if notUID == nil && notGID == nil {
 		return uid, gid, nil
 	}
-	found, err := a.account(ctx, pod, c, image.ID, declared)
+	found, err := a.images.Account(ctx, pod, c, image.ID, declared)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -74,7 +74,7 @@ func TestFreshVolumeIsGivenToTheUserOfItsFirstContainer(t *testing.T) {
 			inBubble(t, func(t *testing.T, r *rig) {
 				r.engine.mu.Lock()
 				r.engine.images["app:1"] = docker.Image{ID: "sha256:app:1", User: c.image}
-				r.engine.texts = map[string]string{passwdPath: "root:x:0:0::/:\napp:x:7:77::/:\n", groupPath: "app:x:77:\nmore:x:70:\n"}
+				r.engine.texts = map[string]string{"/etc/passwd": "root:x:0:0::/:\napp:x:7:77::/:\n", "/etc/group": "app:x:77:\nmore:x:70:\n"}
 				r.engine.mu.Unlock()
 				dir := freshDir(t)
 				r.claim("it", localPV(dir), func(claim *v1.PersistentVolumeClaim, pv *v1.PersistentVolume) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/images"
 	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
@@ -199,7 +200,7 @@ func (r *pipeline) startSandbox(ctx context.Context) {
 // containers handles all containers at once and waits for them.
 func (r *pipeline) containers(ctx context.Context) []outcome {
 	out := make([]outcome, len(r.plan.start))
-	states := make([]*imageState, len(r.plan.start))
+	states := make([]*images.State, len(r.plan.start))
 	for n, s := range r.plan.start {
 		states[n] = r.state.image(s.container)
 		for _, v := range imageVolumes(r.pod, s.container) {
@@ -233,7 +234,7 @@ func (r *pipeline) containers(ctx context.Context) []outcome {
 }
 
 // container creates one container, unless it is, and starts it.
-func (r *pipeline) container(ctx context.Context, s starting, image *imageState) outcome {
+func (r *pipeline) container(ctx context.Context, s starting, image *images.State) outcome {
 	id, o := r.createContainer(ctx, s, image)
 	if id == "" {
 		return o
@@ -264,9 +265,9 @@ func (r *pipeline) container(ctx context.Context, s starting, image *imageState)
 }
 
 // createContainer returns no ID if the container has to wait.
-func (r *pipeline) createContainer(ctx context.Context, s starting, image *imageState) (string, outcome) {
+func (r *pipeline) createContainer(ctx context.Context, s starting, image *images.State) (string, outcome) {
 	a, o := r.agent, outcome{container: s.container.Name}
-	ready, why, wake := a.ensureImage(ctx, r.pod, s.container, image)
+	ready, why, wake := a.images.Ensure(ctx, r.pod, s.container, image)
 	if !ready {
 		o.waiting, o.wake = why, wake
 		return "", o
@@ -287,11 +288,11 @@ func (r *pipeline) createContainer(ctx context.Context, s starting, image *image
 	r.giveVolumes(ctx, s.container, spec)
 	id, err := r.obtain(ctx, s, spec)
 	if err == nil {
-		if image.announce != "" {
-			a.event(r.pod, s.container, v1.EventTypeNormal, "Pulled", "%s", image.announce)
+		if message := image.Announcement(); message != "" {
+			a.event(r.pod, s.container, v1.EventTypeNormal, "Pulled", "%s", message)
 		}
 		a.event(r.pod, s.container, v1.EventTypeNormal, "Created", "Container created")
-		*image = imageState{image: image.image}
+		image.Created()
 		return id, o
 	}
 	o.waiting, o.wake = r.createFailed(ctx, s, image, err)
@@ -344,14 +345,14 @@ func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, 
 }
 
 // createFailed finds out why, as far as it matters.
-func (r *pipeline) createFailed(ctx context.Context, s starting, image *imageState, err error) (pods.Waiting, time.Time) {
+func (r *pipeline) createFailed(ctx context.Context, s starting, image *images.State, err error) (pods.Waiting, time.Time) {
 	a := r.agent
 	switch {
 	case docker.IsUnavailable(err):
 		return pods.Waiting{Reason: "ContainerCreating"}, a.now().Add(unavailableRetry)
 	case docker.IsNotFound(err):
 		if _, e := a.engine.Image(ctx, s.container.Image); docker.IsNotFound(e) {
-			return a.missingImage(ctx, r.pod, s.container, image)
+			return a.images.Missing(ctx, r.pod, s.container, image)
 		}
 	case docker.IsConflict(err): // the mirror knows it by now, or Docker is still making it
 		return pods.Waiting{Reason: "ContainerCreating"}, a.now().Add(retryFirst)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/images"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
@@ -17,7 +18,7 @@ type podState struct {
 	// waiting says why a container does not run, by container name.
 	waiting map[string]pods.Waiting
 	// images is the progress of each container's image, by container name.
-	images map[string]*imageState
+	images map[string]*images.State
 	// stops are the containers on their way to their end, by ID.
 	stops map[string]*stopping
 	// renewed are the containers, by ID, that were ended to be started anew. Those that end
@@ -77,7 +78,7 @@ const (
 
 func newPodState(ref pods.Ref) *podState {
 	return &podState{
-		ref: ref, waiting: map[string]pods.Waiting{}, images: map[string]*imageState{},
+		ref: ref, waiting: map[string]pods.Waiting{}, images: map[string]*images.State{},
 		preCreated: map[string]docker.ContainerSpec{}, stops: map[string]*stopping{}, renewed: map[string]bool{}, hooks: map[string]*hook{}, logEnds: map[string]string{}, retry: map[string]retryState{}, projected: map[string]volume.Files{}, outdated: map[string]string{}, persistent: map[string]persistent{}, warned: map[string]bool{}, warnedAt: -1,
 		resize: resizeState{applied: map[string]appliedResources{}},
 	}
@@ -102,10 +103,10 @@ func (s *podState) held(what string, now time.Time) (time.Time, bool) {
 }
 
 // image returns the state of a container's image, new if another image is declared now.
-func (s *podState) image(c *v1.Container) *imageState {
+func (s *podState) image(c *v1.Container) *images.State {
 	i := s.images[c.Name]
-	if i == nil || i.image != c.Image {
-		i = &imageState{image: c.Image}
+	if i == nil || i.Image() != c.Image {
+		i = images.NewState(c.Image)
 		s.images[c.Name] = i
 	}
 	return i

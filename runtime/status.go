@@ -35,7 +35,7 @@ type observation struct {
 func (a *Agent) report(pod *v1.Pod, s *podState, have []pods.Instance, p plan) {
 	o := observation{
 		pod: pod, have: have, waiting: s.waiting, finished: p.finished, failure: s.failure, held: s.rejected,
-		hostIPs: a.hostIPs(), imageID: func(id string) string { return a.imageIDs.show(s.ref, id) }, message: a.terminationMessage(pod, s), health: a.healthOf(s), renewed: s.renewed, restartGeneration: p.restartGeneration, resize: s.resize.conditions(), now: a.now(),
+		hostIPs: a.hostIPs(), imageID: func(id string) string { return a.images.ID(s.ref, id) }, message: a.terminationMessage(pod, s), health: a.healthOf(s), renewed: s.renewed, restartGeneration: p.restartGeneration, resize: s.resize.conditions(), now: a.now(),
 	}
 	for _, i := range have {
 		if i.IsSandbox() && i.Running() {

@@ -1,4 +1,4 @@
-package runtime
+package images
 
 import (
 	"context"
@@ -16,14 +16,14 @@ import (
 // the order in which a kubelet tries them; none means to ask as the docker command does. A secret that
 // cannot be read is told in an event, and the pull is tried without it.
 // https://kubernetes.io/docs/concepts/containers/images/#specifying-imagepullsecrets-on-a-pod
-func (a *Agent) credentials(ctx context.Context, pod *v1.Pod, image string) (out []docker.Credentials) {
+func (m *Images) credentials(ctx context.Context, pod *v1.Pod, image string) (out []docker.Credentials) {
 	var found []v1.Secret
 	var missing []string
 	for _, ref := range pod.Spec.ImagePullSecrets {
 		if ref.Name == "" { // the API allows it, and it means nothing
 			continue
 		}
-		secret, err := a.secret(ctx, pod.Namespace, ref.Name)
+		secret, err := m.config.Secret(ctx, pod.Namespace, ref.Name)
 		if err != nil {
 			missing = append(missing, ref.Name)
 			continue
@@ -31,12 +31,12 @@ func (a *Agent) credentials(ctx context.Context, pod *v1.Pod, image string) (out
 		found = append(found, *secret)
 	}
 	if len(missing) > 0 {
-		a.event(pod, nil, v1.EventTypeWarning, "FailedToRetrieveImagePullSecret",
+		m.config.Event(pod, nil, v1.EventTypeWarning, "FailedToRetrieveImagePullSecret",
 			"Unable to retrieve some image pull secrets (%s); attempting to pull the image may not succeed.", strings.Join(missing, ", "))
 	}
 	keyring, err := credentialsecrets.MakeDockerKeyring(found, &credentialprovider.BasicDockerKeyring{})
 	if err != nil {
-		a.event(pod, nil, v1.EventTypeWarning, "FailedToRetrieveImagePullSecret", "Unable to read the image pull secrets: %v", err)
+		m.config.Event(pod, nil, v1.EventTypeWarning, "FailedToRetrieveImagePullSecret", "Unable to read the image pull secrets: %v", err)
 		return nil
 	}
 	matching, _ := keyring.Lookup(image)

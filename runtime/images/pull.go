@@ -1,4 +1,4 @@
-package runtime
+package images
 
 import (
 	"context"
@@ -22,8 +22,8 @@ const (
 // puller pulls images: different ones in parallel, one image once however many
 // Pods wait for it.
 type puller struct {
-	engine imageEngine
-	tasks  *tasks
+	engine Engine
+	start  func(task func(context.Context)) bool
 	now    func() time.Time
 
 	mu    sync.Mutex // guards what follows
@@ -55,8 +55,8 @@ func (t *pull) progress() (current, total int64) {
 	return current, total
 }
 
-func newPuller(e imageEngine, t *tasks) *puller {
-	return &puller{engine: e, tasks: t, now: time.Now, pulls: map[string]*pull{}, down: map[string]time.Time{}}
+func newPuller(e Engine, start func(task func(context.Context)) bool, now func() time.Time) *puller {
+	return &puller{engine: e, start: start, now: now, pulls: map[string]*pull{}, down: map[string]time.Time{}}
 }
 
 // request joins the pull of an image with the same credentials that is under way, or
@@ -71,7 +71,7 @@ func (p *puller) request(image string, with []docker.Credentials, wake func()) *
 	}
 	task := &pull{done: make(chan struct{}), started: p.now(), waiters: []func(){wake}}
 	p.pulls[key] = task
-	if !p.tasks.start(func(ctx context.Context) { p.run(ctx, key, image, with, task) }) {
+	if !p.start(func(ctx context.Context) { p.run(ctx, key, image, with, task) }) {
 		task.err = context.Canceled
 		close(task.done)
 	}

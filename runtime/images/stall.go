@@ -1,4 +1,4 @@
-package runtime
+package images
 
 import (
 	"context"
@@ -9,17 +9,17 @@ import (
 	"github.com/kube-lite/kube-lite/runtime/docker"
 )
 
-// pullStalls is how long a pull may go on without any progress before it is ended, so that the
+// StallTimeout is how long a pull may go on without any progress before it is ended, so that the
 // Pods that wait for it, and those to come, can try again. It is twice what kubelets had that
 // drove Docker (--image-pull-progress-deadline): a slow disk takes long to write a large layer,
 // of which nothing is told.
-const pullStalls = 2 * time.Minute
+const StallTimeout = 2 * time.Minute
 
 // stalledError is why a pull was ended.
 type stalledError struct{}
 
 func (stalledError) Error() string {
-	return fmt.Sprintf("nothing arrived for %v: the download stalled", pullStalls)
+	return fmt.Sprintf("nothing arrived for %v: the download stalled", StallTimeout)
 }
 
 // untilStalled bounds a pull: the context that it returns ends, with a stalledError, when there
@@ -31,7 +31,7 @@ func (p *puller) untilStalled(ctx context.Context, task *pull) (bounded context.
 	go func() {
 		defer close(done)
 		for {
-			left := pullStalls - p.now().Sub(p.lastProgress(task))
+			left := StallTimeout - p.now().Sub(p.lastProgress(task))
 			if left <= 0 {
 				cancel(stalledError{})
 				return
