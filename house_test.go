@@ -27,15 +27,16 @@ var mayImport = map[string][]string{
 
 	"orchestrator/queuemetrics": {},
 
-	"runtime":           {"runtime/docker", "runtime/images", "runtime/limits", "runtime/node", "runtime/pause", "runtime/pods", "runtime/probe", "runtime/stats", "runtime/streaming", "runtime/usage", "runtime/volume"},
+	"runtime":           {"runtime/docker", "runtime/images", "runtime/limits", "runtime/mirror", "runtime/node", "runtime/pause", "runtime/pods", "runtime/probe", "runtime/stats", "runtime/streaming", "runtime/usage", "runtime/volume"},
 	"runtime/docker":    {},
 	"runtime/pause":     {},
 	"runtime/images":    {"runtime/docker", "runtime/pods"},
 	"runtime/limits":    {"runtime/docker", "runtime/pods", "runtime/usage"},
+	"runtime/mirror":    {"runtime/docker", "runtime/pods", "runtime/usage"},
 	"runtime/node":      {"runtime/docker", "runtime/limits", "runtime/pods", "runtime/usage"},
 	"runtime/pods":      {"runtime/docker"},
 	"runtime/probe":     {},
-	"runtime/prune":     {"runtime/docker", "runtime/images", "runtime/limits", "runtime/node", "runtime/pause", "runtime/pods", "runtime/usage", "runtime/volume"},
+	"runtime/prune":     {"runtime/docker", "runtime/images", "runtime/limits", "runtime/mirror", "runtime/node", "runtime/pause", "runtime/pods", "runtime/usage", "runtime/volume"},
 	"runtime/stats":     {"runtime/docker", "runtime/pods", "runtime/usage"},
 	"runtime/streaming": {"runtime/docker"},
 	"runtime/usage":     {},

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
@@ -89,24 +88,4 @@ func TestStatusTellsWhoAContainerRanAsFirst(t *testing.T) {
 		r.settle()
 		check("in back-off", want)
 	})
-}
-
-func TestUserOfAProcessIsReadAsTheKernelWritesIt(t *testing.T) {
-	proc := t.TempDir()
-	groupFile(t, proc, "1/status", "Uid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t\n")
-	groupFile(t, proc, "2/status", "Name:\tstrange\n")
-	if got := processUser(proc, 1); got == nil || got.Linux.UID != 1 || got.Linux.GID != 5 || got.Linux.SupplementalGroups != nil {
-		t.Errorf("got %+v", got)
-	}
-	for _, pid := range []int{2, 3} {
-		if got := processUser(proc, pid); got != nil {
-			t.Errorf("process %d: %+v", pid, got)
-		}
-	}
-	if own := processUser("", os.Getpid()); own == nil || own.Linux.UID != int64(os.Getuid()) || own.Linux.GID != int64(os.Getgid()) {
-		t.Errorf("this process: %+v", own)
-	}
-	if got := numbersIn(strings.Repeat("x ", 3)); got != nil {
-		t.Errorf("numbers in words: %v", got)
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/images"
 	"github.com/kube-lite/kube-lite/runtime/limits"
+	"github.com/kube-lite/kube-lite/runtime/mirror"
 	"github.com/kube-lite/kube-lite/runtime/node"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/stats"
@@ -48,7 +49,7 @@ type Agent struct {
 	events   record.EventBroadcaster
 	recorder record.EventRecorder
 
-	mirror       *mirror
+	mirror       *mirror.Mirror
 	workers      *workers
 	tasks        *tasks
 	starts       *startsInProgress
@@ -107,8 +108,8 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 		now: time.Now, step: func(string) {},
 	}
 	a.recorder = newRecorder(a.events, opts.NodeName)
-	a.mirror = newMirror(e, opts.Instance, a.log)
-	a.addresses, a.networkCheck = newAddresses(opts.Network, a.mirror.hasAddress, a.mirror.newestAddress), make(chan struct{}, 1)
+	a.mirror = mirror.New(e, opts.Instance, a.log)
+	a.addresses, a.networkCheck = newAddresses(opts.Network, a.mirror.HasAddress, a.mirror.NewestAddress), make(chan struct{}, 1)
 	a.workers = newWorkers(a.syncPod)
 	a.probes = newProbes(a.tasks)
 	a.tokens = newTokens(client, a.log, func() time.Time { return a.now() })
@@ -122,14 +123,14 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.host, a.host6 = newHostAddress(opts), newHostAddress6(opts)
 	a.node = node.New(node.Config{
 		Name: opts.NodeName, Version: opts.Version, MaxPods: opts.MaxPods, PodCIDRs: opts.prefixes(), Root: opts.Root,
-		Client: client, Nodes: a.nodes, Engine: e, EngineReady: a.mirror.ready, Addresses: a.hostIPs, Log: a.log,
+		Client: client, Nodes: a.nodes, Engine: e, EngineReady: a.mirror.Ready, Addresses: a.hostIPs, Log: a.log,
 		Event: func(object runtime.Object, kind, reason, message string) {
 			a.recorder.Event(object, kind, reason, message)
 		},
 		OnCheck: func() { a.crashes.entries.GC(); a.updateHostAddress() },
 	})
 	a.stats = stats.New(stats.Config{
-		NodeName: opts.NodeName, Dirs: a.dirs, Pods: a.ownPods, Instances: a.mirror.pod, ClaimPath: a.claimPath,
+		NodeName: opts.NodeName, Dirs: a.dirs, Pods: a.ownPods, Instances: a.mirror.Pod, ClaimPath: a.claimPath,
 		Engine: e, DockerRoot: a.node.DockerRoot, CPUs: a.node.Facts.CPUs, Memory: a.node.Facts.Memory,
 		Start: a.tasks.start, Now: func() time.Time { return a.now() }, Log: a.log,
 	})
@@ -144,11 +145,11 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	if err := followClaims(informers, a.claimChanged); err != nil {
 		return nil, fmt.Errorf("runtime: follow PersistentVolumeClaims: %w", err)
 	}
-	a.mirror.changed = func(ref pods.Ref) {
+	a.mirror.Changed = func(ref pods.Ref) {
 		a.workers.enqueue(ref)
 		a.changes.notify()
 	}
-	a.mirror.linked = func(up bool, err error) {
+	a.mirror.Linked = func(up bool, err error) {
 		a.node.EngineChanged(up, err)
 		if up {
 			a.checkNetwork()
@@ -171,7 +172,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer a.recordEvents(ctx)()
 	group, ctx := errgroup.WithContext(ctx)
 	a.tasks.open(ctx)
-	group.Go(func() error { return a.mirror.run(ctx) })
+	group.Go(func() error { return a.mirror.Run(ctx) })
 	group.Go(func() error { return a.statuses.run(ctx) })
 	group.Go(func() error { return a.keepNetwork(ctx) })
 	group.Go(func() error { return a.node.Run(ctx) })
@@ -207,7 +208,7 @@ func (a *Agent) enqueueAll() {
 	for _, pod := range a.allPods() {
 		a.enqueuePod(pod)
 	}
-	for _, ref := range a.mirror.refs() {
+	for _, ref := range a.mirror.Refs() {
 		a.workers.enqueue(ref)
 	}
 	for _, ref := range a.workers.known() {

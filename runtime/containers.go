@@ -40,14 +40,14 @@ func (a *Agent) create(ctx context.Context, spec docker.ContainerSpec) (string, 
 	id, err := a.engine.Create(ctx, spec)
 	a.startSeats.leave()
 	if docker.IsConflict(err) {
-		if _, unknown := a.mirror.refresh(ctx, spec.Name); unknown != nil && !docker.IsNotFound(unknown) {
+		if _, unknown := a.mirror.Refresh(ctx, spec.Name); unknown != nil && !docker.IsNotFound(unknown) {
 			return "", fmt.Errorf("%s: %w", docker.Words(err), unknown)
 		}
 	}
 	if err != nil {
 		return "", err
 	}
-	a.mirror.created(docker.Container{
+	a.mirror.Created(docker.Container{
 		ID: id, Name: spec.Name, Image: spec.Image, Labels: spec.Labels,
 		Status: docker.StatusCreated, Created: a.now(), CgroupParent: spec.CgroupParent,
 	})
@@ -60,17 +60,17 @@ func (a *Agent) startContainer(ctx context.Context, id string) (pods.Instance, e
 	if err := a.startSeats.take(ctx); err != nil {
 		return pods.Instance{}, err
 	}
-	err := a.mirror.start(id, func() error { return a.engine.Start(ctx, id) })
+	err := a.mirror.Start(id, func() error { return a.engine.Start(ctx, id) })
 	a.startSeats.leave()
 	if docker.IsUnavailable(err) {
 		a.unanswered.Store(id, struct{}{})
 	}
 	if err != nil {
-		_, _ = a.mirror.refresh(ctx, id) // it says why
+		_, _ = a.mirror.Refresh(ctx, id) // it says why
 		return pods.Instance{}, err
 	}
 	a.step("started")
-	return a.mirror.refresh(ctx, id)
+	return a.mirror.Refresh(ctx, id)
 }
 
 // maxRemovals is how many containers are removed at the same time. More make an
@@ -83,7 +83,7 @@ func (a *Agent) removeContainer(ctx context.Context, id string) error {
 		return err
 	}
 	defer a.removalSeats.leave()
-	if err := a.mirror.remove(id, func() error { return a.engine.Remove(ctx, id) }); err != nil {
+	if err := a.mirror.Remove(id, func() error { return a.engine.Remove(ctx, id) }); err != nil {
 		return err
 	}
 	a.unanswered.Delete(id)

@@ -107,7 +107,7 @@ func (c *crowd) rooms(server *apiserver.Server, pki *apiserver.PKI, dir string) 
 	c.must(err)
 	agent.node.Facts.CPUs, agent.node.Facts.Memory = crowdCPUs, crowdMemory
 	groups := usage.Cgroups{Proc: filepath.Join(dir, "proc"), Root: filepath.Join(dir, "cgroup")} // not this machine's
-	agent.cgroups, agent.mirror.cgroups = groups, groups
+	agent.cgroups, agent.mirror.Cgroups = groups, groups
 	names, err := dns.New(shared.Core().V1().Services(), shared.Discovery().V1().EndpointSlices(),
 		shared.Core().V1().Namespaces(), dns.Options{Addr: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
 	c.must(err)

@@ -14,13 +14,13 @@
 //	timers        ┘                       └ status writer → API
 //
 // syncPod never trusts the event that woke it. It reads the Pod from the informer and
-// the Pod's containers from the mirror (mirror.go), which Docker's events and our own
+// the Pod's containers from the mirror (package mirror), which Docker's events and our own
 // acts keep current, computes what is missing, and does it. Nothing is kept in memory
 // that cannot be found again in Docker's labels or in the Pod's status, back-offs
 // aside: a restarted daemon adopts what runs without touching it.
 //
 // The agent is the story; what it is told with lies in packages of its own, each to be understood alone. pods has the
-// words: a Pod, the instances of its containers, what follows from what they declare. images gets images, limits
+// words: a Pod, the instances of its containers, what follows from what they declare. mirror has the picture of Docker, images gets images, limits
 // translates resources and bounds control groups, volume makes what Pods mount, node keeps the Node object, stats has
 // figures, probe asks containers, streaming serves logs, exec, attach and port-forward, prune takes away what nobody needs,
 // docker drives the engine. None of them knows the agent: what they need of it are functions that New hands in.

@@ -141,7 +141,7 @@ func (a *Agent) diskTaken(ctx context.Context, pod *v1.Pod) (diskUse, error) {
 		}
 		use.files += tree.Bytes
 	}
-	for _, i := range a.mirror.pod(pod.UID) {
+	for _, i := range a.mirror.Pod(pod.UID) {
 		if i.IsSandbox() || !i.Running() {
 			continue
 		}

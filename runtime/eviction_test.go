@@ -111,7 +111,7 @@ func TestContainerThatWritesTooMuchHasItsPodEvicted(t *testing.T) {
 					p.Spec.Containers = append(p.Spec.Containers, roomy)
 				})
 				r.engine.change("k8s_app_full_ns_uid-full_0", func(c *fakeContainer) { taken(t, c) })
-				if _, err := r.agent.mirror.refresh(t.Context(), r.engine.get("k8s_app_full_ns_uid-full_0").ID); err != nil {
+				if _, err := r.agent.mirror.Refresh(t.Context(), r.engine.get("k8s_app_full_ns_uid-full_0").ID); err != nil {
 					t.Fatal(err)
 				}
 				r.after(measurePeriod + evictionGrace)

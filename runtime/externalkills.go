@@ -43,10 +43,10 @@ func (s *podState) noteExternalKills(have []pods.Instance, now time.Time) {
 func (a *Agent) endsNow(ctx context.Context, sandboxID string) bool {
 	ctx, cancel := context.WithTimeout(ctx, sandboxEndTimeout)
 	defer cancel()
-	_, _ = a.mirror.refresh(ctx, sandboxID) // what it finds is looked for below
+	_, _ = a.mirror.Refresh(ctx, sandboxID) // what it finds is looked for below
 	for {
 		changed := a.changes.wait()
-		if i, ok := a.mirror.get(sandboxID); !ok || !i.Running() {
+		if i, ok := a.mirror.Get(sandboxID); !ok || !i.Running() {
 			return true
 		}
 		select {
@@ -67,7 +67,7 @@ func (r *pipeline) startFailed(ctx context.Context, s starting, id string, err e
 		}
 		return o
 	}
-	if _, known := a.mirror.get(id); !known { // somebody removed it before it was started
+	if _, known := a.mirror.Get(id); !known { // somebody removed it before it was started
 		return o
 	}
 	r.countStart(s, id)
@@ -78,7 +78,7 @@ func (r *pipeline) startFailed(ctx context.Context, s starting, id string, err e
 
 // countStart has the next start of the container wait longer if another one ended before.
 func (r *pipeline) countStart(s starting, id string) {
-	if last, ok := pods.LastEnded(r.agent.mirror.pod(r.pod.UID), s.container.Name, id); ok {
+	if last, ok := pods.LastEnded(r.agent.mirror.Pod(r.pod.UID), s.container.Name, id); ok {
 		r.agent.crashes.started(pods.BackoffKey(r.pod, s.container.Name), last.EndedAt())
 	}
 }

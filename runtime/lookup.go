@@ -65,7 +65,7 @@ func (l lookup) Running(namespace, pod string, uid types.UID, container string) 
 	if err != nil {
 		return "", false
 	}
-	found, ok := l.agent.mirror.get(id)
+	found, ok := l.agent.mirror.Get(id)
 	return id, ok && found.Running()
 }
 
@@ -91,7 +91,7 @@ func (a *Agent) containerID(namespace, pod string, uid types.UID, container stri
 		uid = declared.UID
 	}
 	id := ""
-	for _, i := range a.mirror.pod(uid) { // oldest first
+	for _, i := range a.mirror.Pod(uid) { // oldest first
 		if i.ContainerName == container {
 			id = i.ID
 		}

@@ -78,14 +78,14 @@ func (a *Agent) repairNetwork(ctx context.Context) error {
 	if err := a.engine.EnsureNetwork(ctx, a.opts.Network); err != nil {
 		return err
 	}
-	if !a.mirror.ready() {
+	if !a.mirror.Ready() {
 		return nil // when it is we are asked again
 	}
 	var errs []error
-	_, sandboxes := a.mirror.running()
+	_, sandboxes := a.mirror.Running()
 	for _, sandbox := range sandboxes {
 		err := a.connect(sandbox)
-		if now, ok := a.mirror.get(sandbox.ID); ok && now.Running() { // or else it need not be any more
+		if now, ok := a.mirror.Get(sandbox.ID); ok && now.Running() { // or else it need not be any more
 			errs = append(errs, err)
 		}
 	}

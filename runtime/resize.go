@@ -175,7 +175,7 @@ func (a *Agent) resizeContainer(ctx context.Context, s *podState, i pods.Instanc
 		return err
 	}
 	a.step("resized")
-	now, err := a.mirror.refresh(ctx, i.ID)
+	now, err := a.mirror.Refresh(ctx, i.ID)
 	if err == nil && now.Resources != want {
 		a.log.Warn("the engine does not bound a container as declared", "pod", s.ref, "container", i.ContainerName, "want", want, "got", now.Resources)
 		s.resize.applied[i.ID] = appliedResources{want, now.Resources}

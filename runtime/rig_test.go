@@ -105,7 +105,7 @@ func (r *rig) start() {
 		}
 		return node.Available{}
 	}
-	agent.cgroups, agent.mirror.cgroups = r.groups, r.groups
+	agent.cgroups, agent.mirror.Cgroups = r.groups, r.groups
 	agent.step = func(act string) {
 		if r.step != nil {
 			r.step(act)

@@ -19,7 +19,7 @@ import (
 func (a *Agent) share(pod *v1.Pod, v v1.Volume, pv *v1.PersistentVolume) (shared bool) {
 	over := map[types.UID]bool{}
 	for _, other := range a.claims.podsOf(pod.Namespace, pods.ClaimName(pod, v)) {
-		alive := pods.Running(a.mirror.pod(other.UID))
+		alive := pods.Running(a.mirror.Pod(other.UID))
 		containers, _ := pods.Split(alive)
 		over[other.UID] = pods.IsFinal(other.Status.Phase) && len(containers) == 0
 		shared = shared || other.UID != pod.UID && !over[other.UID] && len(alive) > 0
@@ -73,7 +73,7 @@ const groupChangeSlow = 30 * time.Second
 // https://kubernetes.io/docs/tasks/configure-pod-container/security-context/#configure-volume-permission-and-ownership-change-policy-for-pods
 func (a *Agent) applyGroup(ctx context.Context, pod *v1.Pod, name string, p persistent, shared bool) error {
 	group := pods.FSGroup(pod)
-	if group == nil || len(a.mirror.pod(pod.UID)) > 0 { // it was prepared in an earlier life of the agent
+	if group == nil || len(a.mirror.Pod(pod.UID)) > 0 { // it was prepared in an earlier life of the agent
 		return nil
 	}
 	if shared {

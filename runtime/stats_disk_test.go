@@ -20,7 +20,7 @@ func TestSummaryTellsOfDisks(t *testing.T) {
 			fill(t, filepath.Join(c.UpperDir, "x"), 2<<20)
 			fill(t, c.LogPath, 1<<20)
 		})
-		if _, err := r.agent.mirror.refresh(t.Context(), r.engine.get("k8s_app_web_ns_uid-web_0").ID); err != nil {
+		if _, err := r.agent.mirror.Refresh(t.Context(), r.engine.get("k8s_app_web_ns_uid-web_0").ID); err != nil {
 			t.Fatal(err)
 		}
 		got := r.summary("/stats/summary")

@@ -60,7 +60,7 @@ func (a *Agent) stopPod(ctx context.Context, list []pods.Instance) error {
 	if pod == nil {
 		pod = &v1.Pod{} // it was deleted meanwhile
 	}
-	grace, podIP := pods.GracePeriod(pod), a.addressOf(pod, a.mirror.pod(list[0].Pod.UID))
+	grace, podIP := pods.GracePeriod(pod), a.addressOf(pod, a.mirror.Pod(list[0].Pod.UID))
 	deadline := a.now().Add(grace)
 	stop := func(i pods.Instance) error {
 		if c := pods.Container(pod, i.ContainerName); hasPreStop(c) && grace > 0 {

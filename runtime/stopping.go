@@ -151,7 +151,7 @@ func (a *Agent) stopContainer(i pods.Instance, grace time.Duration) {
 		if !docker.IsNotFound(err) && !docker.IsConflict(err) { // it is gone, or ended already
 			a.log.Warn("a container cannot be stopped", "pod", i.Pod, "container", i.ContainerName, "error", err)
 		}
-		if _, err := a.mirror.refresh(ctx, i.ID); err != nil {
+		if _, err := a.mirror.Refresh(ctx, i.ID); err != nil {
 			a.workers.enqueue(i.Pod)
 		}
 	})

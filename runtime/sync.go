@@ -11,11 +11,11 @@ import (
 // syncPod brings one Pod closer to what is declared, and returns when to look again. It
 // never waits for a pull or a stop: those are tasks, which enqueue the Pod when they end.
 func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
-	if !a.mirror.ready() || a.stopping.Load() {
+	if !a.mirror.Ready() || a.stopping.Load() {
 		return verdict{} // when Docker is back every Pod is enqueued
 	}
 	pod := a.declared(s.ref)
-	have := a.mirror.pod(s.ref.UID)
+	have := a.mirror.Pod(s.ref.UID)
 	s.noteExternalKills(have, a.now())
 	s.forgetStops(have, a.now())
 	if pod == nil {
@@ -37,7 +37,7 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 	a.checkEviction(pod, s)
 	wake := a.checkDeadline(pod, s)
 	wake = earliest(wake, a.resizeContainers(ctx, pod, s, have))
-	have = a.mirror.pod(s.ref.UID)
+	have = a.mirror.Pod(s.ref.UID)
 	p := a.decide(pod, s, have)
 	if p.finished {
 		return a.finish(ctx, pod, s, have, p)
@@ -72,7 +72,7 @@ func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []pods
 			a.event(pod, nil, v1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
 		}
 		wake = earliest(wake, a.start(ctx, pod, s, p))
-		have = a.mirror.pod(s.ref.UID)
+		have = a.mirror.Pod(s.ref.UID)
 		a.report(pod, s, have, a.decide(pod, s, have))
 	}
 	a.removeAll(ctx, p.remove)

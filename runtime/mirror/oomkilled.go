@@ -1,4 +1,4 @@
-package runtime
+package mirror
 
 import "github.com/kube-lite/kube-lite/runtime/pods"
 
@@ -12,7 +12,7 @@ type oomReport struct {
 
 // noteOOM remembers that there was no memory left for a container. When that of a whole Pod
 // is used up, cgroup v1 tells so of all its containers.
-func (m *mirror) noteOOM(id string) {
+func (m *Mirror) noteOOM(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e := m.containers.byID[id]
@@ -22,13 +22,13 @@ func (m *mirror) noteOOM(id string) {
 	e.memory.outOfMemory = true
 	if e.CgroupParent == "" {
 		e.memory.processKilled = true
-	} else if kills, err := m.cgroups.OOMKills(e.PID); err == nil && kills > 0 {
+	} else if kills, err := m.Cgroups.OOMKills(e.PID); err == nil && kills > 0 {
 		e.memory.processKilled = true
 	}
 }
 
-// killed tells whether a container ended for want of memory. One whose Pod had none left may
+// oomKilled tells whether a container ended for want of memory. One whose Pod had none left may
 // have been spared, and end by itself later.
-func (r oomReport) killed(i pods.Instance) bool {
+func (r oomReport) oomKilled(i pods.Instance) bool {
 	return r.processKilled || (r.outOfMemory || i.OOMKilled) && (i.CgroupParent == "" || i.ExitCode == pods.KilledExitCode)
 }

@@ -1,4 +1,4 @@
-package runtime
+package mirror
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 // round trip, few enough to leave the engine to those who start containers.
 const inspectConcurrency = 4
 
-// run follows Docker until ctx ends.
-func (m *mirror) run(ctx context.Context) error {
+// Run follows Docker until ctx ends.
+func (m *Mirror) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { m.engine.Watch(ctx, m.labels, m); return nil })
 	group.Go(func() error { m.relistLoop(ctx); return nil })
@@ -29,12 +29,20 @@ func (m *mirror) run(ctx context.Context) error {
 }
 
 // Connected implements docker.Watcher.
-func (m *mirror) Connected() {
-	notify(m.relist)
+func (m *Mirror) Connected() {
+	wake(m.relist)
+}
+
+// wake wakes who waits on a channel with room for one, unless it is about to be woken.
+func wake(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 // Disconnected implements docker.Watcher.
-func (m *mirror) Disconnected(err error) {
+func (m *Mirror) Disconnected(err error) {
 	m.mu.Lock()
 	was := m.synced
 	m.synced = false
@@ -42,11 +50,11 @@ func (m *mirror) Disconnected(err error) {
 	if was {
 		m.log.Warn("Docker's event stream ended", "error", err)
 	}
-	m.linked(false, err)
+	m.Linked(false, err)
 }
 
-// refresh reads a container from Docker. One that is gone is forgotten.
-func (m *mirror) refresh(ctx context.Context, id string) (pods.Instance, error) {
+// Refresh reads a container from Docker. One that is gone is forgotten.
+func (m *Mirror) Refresh(ctx context.Context, id string) (pods.Instance, error) {
 	m.mu.Lock()
 	m.seq++
 	seq := m.seq
@@ -67,13 +75,13 @@ func (m *mirror) refresh(ctx context.Context, id string) (pods.Instance, error) 
 	return i, nil
 }
 
-func (m *mirror) refreshLoop(ctx context.Context) {
+func (m *Mirror) refreshLoop(ctx context.Context) {
 	for {
 		id, shutdown := m.dirty.Get()
 		if shutdown {
 			return
 		}
-		if _, err := m.refresh(ctx, id); err != nil && !docker.IsNotFound(err) && ctx.Err() == nil {
+		if _, err := m.Refresh(ctx, id); err != nil && !docker.IsNotFound(err) && ctx.Err() == nil {
 			m.log.Warn("a container cannot be read", "container", id, "error", err)
 			m.retryResync()
 		}
@@ -84,7 +92,7 @@ func (m *mirror) refreshLoop(ctx context.Context) {
 // relistLoop reads everything whenever the stream was opened anew, and again some
 // time after something could not be read: the engine may answer slowly while its
 // stream stands, and then no event would tell.
-func (m *mirror) relistLoop(ctx context.Context) {
+func (m *Mirror) relistLoop(ctx context.Context) {
 	var retry <-chan time.Time
 	for {
 		select {
@@ -100,22 +108,22 @@ func (m *mirror) relistLoop(ctx context.Context) {
 		if err := m.resync(ctx); err != nil {
 			if ctx.Err() == nil {
 				m.log.Warn("containers cannot be listed", "error", err)
-				m.linked(false, err)
+				m.Linked(false, err)
 			}
 			m.retryResync()
 			continue
 		}
-		m.linked(true, nil)
+		m.Linked(true, nil)
 	}
 }
 
 // retryResync has everything read again after a while.
-func (m *mirror) retryResync() {
-	notify(m.resyncRetry)
+func (m *Mirror) retryResync() {
+	wake(m.resyncRetry)
 }
 
 // resync makes the mirror equal to what Docker has.
-func (m *mirror) resync(ctx context.Context) error {
+func (m *Mirror) resync(ctx context.Context) error {
 	before := m.ids()
 	found, err := m.engine.List(ctx, m.labels)
 	if err != nil {
@@ -129,7 +137,7 @@ func (m *mirror) resync(ctx context.Context) error {
 			continue
 		}
 		group.Go(func() error {
-			if _, err := m.refresh(inspecting, c.ID); err != nil && !docker.IsNotFound(err) {
+			if _, err := m.Refresh(inspecting, c.ID); err != nil && !docker.IsNotFound(err) {
 				return err
 			}
 			return nil

@@ -1,4 +1,4 @@
-package runtime
+package mirror
 
 import (
 	"bufio"
@@ -52,7 +52,7 @@ func numbersIn(text string) (out []int64) {
 }
 
 // withUser adds who a container runs as, once for each container.
-func (m *mirror) withUser(i pods.Instance) pods.Instance {
+func (m *Mirror) withUser(i pods.Instance) pods.Instance {
 	m.mu.Lock()
 	old := m.containers.byID[i.ID]
 	m.mu.Unlock()
@@ -60,7 +60,7 @@ func (m *mirror) withUser(i pods.Instance) pods.Instance {
 	case old != nil && old.User != nil:
 		i.User = old.User
 	case i.Running() && !i.IsSandbox():
-		i.User = processUser(m.cgroups.Proc, i.PID)
+		i.User = processUser(m.Cgroups.Proc, i.PID)
 	}
 	return i
 }

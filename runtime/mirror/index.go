@@ -1,4 +1,4 @@
-package runtime
+package mirror
 
 import (
 	"net/netip"
@@ -57,15 +57,15 @@ func olderAttempt(a, b *entry) int {
 	return a.Created.Compare(b.Created)
 }
 
-// hasAddress tells whether a sandbox has an address, dead or not.
-func (m *mirror) hasAddress(addr netip.Addr) bool {
+// HasAddress tells whether a sandbox has an address, dead or not.
+func (m *Mirror) HasAddress(addr netip.Addr) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.containers.sandboxes[addr] > 0
 }
 
-// newestAddress is that of the sandbox that was made last.
-func (m *mirror) newestAddress() netip.Addr {
+// NewestAddress is that of the sandbox that was made last.
+func (m *Mirror) NewestAddress() netip.Addr {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var newest *entry

@@ -1,4 +1,4 @@
-package runtime
+package mirror
 
 import (
 	"net/netip"

@@ -1,6 +1,7 @@
-package runtime
+package mirror
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -12,21 +13,25 @@ import (
 	"k8s.io/client-go/util/workqueue"
 )
 
-// mirror is what Docker has of this instance, kept current by Docker's events and
-// by our own acts. It is to containers what an informer is to API objects: readers
-// never ask Docker. A change wakes the Pod it belongs to.
-type mirror struct {
-	engine      containerEngine
-	labels      map[string]string
-	log         *slog.Logger
-	changed     func(pods.Ref)
-	linked      func(connected bool, err error)
+// Mirror is what Docker has of this instance, kept current by Docker's events and by our own acts. It is to containers
+// what an informer is to API objects: readers never ask Docker. It implements docker.Watcher.
+type Mirror struct {
+	// Changed is called with each Pod of which a container came, changed or went; set it before Run.
+	Changed func(pods.Ref)
+	// Linked is told when the picture is whole, and when it cannot be kept; set it before Run.
+	Linked func(connected bool, err error)
+	// Cgroups is where the kernel tells of processes and their memory; the zero value is this machine's.
+	Cgroups usage.Cgroups
+
+	engine Engine
+	labels map[string]string
+	log    *slog.Logger
+
 	dirty       workqueue.TypedInterface[string] // IDs of containers to read again
 	relist      chan struct{}
 	resyncRetry chan struct{} // something could not be read
 	// retryAfter is how long after a failure everything is read again.
 	retryAfter time.Duration
-	cgroups    usage.Cgroups
 
 	mu         sync.Mutex // guards what follows
 	containers index
@@ -36,6 +41,16 @@ type mirror struct {
 	synced     bool                // a full list was read since the stream was opened
 }
 
+// resyncRetryAfter is how long after a failure everything is read again.
+const resyncRetryAfter = 10 * time.Second
+
+// Engine is what is asked of Docker: *docker.Engine.
+type Engine interface {
+	Inspect(ctx context.Context, id string) (docker.Container, error)
+	List(ctx context.Context, labels map[string]string) ([]docker.Container, error)
+	Watch(ctx context.Context, labels map[string]string, w docker.Watcher)
+}
+
 // entry is a container and the time it was read, on the clock of mirror.seq.
 type entry struct {
 	pods.Instance
@@ -43,21 +58,22 @@ type entry struct {
 	memory oomReport
 }
 
-func newMirror(e containerEngine, instanceName string, log *slog.Logger) *mirror {
-	return &mirror{
+// New is a Mirror of the containers of an instance. It shows none before Run.
+func New(e Engine, instanceName string, log *slog.Logger) *Mirror {
+	return &Mirror{
 		engine: e, labels: docker.InstanceLabel(instanceName), log: log,
-		changed:     func(pods.Ref) {},
-		linked:      func(bool, error) {},
+		Changed:     func(pods.Ref) {},
+		Linked:      func(bool, error) {},
 		dirty:       workqueue.NewTyped[string](),
 		relist:      make(chan struct{}, 1),
 		resyncRetry: make(chan struct{}, 1),
-		retryAfter:  unavailableRetry,
+		retryAfter:  resyncRetryAfter,
 		containers:  newIndex(), starting: map[string]struct{}{}, removing: map[string]struct{}{},
 	}
 }
 
 // Event implements docker.Watcher.
-func (m *mirror) Event(e docker.Event) {
+func (m *Mirror) Event(e docker.Event) {
 	switch e.Action {
 	case "destroy":
 		m.forget(e.ID)
@@ -80,7 +96,7 @@ func (m *mirror) Event(e docker.Event) {
 // noteSuccess takes an event's word for the end of a container that ended well. Docker lets
 // nobody read a container before it has cleaned up after it, and what follows an init
 // container need not wait for that. Why another one failed only reading it can tell.
-func (m *mirror) noteSuccess(e docker.Event) {
+func (m *Mirror) noteSuccess(e docker.Event) {
 	m.mu.Lock()
 	old := m.containers.byID[e.ID]
 	if e.ExitCode != 0 || old == nil || !old.Running() || old.IsSandbox() {
@@ -92,12 +108,12 @@ func (m *mirror) noteSuccess(e docker.Event) {
 	ended.seq, ended.Status, ended.PID, ended.FinishedAt = m.seq, docker.StatusExited, 0, e.Time
 	m.containers.put(&ended)
 	m.mu.Unlock()
-	m.changed(ended.Pod)
+	m.Changed(ended.Pod)
 }
 
 // knowsStart tells that the event of a start has nothing to say: the container was read
 // since, or will be.
-func (m *mirror) knowsStart(id string) bool {
+func (m *Mirror) knowsStart(id string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_, ours := m.starting[id]
@@ -105,10 +121,10 @@ func (m *mirror) knowsStart(id string) bool {
 	return ours || e != nil && e.Running()
 }
 
-// start runs the start of a container, after which the caller reads it: the event that
+// Start runs the start of a container, after which the caller reads it: the event that
 // comes meanwhile need not. An engine that starts thirty containers has better to do
 // than to answer twice for each.
-func (m *mirror) start(id string, start func() error) error {
+func (m *Mirror) Start(id string, start func() error) error {
 	m.mu.Lock()
 	m.starting[id] = struct{}{}
 	m.mu.Unlock()
@@ -120,8 +136,8 @@ func (m *mirror) start(id string, start func() error) error {
 	return start()
 }
 
-// remove runs the removal of a container, after which there is nothing to read.
-func (m *mirror) remove(id string, remove func() error) error {
+// Remove runs the removal of a container, after which there is nothing to read.
+func (m *Mirror) Remove(id string, remove func() error) error {
 	m.mu.Lock()
 	m.removing[id] = struct{}{}
 	m.mu.Unlock()
@@ -137,22 +153,22 @@ func (m *mirror) remove(id string, remove func() error) error {
 	return nil
 }
 
-func (m *mirror) isRemoving(id string) bool {
+func (m *Mirror) isRemoving(id string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_, ours := m.removing[id]
 	return ours
 }
 
-// ready tells whether the mirror shows all that Docker has.
-func (m *mirror) ready() bool {
+// Ready tells whether the mirror shows all that Docker has.
+func (m *Mirror) Ready() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.synced
 }
 
-// pod returns the Pod's containers, dead ones too, oldest attempt first.
-func (m *mirror) pod(uid types.UID) []pods.Instance {
+// Pod returns the Pod's containers, dead ones too, oldest attempt first.
+func (m *Mirror) Pod(uid types.UID) []pods.Instance {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	list := m.containers.byPod[uid]
@@ -163,8 +179,8 @@ func (m *mirror) pod(uid types.UID) []pods.Instance {
 	return out
 }
 
-// running are the containers of all Pods that run, and their sandboxes.
-func (m *mirror) running() (containers, sandboxes []pods.Instance) {
+// Running are the containers of all Pods that run, and their sandboxes.
+func (m *Mirror) Running() (containers, sandboxes []pods.Instance) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var all []pods.Instance
@@ -174,8 +190,8 @@ func (m *mirror) running() (containers, sandboxes []pods.Instance) {
 	return pods.Split(pods.Running(all))
 }
 
-// refs returns every Pod that has a container.
-func (m *mirror) refs() map[types.UID]pods.Ref {
+// Refs returns every Pod that has a container.
+func (m *Mirror) Refs() map[types.UID]pods.Ref {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out := map[types.UID]pods.Ref{}
@@ -185,8 +201,8 @@ func (m *mirror) refs() map[types.UID]pods.Ref {
 	return out
 }
 
-// get returns one container as last read.
-func (m *mirror) get(id string) (pods.Instance, bool) {
+// Get returns one container as last read.
+func (m *Mirror) Get(id string) (pods.Instance, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, ok := m.containers.byID[id]
@@ -196,8 +212,8 @@ func (m *mirror) get(id string) (pods.Instance, bool) {
 	return e.Instance, true
 }
 
-// created notes a container that we just made, before Docker says so.
-func (m *mirror) created(c docker.Container) {
+// Created notes a container that we just made, before Docker says so.
+func (m *Mirror) Created(c docker.Container) {
 	i, ok := pods.InstanceOf(c)
 	if !ok {
 		return
@@ -210,17 +226,17 @@ func (m *mirror) created(c docker.Container) {
 }
 
 // forget drops a container that is gone.
-func (m *mirror) forget(id string) {
+func (m *Mirror) forget(id string) {
 	m.mu.Lock()
 	e, ok := m.containers.remove(id)
 	m.mu.Unlock()
 	if ok {
-		m.changed(e.Pod)
+		m.Changed(e.Pod)
 	}
 }
 
 // store keeps what was read, unless a later read was faster.
-func (m *mirror) store(i pods.Instance, seq uint64) {
+func (m *Mirror) store(i pods.Instance, seq uint64) {
 	m.mu.Lock()
 	old := m.containers.byID[i.ID]
 	if old != nil && old.seq > seq {
@@ -231,14 +247,14 @@ func (m *mirror) store(i pods.Instance, seq uint64) {
 	if old != nil {
 		report = old.memory
 	}
-	i.OOMKilled = report.killed(i)
+	i.OOMKilled = report.oomKilled(i)
 	m.containers.put(&entry{Instance: i, seq: seq, memory: report})
 	m.mu.Unlock()
-	m.changed(i.Pod)
+	m.Changed(i.Pod)
 }
 
 // ids returns the containers known at this moment.
-func (m *mirror) ids() map[string]struct{} {
+func (m *Mirror) ids() map[string]struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out := make(map[string]struct{}, len(m.containers.byID))
