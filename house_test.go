@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 
 	"orchestrator/queuemetrics": {},
 
-	"runtime":           {"runtime/docker", "runtime/images", "runtime/limits", "runtime/mirror", "runtime/node", "runtime/pause", "runtime/pods", "runtime/probe", "runtime/stats", "runtime/streaming", "runtime/usage", "runtime/volume"},
+	"runtime":           {"runtime/docker", "runtime/images", "runtime/limits", "runtime/mirror", "runtime/node", "runtime/pause", "runtime/pods", "runtime/probe", "runtime/stats", "runtime/status", "runtime/streaming", "runtime/usage", "runtime/volume"},
 	"runtime/docker":    {},
 	"runtime/pause":     {},
 	"runtime/images":    {"runtime/docker", "runtime/pods"},
@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 	"runtime/probe":     {},
 	"runtime/prune":     {"runtime/docker", "runtime/images", "runtime/limits", "runtime/mirror", "runtime/node", "runtime/pause", "runtime/pods", "runtime/usage", "runtime/volume"},
 	"runtime/stats":     {"runtime/docker", "runtime/pods", "runtime/usage"},
+	"runtime/status":    {"runtime/docker", "runtime/limits", "runtime/pods"},
 	"runtime/streaming": {"runtime/docker"},
 	"runtime/usage":     {},
 	"runtime/volume":    {},

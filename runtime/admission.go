@@ -10,14 +10,12 @@ import (
 
 	"github.com/kube-lite/kube-lite/runtime/node"
 	"github.com/kube-lite/kube-lite/runtime/pods"
+	"github.com/kube-lite/kube-lite/runtime/status"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
 )
-
-// rejection is why a Pod cannot be taken, or cannot grow, in a kubelet's words.
-type rejection struct{ reason, message string }
 
 // allocate admits a new Pod or rejects it, and decides about the resize of one that
 // was admitted. It returns the Pod with what it was granted: all that follows goes by that. Until
@@ -38,7 +36,7 @@ func (a *Agent) allocate(ctx context.Context, pod *v1.Pod, s *podState, have []p
 		return pod, a.reject(pod, s, r)
 	}
 	if s.rejected != nil {
-		s.rejected = &rejection{}
+		s.rejected = &status.Reason{}
 	}
 	if err := a.keep(pod.UID, grantOf(pod)); err != nil {
 		a.log.Warn("what a pod was granted cannot be kept", "pod", s.ref, "error", err)
@@ -47,7 +45,7 @@ func (a *Agent) allocate(ctx context.Context, pod *v1.Pod, s *podState, have []p
 }
 
 // grantResources grants a Pod what it declares if the node can take it.
-func (a *Agent) grantResources(pod *v1.Pod, node *v1.Node, ran bool) *rejection {
+func (a *Agent) grantResources(pod *v1.Pod, node *v1.Node, ran bool) *status.Reason {
 	a.allocations.mu.Lock()
 	defer a.allocations.mu.Unlock()
 	if !ran {
@@ -71,9 +69,9 @@ func (a *Agent) asGranted(pod *v1.Pod, s *podState) (out *v1.Pod, known bool) {
 }
 
 // admit checks a Pod that is new here. The caller holds the lock.
-func (a *Agent) admit(pod *v1.Pod, own *v1.Node) *rejection {
+func (a *Agent) admit(pod *v1.Pod, own *v1.Node) *status.Reason {
 	if pod.Spec.OS != nil && pod.Spec.OS.Name != v1.Linux {
-		return &rejection{"PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"}
+		return &status.Reason{Reason: "PodOSNotSupported", Message: "Failed to admit pod as the OS field doesn't match node OS"}
 	}
 	others := a.admittedPods(pod.UID)
 	allocatable := a.node.Allocatable()
@@ -85,14 +83,14 @@ func (a *Agent) admit(pod *v1.Pod, own *v1.Node) *rejection {
 	}
 	if own != nil {
 		if fits, err := nodeaffinity.GetRequiredNodeAffinity(pod).Match(own); err != nil || !fits {
-			return &rejection{"NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"}
+			return &status.Reason{Reason: "NodeAffinity", Message: "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"}
 		}
 	}
 	if r := unenforceable(pod, hasAppArmor(), a.opts.AllowedUnsafeSysctls); r != nil {
 		return r
 	}
 	if portTaken(pod, others) {
-		return &rejection{"NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"}
+		return &status.Reason{Reason: "NodePorts", Message: "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"}
 	}
 	return nil
 }
@@ -124,14 +122,14 @@ func requestsExtended(wanted v1.ResourceList) bool {
 
 // ownNode reads this node's object.
 func (a *Agent) ownNode(ctx context.Context) (*v1.Node, error) {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	return a.client.CoreV1().Nodes().Get(ctx, a.opts.NodeName, metav1.GetOptions{})
 }
 
 // shortage names the first resource of which the others leave too little; nil if the Pod
 // fits.
-func shortage(pod *v1.Pod, others []admittedPod, allocatable v1.ResourceList) *rejection {
+func shortage(pod *v1.Pod, others []admittedPod, allocatable v1.ResourceList) *status.Reason {
 	if most := allocatable[v1.ResourcePods]; int64(len(others)) >= most.Value() {
 		return outOf(v1.ResourcePods, 1, int64(len(others)), most.Value())
 	}
@@ -163,8 +161,8 @@ func shortage(pod *v1.Pod, others []admittedPod, allocatable v1.ResourceList) *r
 	return nil
 }
 
-func outOf(name v1.ResourceName, requested, used, capacity int64) *rejection {
-	return &rejection{"OutOf" + string(name), fmt.Sprintf("Node didn't have enough resource: %s, requested: %d, used: %d, capacity: %d", name, requested, used, capacity)}
+func outOf(name v1.ResourceName, requested, used, capacity int64) *status.Reason {
+	return &status.Reason{Reason: "OutOf" + string(name), Message: fmt.Sprintf("Node didn't have enough resource: %s, requested: %d, used: %d, capacity: %d", name, requested, used, capacity)}
 }
 
 // count is an amount as a kubelet counts it: CPU in thousandths, all else in units.

@@ -49,7 +49,7 @@ func TestShortageNamesWhatIsMissingInAKubeletsWords(t *testing.T) {
 	} {
 		got := ""
 		if r := shortage(c.pod, asNeighbours(c.others), node); r != nil {
-			got = r.reason + ": " + r.message
+			got = r.Reason + ": " + r.Message
 		}
 		if got != c.want {
 			t.Errorf("%s: %q, want %q", c.what, got, c.want)

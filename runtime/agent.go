@@ -17,6 +17,7 @@ import (
 	"github.com/kube-lite/kube-lite/runtime/node"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/stats"
+	"github.com/kube-lite/kube-lite/runtime/status"
 	"github.com/kube-lite/kube-lite/runtime/streaming"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"golang.org/x/sync/errgroup"
@@ -31,6 +32,9 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 )
+
+// apiTimeout bounds one request to the API server.
+const apiTimeout = 30 * time.Second
 
 // Agent is the node agent of one instance. Make it with New.
 type Agent struct {
@@ -64,7 +68,7 @@ type Agent struct {
 	tokens   *apiTokens
 	images   *images.Images
 	crashes  *crashes
-	statuses *statuses
+	statuses *status.Writer
 	node     *node.Node
 	host     *hostAddress
 	host6    *hostAddress // of IPv6
@@ -117,9 +121,9 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 		Instance: opts.Instance, Engine: e, Secret: a.secret, Event: a.event, Changed: a.workers.enqueue,
 		Start: a.tasks.start, Now: func() time.Time { return a.now() },
 	})
-	a.statuses = newStatuses(client, a.declared, a.log, func(act string) { a.step(act) })
+	a.statuses = status.NewWriter(client, a.declared, a.log, func(act string) { a.step(act) })
 	policies := informers.Networking().V1().NetworkPolicies().Informer().GetIndexer()
-	a.statuses.policies = func() bool { return len(policies.ListKeys()) > 0 }
+	a.statuses.Policies = func() bool { return len(policies.ListKeys()) > 0 }
 	a.host, a.host6 = newHostAddress(opts), newHostAddress6(opts)
 	a.node = node.New(node.Config{
 		Name: opts.NodeName, Version: opts.Version, MaxPods: opts.MaxPods, PodCIDRs: opts.prefixes(), Root: opts.Root,
@@ -173,7 +177,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	a.tasks.open(ctx)
 	group.Go(func() error { return a.mirror.Run(ctx) })
-	group.Go(func() error { return a.statuses.run(ctx) })
+	group.Go(func() error { return a.statuses.Run(ctx) })
 	group.Go(func() error { return a.keepNetwork(ctx) })
 	group.Go(func() error { return a.node.Run(ctx) })
 	group.Go(func() error { return a.followHostAddress(ctx, a.host) })
@@ -250,7 +254,7 @@ func (a *Agent) podHandler() cache.ResourceEventHandler {
 		UpdateFunc: func(before, after any) {
 			old, pod := before.(*v1.Pod), after.(*v1.Pod)
 			a.workers.follow(pod)
-			a.statuses.listed(pod)
+			a.statuses.Listed(pod)
 			if old.UID != pod.UID {
 				a.enqueuePod(old)
 			}
@@ -275,7 +279,7 @@ func withoutOwnStatus(pod *v1.Pod) *v1.Pod {
 	out.ResourceVersion, out.ManagedFields = "", nil
 	out.Status.Phase = pod.Status.Phase
 	for _, c := range pod.Status.Conditions {
-		if !isOurs(c.Type) {
+		if !status.IsOwn(c.Type) {
 			out.Status.Conditions = append(out.Status.Conditions, c)
 		}
 	}

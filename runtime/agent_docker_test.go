@@ -17,6 +17,7 @@ import (
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/limits"
+	"github.com/kube-lite/kube-lite/runtime/status"
 	"github.com/kube-lite/kube-lite/runtime/usage"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
@@ -263,7 +264,7 @@ func (r *dockerRig) await(name, what string, holds func(*v1.Pod) bool) *v1.Pod {
 	}
 }
 
-func ready(pod *v1.Pod) bool { return pod != nil && isReady(pod.Status) }
+func ready(pod *v1.Pod) bool { return pod != nil && status.IsReady(pod.Status) }
 
 func gone(pod *v1.Pod) bool { return pod == nil }
 
@@ -310,9 +311,7 @@ func (r *dockerRig) synced(name string) {
 	uid := r.get(name).UID
 	deadline := time.Now().Add(patience)
 	for {
-		r.agent.statuses.mu.Lock()
-		seen := r.agent.statuses.pods[uid] != nil
-		r.agent.statuses.mu.Unlock()
+		_, seen := r.agent.statuses.Latest(uid)
 		if seen {
 			return
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/pods"
+	"github.com/kube-lite/kube-lite/runtime/status"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -20,7 +21,7 @@ func TestPodComesUpWithItsStatusAndEvents(t *testing.T) {
 		r.pod("web", func(p *v1.Pod) { p.Spec.Containers = []v1.Container{app("one"), app("two")} })
 		r.wantNames("k8s_POD_web_ns_uid-web_0 running", "k8s_one_web_ns_uid-web_0 running", "k8s_two_web_ns_uid-web_0 running")
 		pod := r.get("web")
-		if pod.Status.Phase != v1.PodRunning || !isReady(pod.Status) || pod.Status.PodIP == "" || pod.Status.HostIP != "10.244.0.1" ||
+		if pod.Status.Phase != v1.PodRunning || !status.IsReady(pod.Status) || pod.Status.PodIP == "" || pod.Status.HostIP != "10.244.0.1" ||
 			pod.Status.QOSClass != v1.PodQOSBestEffort || pod.Status.StartTime == nil || pod.Status.ObservedGeneration != 1 {
 			t.Errorf("status %+v", pod.Status)
 		}
@@ -43,7 +44,7 @@ func TestRestartedAgentAdoptsWhatRuns(t *testing.T) {
 		if acts := r.engine.history(); len(acts) > 0 {
 			t.Errorf("it did %q", acts)
 		}
-		if after := r.get("web"); after.Status.ContainerStatuses[0].ContainerID != before.Status.ContainerStatuses[0].ContainerID || !isReady(after.Status) {
+		if after := r.get("web"); after.Status.ContainerStatuses[0].ContainerID != before.Status.ContainerStatuses[0].ContainerID || !status.IsReady(after.Status) {
 			t.Errorf("status %+v", after.Status)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/kube-lite/kube-lite/runtime/status"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
@@ -36,7 +37,7 @@ func (c *census) count(pod *v1.Pod) {
 	for _, s := range pod.Status.ContainerStatuses {
 		restarts += int(s.RestartCount)
 	}
-	c.note(pod.UID, isReady(pod.Status), restarts)
+	c.note(pod.UID, status.IsReady(pod.Status), restarts)
 }
 
 func (c *census) note(uid types.UID, ready bool, restarts int) {

@@ -120,7 +120,7 @@ func (a *Agent) bound(ctx context.Context, pod *v1.Pod, v v1.Volume) (*v1.Persis
 	if pv, err := a.claims.cached().bound(pod, v); err == nil {
 		return pv, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	return a.live(ctx).bound(pod, v)
 }

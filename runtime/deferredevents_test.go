@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/status"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ktesting "k8s.io/client-go/testing"
@@ -77,54 +78,18 @@ func TestEventsLetContainersStartFirst(t *testing.T) {
 	})
 }
 
-func TestStatusesThatSomebodyWaitsForAreWrittenAtOnce(t *testing.T) {
-	status := func(change func(*v1.PodStatus)) v1.PodStatus {
-		s := v1.PodStatus{
-			Phase: v1.PodPending, ContainerStatuses: []v1.ContainerStatus{{Name: "app"}},
-			Conditions: []v1.PodCondition{{Type: v1.PodReady, Status: v1.ConditionFalse}},
-		}
-		change(&s)
-		return s
-	}
-	same := func(*v1.PodStatus) {}
-	none := func(s *v1.PodStatus) { s.ContainerStatuses = nil }
-	running := func(s *v1.PodStatus) { s.Phase = v1.PodRunning }
-	ready := func(s *v1.PodStatus) { running(s); s.Conditions[0].Status = v1.ConditionTrue }
-	ended := func(s *v1.PodStatus) { s.Phase = v1.PodSucceeded }
-	debugged := func(s *v1.PodStatus) { s.EphemeralContainerStatuses = []v1.ContainerStatus{{Name: "debug"}} }
-	restarted := func(s *v1.PodStatus) { s.ContainerStatuses[0].RestartCount = 1 }
-	for name, c := range map[string]struct {
-		before, after func(*v1.PodStatus)
-		want          time.Duration
-	}{
-		"the first":              {none, same, 0},
-		"ready":                  {running, ready, 0},
-		"ready at once":          {same, ready, 0},
-		"not ready any more":     {ready, running, 0},
-		"ended":                  {running, ended, 0},
-		"a debugging container":  {running, debugged, 0},
-		"runs, not ready yet":    {same, running, readyPause},
-		"a container's own step": {same, restarted, statusPause},
-	} {
-		s := &statuses{pause: statusPause}
-		if got := s.delay(status(c.before), status(c.after)); got != c.want {
-			t.Errorf("%s: waits %v, want %v", name, got, c.want)
-		}
-	}
-}
-
 // What is told of a start that takes half a second, with an init container: that it
 // began, and that the Pod is ready.
 func TestStepsOfAStartAreWrittenTogether(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		r.agent.statuses.pause = statusPause
+		r.agent.statuses.Pause = status.WritePause
 		r.pod("web", func(p *v1.Pod) {
 			p.Spec.InitContainers = []v1.Container{app("first")}
 		})
 		time.Sleep(300 * time.Millisecond) // it started in one second, and ends in the next or not
 		r.engine.exit("k8s_first_web_ns_uid-web_0", 0)
 		r.after(time.Minute)
-		if !isReady(r.get("web").Status) {
+		if !status.IsReady(r.get("web").Status) {
 			t.Errorf("the pod is %+v", r.get("web").Status)
 		}
 		r.wantPhasesWritten(v1.PodPending, v1.PodRunning)
@@ -148,7 +113,7 @@ func (r *rig) wantPhasesWritten(want ...v1.PodPhase) {
 // A Pod that is deleted has one thing to tell: how its containers ended.
 func TestEndOfAPodIsToldOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		r.agent.statuses.pause = statusPause
+		r.agent.statuses.Pause = status.WritePause
 		r.pod("web", nil)
 		r.after(time.Minute)
 		r.client.ClearActions()

@@ -28,13 +28,13 @@ func (a *Agent) terminate(ctx context.Context, pod *v1.Pod, s *podState, have []
 	// Only the containers know how they ended: they go when the API knows it too.
 	s.ended = true
 	ref := s.ref
-	if !a.statuses.flush(ref.UID, func() { a.workers.enqueue(ref) }) {
+	if !a.statuses.Flush(ref.UID, func() { a.workers.enqueue(ref) }) {
 		return verdict{}
 	}
 	if a.removeAll(ctx, have) || !a.removeGroup(s) || !a.removePodDir(s) {
 		return verdict{after: cleanRetry}
 	}
-	a.statuses.remove(ref)
+	a.statuses.Remove(ref)
 	return verdict{}
 }
 
@@ -54,7 +54,7 @@ func (a *Agent) clean(ctx context.Context, s *podState, have []pods.Instance) ve
 	if a.removeAll(ctx, have) || !a.removeGroup(s) || !a.removePodDir(s) {
 		return verdict{after: cleanRetry}
 	}
-	a.statuses.forget(s.ref.UID)
+	a.statuses.Forget(s.ref.UID)
 	a.tokens.forget(s.ref.UID)
 	a.release(s.ref.UID)
 	if last := s.last.Load(); last != nil {

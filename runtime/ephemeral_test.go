@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/status"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -32,13 +33,13 @@ func TestEphemeralContainerRunsOnceBesideTheOthers(t *testing.T) {
 		if c := r.engine.get("k8s_debugger_web_ns_uid-web_0"); c.spec.PID != "container:"+target.ID {
 			t.Errorf("its process namespace is %q", c.spec.PID)
 		}
-		if pod := r.get("web"); !isReady(pod.Status) || pod.Status.EphemeralContainerStatuses[0].Ready {
+		if pod := r.get("web"); !status.IsReady(pod.Status) || pod.Status.EphemeralContainerStatuses[0].Ready {
 			t.Errorf("status %+v", pod.Status)
 		}
 		r.engine.exit("k8s_debugger_web_ns_uid-web_0", 1)
 		r.after(time.Minute)
 		r.wantState("web", "debugger", "Error 0")
-		if pod := r.get("web"); !isReady(pod.Status) || pod.Status.Phase != v1.PodRunning {
+		if pod := r.get("web"); !status.IsReady(pod.Status) || pod.Status.Phase != v1.PodRunning {
 			t.Errorf("status %+v", pod.Status)
 		}
 		r.delete("web", 30)

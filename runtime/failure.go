@@ -4,12 +4,9 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/pods"
+	"github.com/kube-lite/kube-lite/runtime/status"
 	v1 "k8s.io/api/core/v1"
 )
-
-// failure is why a Pod ends before its containers do: its deadline passed, it was
-// evicted, or the node cannot take it. It becomes the reason and message of its status.
-type failure struct{ reason, message string }
 
 // reasonDeadlineExceeded is the failure of a Pod that ran too long.
 const reasonDeadlineExceeded = "DeadlineExceeded"
@@ -18,12 +15,15 @@ const reasonDeadlineExceeded = "DeadlineExceeded"
 // when the agent ended before all containers had.
 var lastingFailures = map[string]bool{reasonDeadlineExceeded: true, reasonEvicted: true}
 
+// A Pod may end before its containers do: its deadline passed, it was evicted, or the node cannot take it. That becomes
+// the reason and message of its status.
+
 // fail ends the Pod for good: its containers get their grace period and none is started
 // again; when they have ended its phase is Failed. The first failure is the one that is
 // told. Only the Pod's worker may call it, before it decides.
 func (s *podState) fail(reason, message string) {
 	if s.failure == nil {
-		s.failure = &failure{reason, message}
+		s.failure = &status.Reason{Reason: reason, Message: message}
 	}
 }
 
@@ -39,7 +39,7 @@ func (s *podState) mustEnd(pod *v1.Pod) bool {
 // grace is what the containers of a Pod get that is over: no more than a second if it is
 // over because it took too much.
 func (s *podState) grace(pod *v1.Pod) time.Duration {
-	if s.failure != nil && s.failure.reason == reasonEvicted {
+	if s.failure != nil && s.failure.Reason == reasonEvicted {
 		return min(evictionGrace, pods.GracePeriod(pod))
 	}
 	return pods.GracePeriod(pod)

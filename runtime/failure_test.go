@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/status"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -16,8 +17,8 @@ func TestPodThatIsActiveForTooLongFails(t *testing.T) {
 		r.wantState("slow", "app", "running 0")
 		r.after(11 * time.Second)
 		pod := r.get("slow")
-		if pod.Status.Phase != v1.PodRunning || pod.Status.Reason != "DeadlineExceeded" || isReady(pod.Status) {
-			t.Errorf("while its containers end: %s, reason %q, ready %v", pod.Status.Phase, pod.Status.Reason, isReady(pod.Status))
+		if pod.Status.Phase != v1.PodRunning || pod.Status.Reason != "DeadlineExceeded" || status.IsReady(pod.Status) {
+			t.Errorf("while its containers end: %s, reason %q, ready %v", pod.Status.Phase, pod.Status.Reason, status.IsReady(pod.Status))
 		}
 		r.after(5 * time.Second)
 		pod = r.get("slow")

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/status"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -85,7 +86,7 @@ func TestContainerWhosePostStartHookFailedIsNotReady(t *testing.T) {
 		r.after(5 * time.Second)
 		r.wantState("web", "app", "waiting PostStartHookError 0")
 		s := r.get("web").Status
-		if isReady(s) || s.ContainerStatuses[0].Ready || !strings.Contains(s.ContainerStatuses[0].State.Waiting.Message, "too cold") {
+		if status.IsReady(s) || s.ContainerStatuses[0].Ready || !strings.Contains(s.ContainerStatuses[0].State.Waiting.Message, "too cold") {
 			t.Errorf("status %+v", s.ContainerStatuses[0])
 		}
 		r.after(20 * time.Second)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/status"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -42,7 +43,7 @@ func TestAgentKilledAfterAnyStepOfAStartGoesOn(t *testing.T) {
 				r.wantState("web", "one", "running 0")
 				r.wantState("web", "two", "running 0")
 				r.wantNames("k8s_POD_web_ns_uid-web_0 running", "k8s_one_web_ns_uid-web_0 running", "k8s_two_web_ns_uid-web_0 running")
-				if !isReady(r.get("web").Status) {
+				if !status.IsReady(r.get("web").Status) {
 					t.Errorf("status %+v", r.get("web").Status)
 				}
 			})
@@ -113,7 +114,7 @@ func TestAgentKilledAfterAnyStepOfARichPodGoesOn(t *testing.T) {
 				for _, c := range []string{"proxy", "app"} {
 					r.wantState("web", c, "running 0")
 				}
-				if !isReady(r.get("web").Status) {
+				if !status.IsReady(r.get("web").Status) {
 					t.Errorf("status %+v", r.get("web").Status)
 				}
 				r.delete("web", 30)

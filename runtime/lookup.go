@@ -33,7 +33,7 @@ func (a *Agent) servePods(w http.ResponseWriter, _ *http.Request) {
 	list := &v1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}, Items: []v1.Pod{}}
 	for _, pod := range a.ownPods() {
 		newest := pod.DeepCopy()
-		if status, ok := a.statuses.latest(pod.UID); ok {
+		if status, ok := a.statuses.Latest(pod.UID); ok {
 			newest.Status = status
 		}
 		list.Items = append(list.Items, *newest)
@@ -52,7 +52,7 @@ func (l lookup) Pod(namespace, name string) (*v1.Pod, bool) {
 	if err != nil {
 		return nil, false
 	}
-	if status, ok := l.agent.statuses.latest(pod.UID); ok {
+	if status, ok := l.agent.statuses.Latest(pod.UID); ok {
 		newest := *pod
 		newest.Status = status
 		return &newest, true

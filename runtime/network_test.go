@@ -2,14 +2,12 @@ package runtime
 
 import (
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
-	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -47,25 +45,6 @@ func TestPodsAreConnectedWithTheBridgeUnderAddressesOfTheirOwn(t *testing.T) {
 			t.Errorf("the next sandbox has %s: an address is not used again at once", ip)
 		}
 	})
-}
-
-// Whoever leads the host's ports to Pods learns of their addresses from the API, and should be done when they are ready.
-func TestTheAddressOfAPodWithAPortOfTheHostIsToldAtOnce(t *testing.T) {
-	for hostPort, want := range map[int32]int{0: 0, 8080: 1} {
-		pod := testPod()
-		pod.Spec.Containers = []v1.Container{{Ports: []v1.ContainerPort{{ContainerPort: 80, HostPort: hostPort}}}}
-		s := newStatuses(nil, func(pods.Ref) *v1.Pod { return pod }, slog.New(slog.DiscardHandler), func(string) {})
-		status := v1.PodStatus{ContainerStatuses: []v1.ContainerStatus{{Name: "app"}}}
-		s.set(pods.RefOf(pod), status)
-		uid, _ := s.queue.Get()
-		s.queue.Done(uid)
-		status.PodIP = "10.244.0.2"
-		s.set(pods.RefOf(pod), status)
-		if got := s.queue.Len(); got != want {
-			t.Errorf("with the hostPort %d, %d statuses are written at once, want %d", hostPort, got, want)
-		}
-		s.queue.ShutDown()
-	}
 }
 
 // The rules that isolate a Pod go by its address, and its init containers may talk for long.

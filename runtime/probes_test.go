@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/status"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -111,8 +112,8 @@ func TestReadinessProbeDecidesWhetherThePodIsReady(t *testing.T) {
 		r.pod("web", func(p *v1.Pod) { p.Spec.Containers[0].ReadinessProbe = commandProbe("ready") })
 		want := func(ready bool) {
 			t.Helper()
-			if pod := r.get("web"); isReady(pod.Status) != ready || pod.Status.ContainerStatuses[0].Ready != ready {
-				t.Errorf("ready is %v, want %v", isReady(pod.Status), ready)
+			if pod := r.get("web"); status.IsReady(pod.Status) != ready || pod.Status.ContainerStatuses[0].Ready != ready {
+				t.Errorf("ready is %v, want %v", status.IsReady(pod.Status), ready)
 			}
 		}
 		want(false)
@@ -142,7 +143,7 @@ func TestPodThatComesUpSoonIsReadySoon(t *testing.T) {
 		}}.exec
 		r.pod("web", func(p *v1.Pod) { p.Spec.Containers[0].ReadinessProbe = commandProbe("ready") })
 		r.after(500 * time.Millisecond) // the probe's period is 10 s
-		if !isReady(r.get("web").Status) {
+		if !status.IsReady(r.get("web").Status) {
 			t.Error("not ready")
 		}
 		if slices.ContainsFunc(r.reasons("web"), func(s string) bool { return strings.HasPrefix(s, "Unhealthy") }) {
@@ -195,11 +196,11 @@ func TestRestartedAgentTakesNobodyOutOfService(t *testing.T) {
 		r.engine.exec = answers{"ready": always(1, "")}.exec
 		r.start()
 		r.after(5 * time.Second)
-		if !isReady(r.get("web").Status) {
+		if !status.IsReady(r.get("web").Status) {
 			t.Error("not ready any more after a restart")
 		}
 		r.after(30 * time.Second)
-		if isReady(r.get("web").Status) {
+		if status.IsReady(r.get("web").Status) {
 			t.Error("still ready after three failures")
 		}
 	})

@@ -29,7 +29,7 @@ func isProjection(v v1.Volume) bool {
 
 // project writes a volume's files, unless they are there already.
 func (a *Agent) project(pod *v1.Pod, s *podState, v v1.Volume) error {
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
 	defer cancel()
 	p := &projection{ctx: ctx, pod: pod, node: a.nodeFacts(), from: a, tokens: a.tokens.token, files: volume.Files{}}
 	if err := p.volume(v); err != nil {

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/status"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -45,9 +46,9 @@ func (r *rejections) take(controller types.UID, now time.Time) (until time.Time,
 
 // reject ends a Pod that cannot be taken, or has it wait for its turn to end. What is wrong with
 // it is told at once either way.
-func (a *Agent) reject(pod *v1.Pod, s *podState, r *rejection) (wake time.Time) {
+func (a *Agent) reject(pod *v1.Pod, s *podState, r *status.Reason) (wake time.Time) {
 	if s.rejected == nil || *s.rejected != *r {
-		a.event(pod, nil, v1.EventTypeWarning, r.reason, "%s", r.message)
+		a.event(pod, nil, v1.EventTypeWarning, r.Reason, "%s", r.Message)
 	}
 	if owner := metav1.GetControllerOf(pod); owner != nil {
 		if until, waits := a.rejections.take(owner.UID, a.now()); waits {
@@ -56,17 +57,6 @@ func (a *Agent) reject(pod *v1.Pod, s *podState, r *rejection) (wake time.Time) 
 		}
 	}
 	s.rejected = nil
-	s.fail(r.reason, "Pod was rejected: "+r.message)
+	s.fail(r.Reason, "Pod was rejected: "+r.Message)
 	return time.Time{}
-}
-
-// hold shows why a Pod waits. It may be taken after all when it is looked at again.
-func (o observation) hold(s *v1.PodStatus) {
-	if o.held == nil || o.failure != nil {
-		return
-	}
-	s.Reason, s.Message = o.held.reason, o.held.message
-	if *o.held != (rejection{}) { // or it was admitted
-		s.InitContainerStatuses, s.ContainerStatuses = nil, nil
-	}
 }

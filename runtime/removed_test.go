@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/pods"
+	"github.com/kube-lite/kube-lite/runtime/status"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -37,8 +38,8 @@ func (r *rig) remove(containers ...string) {
 
 func (r *rig) wantPhase(pod string, phase v1.PodPhase, ready bool) {
 	r.t.Helper()
-	if s := r.get(pod).Status; s.Phase != phase || isReady(s) != ready {
-		r.t.Errorf("pod %s is %s, ready %t, want %s, %t: %+v", pod, s.Phase, isReady(s), phase, ready, s.Conditions)
+	if s := r.get(pod).Status; s.Phase != phase || status.IsReady(s) != ready {
+		r.t.Errorf("pod %s is %s, ready %t, want %s, %t: %+v", pod, s.Phase, status.IsReady(s), phase, ready, s.Conditions)
 	}
 }
 

@@ -49,11 +49,6 @@ func (r resizeState) conditions() (out []v1.PodCondition) {
 	return out
 }
 
-// isResizeCondition tells of the conditions that only resizes set.
-func isResizeCondition(kind v1.PodConditionType) bool {
-	return kind == v1.PodResizePending || kind == v1.PodResizeInProgress
-}
-
 // recall finds the conditions of an earlier life of the agent.
 func (r *resizeState) recall(pod *v1.Pod) {
 	if r.recalled {
@@ -94,8 +89,8 @@ func (a *Agent) considerResize(pod *v1.Pod, s *podState, granted grant) *v1.Pod 
 		return pod
 	}
 	if r := shortage(pod, a.admittedPods(pod.UID), a.node.Allocatable()); r != nil {
-		if setResize(&s.resize.pending, v1.PodResizePending, v1.PodReasonDeferred, r.message, pod.Generation, a.now()) {
-			a.event(pod, nil, v1.EventTypeWarning, "ResizeDeferred", "%s", resizeMessage("Pod resize "+r.reason, pod, pod.Generation, r.message))
+		if setResize(&s.resize.pending, v1.PodResizePending, v1.PodReasonDeferred, r.Message, pod.Generation, a.now()) {
+			a.event(pod, nil, v1.EventTypeWarning, "ResizeDeferred", "%s", resizeMessage("Pod resize "+r.Reason, pod, pod.Generation, r.Message))
 		}
 		a.allocations.deferred[pod.UID] = s.ref
 		return granted.apply(pod)

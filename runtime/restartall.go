@@ -43,19 +43,3 @@ func endedWithPod(pod *v1.Pod, have []pods.Instance, sidecar pods.Instance) bool
 func endForRestart(i pods.Instance) ending {
 	return ending{Instance: i, why: fmt.Sprintf("Container %s is restarted with all containers of the pod", i.ContainerName), grace: new(int64), renew: true}
 }
-
-// restarting is the condition of a Pod whose containers may all be restarted: it holds until
-// those of the generation before have ended and the first of the new one is created.
-func (o observation) restarting() v1.PodCondition {
-	begun, running := o.restartGeneration == 0, false
-	for _, i := range o.have {
-		if !i.IsSandbox() && pods.Ephemeral(o.pod, i.ContainerName) == nil {
-			begun = begun || i.RestartGeneration == o.restartGeneration
-			running = running || i.RestartGeneration < o.restartGeneration && i.Running()
-		}
-	}
-	if o.finished || begun && !running {
-		return condition(v1.AllContainersRestarting, false, "", "")
-	}
-	return condition(v1.AllContainersRestarting, true, "RestartAllContainersStarted", "container exited with restart policy rule")
-}

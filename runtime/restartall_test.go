@@ -182,20 +182,22 @@ func TestSidecarThatEndedWithItsPodRestartsNothing(t *testing.T) {
 	helped(pod)
 	pod.Status.Phase = v1.PodRunning
 	pod.Spec.Containers = []v1.Container{app("app")}
+	began := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	end := func(container string, after time.Duration) pods.Instance {
-		i := appInstance(0, docker.StatusExited, 0)
-		i.ContainerName, i.SpecHash, i.FinishedAt = container, pods.SpecHash(pod, pods.Container(pod, container)), noon.Add(after)
-		return i
+		return pods.Instance{
+			ContainerName: container, SpecHash: pods.SpecHash(pod, pods.Container(pod, container)),
+			Container: docker.Container{ID: "id", Status: docker.StatusExited, Created: began, StartedAt: began, FinishedAt: began.Add(after)},
+		}
 	}
 	if got := restartGenerationOf(pod, []pods.Instance{end("sidecar", 2*time.Second), end("app", time.Second)}); got != 0 {
-		t.Errorf("after the others: round %d", got)
+		t.Errorf("after the others: generation %d", got)
 	}
 	if got := restartGenerationOf(pod, []pods.Instance{end("sidecar", time.Second), end("app", 2*time.Second)}); got != 1 {
-		t.Errorf("before another one: round %d", got)
+		t.Errorf("before another one: generation %d", got)
 	}
 	again := end("sidecar", 2*time.Second)
 	again.RestartGeneration, again.Attempt = 1, 1
 	if got := restartGenerationOf(pod, []pods.Instance{end("app", time.Second), again}); got != 2 {
-		t.Errorf("before another one is begun again: round %d", got)
+		t.Errorf("before another one is begun again: generation %d", got)
 	}
 }

@@ -98,7 +98,7 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	agent.recorder = r.events
-	agent.statuses.pause = rigPause
+	agent.statuses.Pause = rigPause
 	agent.node.Available = func() node.Available {
 		if left := r.room.Load(); left != nil {
 			return *left

@@ -19,7 +19,7 @@ func (a *Agent) runtimeOf(ctx context.Context, pod *v1.Pod) (handler string, kno
 		return "", true, nil
 	}
 	name := *pod.Spec.RuntimeClassName
-	callCtx, cancel := context.WithTimeout(ctx, writeTimeout)
+	callCtx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	class, err := a.client.NodeV1().RuntimeClasses().Get(callCtx, name, metav1.GetOptions{})
 	switch {

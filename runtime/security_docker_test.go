@@ -22,8 +22,8 @@ func (r *dockerRig) job(name string, change func(*v1.PodSpec, *v1.Container), ac
 	})
 }
 
-// status is an act: the process's status has that line, as proc(5) shows it.
-func status(field, value string) string { return "file=/proc/self/status=" + field + ":\t" + value }
+// statusLine is an act: the process's status has that line, as proc(5) shows it.
+func statusLine(field, value string) string { return "file=/proc/self/status=" + field + ":\t" + value }
 
 func TestSecurityContextHoldsOnDocker(t *testing.T) {
 	r := newDockerRig(t)
@@ -46,39 +46,39 @@ func TestSecurityContextHoldsOnDocker(t *testing.T) {
 			s.SecurityContext = &v1.PodSecurityContext{RunAsUser: &uid, RunAsGroup: &gid, FSGroup: &fs, SupplementalGroups: []int64{42}}
 			s.Volumes = []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}}}
 			c.VolumeMounts = []v1.VolumeMount{{Name: "v", MountPath: "/v"}}
-		}, []string{"user=1234:5678", status("Groups", "42 77"), "write=/v/x=1", "mode=/v=2777:77", "mode=/v/x=0644:77"}},
+		}, []string{"user=1234:5678", statusLine("Groups", "42 77"), "write=/v/x=1", "mode=/v=2777:77", "mode=/v/x=0644:77"}},
 		{"image-groups", func(s *v1.PodSpec, _ *v1.Container) {
 			uid := int64(4001)
 			s.SecurityContext = &v1.PodSecurityContext{RunAsUser: &uid, SupplementalGroups: []int64{60000}}
-		}, []string{"user=4001:4001", status("Groups", "4001 50000 60000 ")}},
+		}, []string{"user=4001:4001", statusLine("Groups", "4001 50000 60000 ")}},
 		{"image-groups-beside-a-group", func(s *v1.PodSpec, _ *v1.Container) {
 			uid, gid := int64(4001), int64(5000)
 			s.SecurityContext = &v1.PodSecurityContext{RunAsUser: &uid, RunAsGroup: &gid, SupplementalGroups: []int64{60000}}
-		}, []string{"user=4001:5000", status("Groups", "5000 50000 60000 ")}},
+		}, []string{"user=4001:5000", statusLine("Groups", "5000 50000 60000 ")}},
 		{"no-image-groups", func(s *v1.PodSpec, _ *v1.Container) {
 			uid, strict := int64(4001), v1.SupplementalGroupsPolicyStrict
 			s.SecurityContext = &v1.PodSecurityContext{RunAsUser: &uid, SupplementalGroups: []int64{60000}, SupplementalGroupsPolicy: &strict}
-		}, []string{"user=4001:4001", status("Groups", "4001 60000 ")}},
+		}, []string{"user=4001:4001", statusLine("Groups", "4001 60000 ")}},
 		{"group-only", func(s *v1.PodSpec, _ *v1.Container) {
 			gid := int64(5678)
 			s.SecurityContext = &v1.PodSecurityContext{RunAsGroup: &gid}
 		}, []string{"user=0:5678"}},
 		{"capabilities", func(_ *v1.PodSpec, c *v1.Container) {
 			c.SecurityContext = &v1.SecurityContext{Capabilities: &v1.Capabilities{Drop: []v1.Capability{"ALL"}, Add: []v1.Capability{"NET_BIND_SERVICE"}}}
-		}, []string{status("CapEff", "0000000000000400"), status("NoNewPrivs", "0")}},
+		}, []string{statusLine("CapEff", "0000000000000400"), statusLine("NoNewPrivs", "0")}},
 		{"no-more-privileges", func(_ *v1.PodSpec, c *v1.Container) {
 			c.SecurityContext = &v1.SecurityContext{AllowPrivilegeEscalation: &no}
-		}, []string{status("NoNewPrivs", "1")}},
+		}, []string{statusLine("NoNewPrivs", "1")}},
 		{"read-only", func(_ *v1.PodSpec, c *v1.Container) {
 			c.SecurityContext = &v1.SecurityContext{ReadOnlyRootFilesystem: &yes}
 		}, []string{"denied=/x"}},
-		{"unconfined", func(*v1.PodSpec, *v1.Container) {}, []string{status("Seccomp", "0")}},
+		{"unconfined", func(*v1.PodSpec, *v1.Container) {}, []string{statusLine("Seccomp", "0")}},
 		{"runtime-default", func(s *v1.PodSpec, _ *v1.Container) {
 			s.SecurityContext = &v1.PodSecurityContext{SeccompProfile: &v1.SeccompProfile{Type: v1.SeccompProfileTypeRuntimeDefault}}
-		}, []string{status("Seccomp", "2")}},
+		}, []string{statusLine("Seccomp", "2")}},
 		{"localhost", func(s *v1.PodSpec, _ *v1.Container) {
 			s.SecurityContext = &v1.PodSecurityContext{SeccompProfile: &v1.SeccompProfile{Type: v1.SeccompProfileTypeLocalhost, LocalhostProfile: &nodirs}}
-		}, []string{status("Seccomp", "2"), "nodir=/x"}},
+		}, []string{statusLine("Seccomp", "2"), "nodir=/x"}},
 		{"masked", func(*v1.PodSpec, *v1.Container) {}, []string{"file=/proc/self/mountinfo= /proc/sys "}},
 		{"unmasked", func(_ *v1.PodSpec, c *v1.Container) {
 			unmasked := v1.UnmaskedProcMount
@@ -113,7 +113,7 @@ func TestSecurityContextHoldsOnDocker(t *testing.T) {
 	})
 	t.Run("privileged", func(t *testing.T) {
 		r.job("privileged", func(_ *v1.PodSpec, c *v1.Container) { c.SecurityContext = &v1.SecurityContext{Privileged: &yes} },
-			status("Seccomp", "0"), "lacks=/proc/self/mountinfo= /proc/sys ")
+			statusLine("Seccomp", "0"), "lacks=/proc/self/mountinfo= /proc/sys ")
 		pod := r.await("privileged", "finished", func(p *v1.Pod) bool { return pods.IsFinal(p.Status.Phase) })
 		ended := pod.Status.ContainerStatuses[0].State.Terminated
 		if ended.ExitCode != 0 && strings.Contains(ended.Message, "unable to apply caps") {

@@ -68,7 +68,7 @@ func TestPodIsTurnedAwayRatherThanRunLessSafely(t *testing.T) {
 			t.Errorf("an ordinary Pod: %+v", r)
 		}
 		test.change(&pod.Spec)
-		if r := unenforceable(pod, false, nil); r == nil || r.reason != test.reason {
+		if r := unenforceable(pod, false, nil); r == nil || r.Reason != test.reason {
 			t.Errorf("got %+v, want %s", r, test.reason)
 		}
 	}

@@ -44,7 +44,7 @@ func nameHandler(changed func(namespace, name string)) cache.ResourceEventHandle
 func (a *Agent) configMap(ctx context.Context, namespace, name string) (*v1.ConfigMap, error) {
 	found, err := a.refs.configMaps.ConfigMaps(namespace).Get(name)
 	if apierrors.IsNotFound(err) {
-		ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 		defer cancel()
 		found, err = a.client.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
 	}
@@ -55,7 +55,7 @@ func (a *Agent) configMap(ctx context.Context, namespace, name string) (*v1.Conf
 func (a *Agent) secret(ctx context.Context, namespace, name string) (*v1.Secret, error) {
 	found, err := a.refs.secrets.Secrets(namespace).Get(name)
 	if apierrors.IsNotFound(err) {
-		ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 		defer cancel()
 		found, err = a.client.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
 	}

@@ -193,7 +193,7 @@ func (r *pipeline) startSandbox(ctx context.Context) {
 		return
 	}
 	r.podIPs = a.podIPs(r.pod, i)
-	a.statuses.setAddress(r.pod, r.podIPs)
+	a.statuses.SetAddress(r.pod, r.podIPs)
 	r.failed = a.writeHosts(r.pod, r.podIPs)
 }
 

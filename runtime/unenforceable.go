@@ -2,13 +2,14 @@ package runtime
 
 import (
 	"github.com/kube-lite/kube-lite/runtime/pods"
+	"github.com/kube-lite/kube-lite/runtime/status"
 	v1 "k8s.io/api/core/v1"
 )
 
 // unenforceable names what a Pod asks for that this node cannot keep it safe with; nil if
 // there is nothing. Such a Pod is rejected rather than run with less. Sysctls are the
 // patterns of those that are allowed though they are not safe.
-func unenforceable(pod *v1.Pod, appArmor bool, sysctls []string) *rejection {
+func unenforceable(pod *v1.Pod, appArmor bool, sysctls []string) *status.Reason {
 	for _, c := range pods.AllContainers(pod) {
 		if sc := c.SecurityContext; sc != nil && needsAppArmor(sc.AppArmorProfile) && !appArmor {
 			return noAppArmor
@@ -17,7 +18,7 @@ func unenforceable(pod *v1.Pod, appArmor bool, sysctls []string) *rejection {
 	ps := pod.Spec.SecurityContext
 	switch {
 	case pod.Spec.HostUsers != nil && !*pod.Spec.HostUsers:
-		return &rejection{"UserNamespacesNotSupported", "hostUsers: false asks for a user namespace of the Pod's own, which the Docker Engine cannot give to one Pod"}
+		return &status.Reason{Reason: "UserNamespacesNotSupported", Message: "hostUsers: false asks for a user namespace of the Pod's own, which the Docker Engine cannot give to one Pod"}
 	case ps == nil:
 		return nil
 	case needsAppArmor(ps.AppArmorProfile) && !appArmor:
@@ -25,13 +26,13 @@ func unenforceable(pod *v1.Pod, appArmor bool, sysctls []string) *rejection {
 	}
 	for _, s := range ps.Sysctls {
 		if why := forbiddenSysctl(s.Name, pod.Spec, sysctls); why != "" {
-			return &rejection{"SysctlForbidden", why}
+			return &status.Reason{Reason: "SysctlForbidden", Message: why}
 		}
 	}
 	return nil
 }
 
-var noAppArmor = &rejection{"AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host"}
+var noAppArmor = &status.Reason{Reason: "AppArmor", Message: "Cannot enforce AppArmor: AppArmor is not enabled on the host"}
 
 func needsAppArmor(p *v1.AppArmorProfile) bool {
 	return p != nil && p.Type == v1.AppArmorProfileTypeLocalhost

@@ -2,13 +2,11 @@ package runtime
 
 import (
 	"errors"
-	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	ktesting "k8s.io/client-go/testing"
@@ -38,35 +36,8 @@ func TestPodThatIsMadeAgainUnderItsNameInheritsNoStatus(t *testing.T) {
 		if pod := r.get("job"); pod.UID != "uid-again" || pod.Status.Phase != v1.PodRunning {
 			t.Errorf("pod %s is %s: %+v", pod.UID, pod.Status.Phase, pod.Status.ContainerStatuses)
 		}
-		if _, known := r.agent.statuses.latest(first.UID); known {
+		if _, known := r.agent.statuses.Latest(first.UID); known {
 			t.Error("the status of the first is kept")
 		}
 	})
-}
-
-// A deletion waits until the last status is told.
-func TestStatusThatTheAPIRefusesIsNotWrittenForEver(t *testing.T) {
-	pod := testPod()
-	pod.Spec.RestartPolicy = v1.RestartPolicyNever
-	ended := v1.ContainerStateTerminated{ExitCode: 1}
-	pod.Status.ContainerStatuses = []v1.ContainerStatus{{Name: "app", State: v1.ContainerState{Terminated: &ended}}}
-	client := newFakeAPI()
-	if err := client.Tracker().Add(pod); err != nil {
-		t.Fatal(err)
-	}
-	s := newStatuses(client, func(pods.Ref) *v1.Pod { return pod }, slog.New(slog.DiscardHandler), func(string) {})
-	want := v1.PodStatus{Phase: v1.PodRunning, ContainerStatuses: []v1.ContainerStatus{{Name: "app", State: v1.ContainerState{Waiting: &v1.ContainerStateWaiting{}}}}}
-	s.set(pods.RefOf(pod), want)
-	woken := false
-	if s.flush(pod.UID, func() { woken = true }) {
-		t.Fatal("it is told already")
-	}
-	s.remove(pods.RefOf(pod))
-	if err := s.write(t.Context(), pod.UID); err != nil || !woken || !s.flush(pod.UID, nil) {
-		t.Errorf("written: %v, woken %t", err, woken)
-	}
-	s.set(pods.RefOf(pod), want)
-	if _, err := client.CoreV1().Pods("ns").Get(t.Context(), pod.Name, metav1.GetOptions{}); !apierrors.IsNotFound(err) || !s.pods[pod.UID].upToDate {
-		t.Errorf("it is not removed, or the status is written again: %v", err)
-	}
 }

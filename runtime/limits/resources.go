@@ -47,7 +47,7 @@ func bounds(request, cpu, memory resource.Quantity) docker.Resources {
 	return out
 }
 
-// cpuLimit is zero if there is none.
+// cpuLimit is that of bounds in force, the inverse of OfContainer; zero: there is none.
 func cpuLimit(r docker.Resources) resource.Quantity {
 	if r.CPUPeriod == 0 || r.CPUQuota <= 0 {
 		return resource.Quantity{}

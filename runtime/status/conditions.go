@@ -1,4 +1,4 @@
-package runtime
+package status
 
 import (
 	"fmt"
@@ -11,24 +11,24 @@ import (
 
 // conditions are ours in a kubelet's order, then those of others as they are.
 // https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-conditions
-func (o observation) conditions(s v1.PodStatus) []v1.PodCondition {
+func (o Observation) conditions(s v1.PodStatus) []v1.PodCondition {
 	containersReady := o.containersReady(s)
 	ours := []v1.PodCondition{
-		condition(v1.PodReadyToStartContainers, o.sandbox, "", ""),
+		condition(v1.PodReadyToStartContainers, o.Sandbox, "", ""),
 		o.initialized(s),
 		o.podReady(containersReady),
 		containersReady,
 		condition(v1.PodScheduled, true, "", ""),
 	}
-	if podutil.AllContainersCouldRestart(&o.pod.Spec) {
+	if podutil.AllContainersCouldRestart(&o.Pod.Spec) {
 		ours = append(ours, o.restarting())
 	}
 	out := make([]v1.PodCondition, 0, len(ours))
 	for _, c := range ours {
 		out = append(out, o.since(c))
 	}
-	out = append(out, o.resize...)
-	for _, c := range o.pod.Status.Conditions {
+	out = append(out, o.Resize...)
+	for _, c := range o.Pod.Status.Conditions {
 		if _, known := podutil.GetPodConditionFromList(ours, c.Type); known == nil && !isResizeCondition(c.Type) {
 			out = append(out, c)
 		}
@@ -37,10 +37,10 @@ func (o observation) conditions(s v1.PodStatus) []v1.PodCondition {
 }
 
 // since keeps the time of a condition's last change.
-func (o observation) since(c v1.PodCondition) v1.PodCondition {
+func (o Observation) since(c v1.PodCondition) v1.PodCondition {
 	c.ObservedGeneration = o.generation()
-	c.LastTransitionTime = pods.WholeSeconds(o.now)
-	if _, old := podutil.GetPodConditionFromList(o.pod.Status.Conditions, c.Type); old != nil {
+	c.LastTransitionTime = pods.WholeSeconds(o.Now)
+	if _, old := podutil.GetPodConditionFromList(o.Pod.Status.Conditions, c.Type); old != nil {
 		c.LastProbeTime = old.LastProbeTime
 		if old.Status == c.Status {
 			c.LastTransitionTime = old.LastTransitionTime
@@ -57,11 +57,11 @@ func condition(kind v1.PodConditionType, holds bool, reason, message string) v1.
 	return v1.PodCondition{Type: kind, Status: status, Reason: reason, Message: message}
 }
 
-func (o observation) initialized(s v1.PodStatus) v1.PodCondition {
+func (o Observation) initialized(s v1.PodStatus) v1.PodCondition {
 	var open []string
 	for n, c := range s.InitContainerStatuses {
 		done := c.Ready
-		if pods.IsSidecar(&o.pod.Spec.InitContainers[n]) {
+		if pods.IsSidecar(&o.Pod.Spec.InitContainers[n]) {
 			done = c.Started != nil && *c.Started
 		}
 		if !done {
@@ -77,10 +77,10 @@ func (o observation) initialized(s v1.PodStatus) v1.PodCondition {
 	return condition(v1.PodInitialized, false, "ContainersNotInitialized", fmt.Sprintf("containers with incomplete status: %s", list(open)))
 }
 
-func (o observation) containersReady(s v1.PodStatus) v1.PodCondition {
+func (o Observation) containersReady(s v1.PodStatus) v1.PodCondition {
 	var open []string
 	for n, c := range s.InitContainerStatuses {
-		if pods.IsSidecar(&o.pod.Spec.InitContainers[n]) && !c.Ready {
+		if pods.IsSidecar(&o.Pod.Spec.InitContainers[n]) && !c.Ready {
 			open = append(open, c.Name)
 		}
 	}
@@ -92,7 +92,7 @@ func (o observation) containersReady(s v1.PodStatus) v1.PodCondition {
 	switch {
 	case s.Phase == v1.PodSucceeded:
 		return condition(v1.ContainersReady, false, "PodCompleted", "")
-	case s.Phase == v1.PodFailed || o.failure != nil:
+	case s.Phase == v1.PodFailed || o.Failure != nil:
 		return condition(v1.ContainersReady, false, "PodFailed", "")
 	case len(open) == 0:
 		return condition(v1.ContainersReady, true, "", "")
@@ -101,14 +101,14 @@ func (o observation) containersReady(s v1.PodStatus) v1.PodCondition {
 }
 
 // podReady is ContainersReady and every readiness gate.
-func (o observation) podReady(containers v1.PodCondition) v1.PodCondition {
+func (o Observation) podReady(containers v1.PodCondition) v1.PodCondition {
 	containers.Type = v1.PodReady
 	if containers.Status != v1.ConditionTrue {
 		return containers
 	}
 	var open []string
-	for _, gate := range o.pod.Spec.ReadinessGates {
-		_, c := podutil.GetPodConditionFromList(o.pod.Status.Conditions, gate.ConditionType)
+	for _, gate := range o.Pod.Spec.ReadinessGates {
+		_, c := podutil.GetPodConditionFromList(o.Pod.Status.Conditions, gate.ConditionType)
 		switch {
 		case c == nil:
 			open = append(open, fmt.Sprintf("corresponding condition of pod readiness gate %q does not exist.", gate.ConditionType))
@@ -124,3 +124,24 @@ func (o observation) podReady(containers v1.PodCondition) v1.PodCondition {
 
 // list is how Go prints a list of names, which is what kubectl users know.
 func list(names []string) string { return "[" + strings.Join(names, " ") + "]" }
+
+// restarting is the condition of a Pod whose containers may all be restarted: it holds until
+// those of the generation before have ended and the first of the new one is created.
+func (o Observation) restarting() v1.PodCondition {
+	begun, running := o.RestartGeneration == 0, false
+	for _, i := range o.Have {
+		if !i.IsSandbox() && pods.Ephemeral(o.Pod, i.ContainerName) == nil {
+			begun = begun || i.RestartGeneration == o.RestartGeneration
+			running = running || i.RestartGeneration < o.RestartGeneration && i.Running()
+		}
+	}
+	if o.Finished || begun && !running {
+		return condition(v1.AllContainersRestarting, false, "", "")
+	}
+	return condition(v1.AllContainersRestarting, true, "RestartAllContainersStarted", "container exited with restart policy rule")
+}
+
+// isResizeCondition tells of the conditions that only resizes set.
+func isResizeCondition(kind v1.PodConditionType) bool {
+	return kind == v1.PodResizePending || kind == v1.PodResizeInProgress
+}

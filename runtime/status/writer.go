@@ -1,4 +1,4 @@
-package runtime
+package status
 
 import (
 	"context"
@@ -21,26 +21,28 @@ import (
 const (
 	// writerCount is how many statuses are written at once.
 	writerCount = 4
-	// statusPause collects the small steps of a Pod into one write. What others wait for
+	// WritePause collects the small steps of a Pod into one write. What others wait for
 	// is not held back. A kubelet too looks for them once a second only.
-	statusPause = time.Second
+	WritePause = time.Second
 	// readyPause is for a Pod that runs and is not ready: mostly it is, a moment later.
 	readyPause = 100 * time.Millisecond
 	// writeTimeout bounds one request to the API server.
 	writeTimeout = 30 * time.Second
 )
 
-// statuses writes the Pods' statuses to the API and deletes Pods that have ended. Only
+// Writer writes the Pods' statuses to the API and deletes Pods that have ended. Only
 // the latest status of a Pod is written, and it is written until the API has it.
-type statuses struct {
+type Writer struct {
 	client kubernetes.Interface
 	lister func(pods.Ref) *v1.Pod // the informer's view
 	log    *slog.Logger
 	step   func(string)
 	queue  workqueue.TypedRateLimitingInterface[types.UID]
-	pause  time.Duration // statusPause
-	// policies tells whether there are NetworkPolicies.
-	policies func() bool
+
+	// Pause collects small steps into one write; WritePause unless a test has less patience. Set it before Run.
+	Pause time.Duration
+	// Policies tells whether there are NetworkPolicies, whose rules wait for a Pod's address; set it before Run.
+	Policies func() bool
 
 	mu   sync.Mutex // guards what follows
 	pods map[types.UID]*reported
@@ -56,16 +58,18 @@ type reported struct {
 	wake     func()  // called once, when it has
 }
 
-func newStatuses(client kubernetes.Interface, lister func(pods.Ref) *v1.Pod, log *slog.Logger, step func(string)) *statuses {
-	return &statuses{
-		client: client, lister: lister, log: log, step: step, pause: statusPause, policies: func() bool { return false },
+// NewWriter makes the Writer of an agent. Lister finds a Pod as the informer has it, and step is called after each write
+// or deletion.
+func NewWriter(client kubernetes.Interface, lister func(pods.Ref) *v1.Pod, log *slog.Logger, step func(string)) *Writer {
+	return &Writer{
+		client: client, lister: lister, log: log, step: step, Pause: WritePause, Policies: func() bool { return false },
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](100*time.Millisecond, 10*time.Second)),
 		pods:  map[types.UID]*reported{},
 	}
 }
 
-// run writes until ctx ends.
-func (s *statuses) run(ctx context.Context) error {
+// Run writes until ctx ends.
+func (s *Writer) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for range writerCount {
 		wg.Go(func() {
@@ -79,8 +83,8 @@ func (s *statuses) run(ctx context.Context) error {
 	return nil
 }
 
-// set has a status written.
-func (s *statuses) set(ref pods.Ref, want v1.PodStatus) {
+// Set has a status written.
+func (s *Writer) Set(ref pods.Ref, want v1.PodStatus) {
 	s.mu.Lock()
 	r := s.pods[ref.UID]
 	if r == nil {
@@ -99,27 +103,27 @@ func (s *statuses) set(ref pods.Ref, want v1.PodStatus) {
 	delay := s.delay(before, want)
 	// Rules wait for its address: those of its ports of the host should stand when it is ready, those of policies before
 	// it has anything to say.
-	if pod := s.lister(ref); before.PodIP != want.PodIP && pod != nil && (len(pods.HostPorts(pod)) > 0 || s.policies()) {
+	if pod := s.lister(ref); before.PodIP != want.PodIP && pod != nil && (len(pods.HostPorts(pod)) > 0 || s.Policies()) {
 		delay = 0
 	}
 	s.queue.AddAfter(ref.UID, delay)
 }
 
-// setAddress has the address of a Pod written whose containers are about to start, if there are policies. Until it is
+// SetAddress has the address of a Pod written whose containers are about to start, if there are policies. Until it is
 // known, such a Pod may talk to nobody.
-func (s *statuses) setAddress(pod *v1.Pod, ips pods.IPs) {
+func (s *Writer) SetAddress(pod *v1.Pod, ips pods.IPs) {
 	ref := pods.RefOf(pod)
-	status, ok := s.latest(ref.UID)
-	if !ok || len(ips) == 0 || status.PodIP == ips.First() || pod.Spec.HostNetwork || pods.IsFinal(status.Phase) || !s.policies() {
+	status, ok := s.Latest(ref.UID)
+	if !ok || len(ips) == 0 || status.PodIP == ips.First() || pod.Spec.HostNetwork || pods.IsFinal(status.Phase) || !s.Policies() {
 		return
 	}
 	status = *status.DeepCopy()
 	status.PodIP, status.PodIPs = ips.First(), ips.PodIPs()
-	s.set(ref, status)
+	s.Set(ref, status)
 }
 
-// latest is the status that was set last, whether the API has it yet or not.
-func (s *statuses) latest(uid types.UID) (v1.PodStatus, bool) {
+// Latest is the status that was set last, whether the API has it yet or not.
+func (s *Writer) Latest(uid types.UID) (v1.PodStatus, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.pods[uid]
@@ -129,9 +133,9 @@ func (s *statuses) latest(uid types.UID) (v1.PodStatus, bool) {
 	return r.want, true
 }
 
-// flush tells whether the API has the Pod's last status. If not it is written now, and
+// Flush tells whether the API has the Pod's last status. If not it is written now, and
 // wake is called when that is done.
-func (s *statuses) flush(uid types.UID, wake func()) bool {
+func (s *Writer) Flush(uid types.UID, wake func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.pods[uid]
@@ -143,8 +147,8 @@ func (s *statuses) flush(uid types.UID, wake func()) bool {
 	return false
 }
 
-// remove has the object deleted after its last status is written.
-func (s *statuses) remove(ref pods.Ref) {
+// Remove has the object deleted after its last status is written.
+func (s *Writer) Remove(ref pods.Ref) {
 	s.mu.Lock()
 	r := s.pods[ref.UID]
 	if r != nil {
@@ -156,8 +160,8 @@ func (s *statuses) remove(ref pods.Ref) {
 	}
 }
 
-// forget drops a Pod that the API does not know any more.
-func (s *statuses) forget(uid types.UID) {
+// Forget drops a Pod that the API does not know any more.
+func (s *Writer) Forget(uid types.UID) {
 	s.mu.Lock()
 	r := s.pods[uid]
 	delete(s.pods, uid)
@@ -170,19 +174,20 @@ func (s *statuses) forget(uid types.UID) {
 
 // delay is how long a change may wait for others to be written with it: not at all if
 // somebody waits for it.
-func (s *statuses) delay(before, after v1.PodStatus) time.Duration {
+func (s *Writer) delay(before, after v1.PodStatus) time.Duration {
 	switch {
-	case len(before.ContainerStatuses) == 0, isReady(before) != isReady(after),
+	case len(before.ContainerStatuses) == 0, IsReady(before) != IsReady(after),
 		pods.IsFinal(before.Phase) != pods.IsFinal(after.Phase),
 		!equality.Semantic.DeepEqual(before.EphemeralContainerStatuses, after.EphemeralContainerStatuses):
 		return 0
 	case before.Phase != after.Phase:
-		return min(readyPause, s.pause)
+		return min(readyPause, s.Pause)
 	}
-	return s.pause
+	return s.Pause
 }
 
-func isReady(s v1.PodStatus) bool {
+// IsReady tells whether a status says that its Pod may get traffic.
+func IsReady(s v1.PodStatus) bool {
 	for _, c := range s.Conditions {
 		if c.Type == v1.PodReady {
 			return c.Status == v1.ConditionTrue
@@ -191,7 +196,7 @@ func isReady(s v1.PodStatus) bool {
 	return false
 }
 
-func (s *statuses) next(ctx context.Context) bool {
+func (s *Writer) next(ctx context.Context) bool {
 	uid, shutdown := s.queue.Get()
 	if shutdown {
 		return false
@@ -209,7 +214,7 @@ func (s *statuses) next(ctx context.Context) bool {
 }
 
 // write makes the API's status the wanted one, and deletes the object if it is time.
-func (s *statuses) write(ctx context.Context, uid types.UID) error {
+func (s *Writer) write(ctx context.Context, uid types.UID) error {
 	s.mu.Lock()
 	r := s.pods[uid]
 	if r == nil {
@@ -222,7 +227,7 @@ func (s *statuses) write(ctx context.Context, uid types.UID) error {
 	defer cancel()
 	base := s.base(now)
 	if base == nil {
-		s.forget(uid)
+		s.Forget(uid)
 		return nil
 	}
 	answer, err := s.update(ctx, base, now.want)
@@ -232,7 +237,7 @@ func (s *statuses) write(ctx context.Context, uid types.UID) error {
 		}
 	}
 	if apierrors.IsNotFound(err) || errors.Is(err, errOtherPod) {
-		s.forget(uid)
+		s.Forget(uid)
 		return nil
 	}
 	if apierrors.IsInvalid(err) { // it never will be valid, and a deletion waits for it
@@ -250,7 +255,7 @@ func (s *statuses) write(ctx context.Context, uid types.UID) error {
 }
 
 // wrote notes what the API has, and wakes who waits for it. There is no answer if the API refused it for good.
-func (s *statuses) wrote(uid types.UID, want v1.PodStatus, answer *v1.Pod) {
+func (s *Writer) wrote(uid types.UID, want v1.PodStatus, answer *v1.Pod) {
 	s.mu.Lock()
 	r := s.pods[uid]
 	if r == nil {
@@ -274,7 +279,7 @@ func (s *statuses) wrote(uid types.UID, want v1.PodStatus, answer *v1.Pod) {
 }
 
 // base is the newest known version of the object: a conflict tells if there is a newer.
-func (s *statuses) base(r reported) *v1.Pod {
+func (s *Writer) base(r reported) *v1.Pod {
 	listed := s.lister(r.ref)
 	if listed == nil || r.written == nil {
 		return listed
@@ -285,8 +290,8 @@ func (s *statuses) base(r reported) *v1.Pod {
 	return listed
 }
 
-// listed notes that the informer has a version of the Pod.
-func (s *statuses) listed(pod *v1.Pod) {
+// Listed notes that the informer has a version of the Pod.
+func (s *Writer) Listed(pod *v1.Pod) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r := s.pods[pod.UID]; r != nil {
@@ -314,7 +319,7 @@ func isOlder(a, b metav1.Object) bool {
 var errOtherPod = errors.New("another pod has the name")
 
 // read asks the API for a Pod; one that was made again under the name is another Pod.
-func (s *statuses) read(ctx context.Context, ref pods.Ref) (*v1.Pod, error) {
+func (s *Writer) read(ctx context.Context, ref pods.Ref) (*v1.Pod, error) {
 	pod, err := s.client.CoreV1().Pods(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	if err == nil && pod.UID != ref.UID {
 		return nil, errOtherPod
@@ -324,7 +329,7 @@ func (s *statuses) read(ctx context.Context, ref pods.Ref) (*v1.Pod, error) {
 
 // update writes a status unless the API has it. Conditions of others are left alone. The base carries
 // its UID and version: the API refuses to write over another Pod, or over what nobody here has seen.
-func (s *statuses) update(ctx context.Context, base *v1.Pod, want v1.PodStatus) (*v1.Pod, error) {
+func (s *Writer) update(ctx context.Context, base *v1.Pod, want v1.PodStatus) (*v1.Pod, error) {
 	want = *want.DeepCopy()
 	want.Conditions = withOthers(want.Conditions, base.Status.Conditions)
 	keepOthers(&want, base.Status)
@@ -344,19 +349,20 @@ func (s *statuses) update(ctx context.Context, base *v1.Pod, want v1.PodStatus) 
 func withOthers(want, base []v1.PodCondition) []v1.PodCondition {
 	var out []v1.PodCondition
 	for _, c := range want {
-		if isOurs(c.Type) {
+		if IsOwn(c.Type) {
 			out = append(out, c)
 		}
 	}
 	for _, c := range base {
-		if !isOurs(c.Type) {
+		if !IsOwn(c.Type) {
 			out = append(out, c)
 		}
 	}
 	return out
 }
 
-func isOurs(kind v1.PodConditionType) bool {
+// IsOwn tells of the conditions that this agent writes; all others are other writers'.
+func IsOwn(kind v1.PodConditionType) bool {
 	switch kind {
 	case v1.PodReadyToStartContainers, v1.PodInitialized, v1.PodReady, v1.ContainersReady, v1.PodScheduled, v1.AllContainersRestarting:
 		return true
@@ -374,7 +380,7 @@ func keepOthers(want *v1.PodStatus, base v1.PodStatus) {
 }
 
 // delete removes the object for good, if it is still the same Pod.
-func (s *statuses) delete(ctx context.Context, ref pods.Ref) error {
+func (s *Writer) delete(ctx context.Context, ref pods.Ref) error {
 	none := int64(0)
 	err := s.client.CoreV1().Pods(ref.Namespace).Delete(ctx, ref.Name, metav1.DeleteOptions{
 		GracePeriodSeconds: &none, Preconditions: metav1.NewUIDPreconditions(string(ref.UID)),

@@ -1,84 +1,61 @@
-package runtime
+package status
 
 import (
+	"slices"
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	resourcehelper "k8s.io/component-helpers/resource"
 	"k8s.io/kubernetes/pkg/apis/core/v1/helper/qos"
 	"k8s.io/utils/ptr"
 )
 
-// observation is all that a Pod's status is computed from.
-type observation struct {
-	pod               *v1.Pod // with the status that the API has
-	have              []pods.Instance
-	waiting           map[string]pods.Waiting
-	finished          bool     // no container will run again
-	failure           *failure // ends the Pod; nil: nothing does
-	held              *rejection
-	sandbox           bool     // a sandbox runs
-	podIPs            pods.IPs // none yet: empty
-	hostIPs           pods.IPs
-	imageID           func(id string) string     // how an image is shown
-	message           func(pods.Instance) string // what a container that ended left to say
-	health            func(*v1.Container, pods.Instance) pods.Health
-	renewed           map[string]bool   // containers that start again whatever they ended with, by ID
-	restartGeneration int               // of what is started; see restartGenerationOf
-	resize            []v1.PodCondition // those of a resize
-	now               time.Time
+// Reason is why a Pod fails, waits or cannot grow, as its status and events have it, in a kubelet's words.
+type Reason struct{ Reason, Message string }
+
+// Observation is all that a Pod's status is computed from.
+type Observation struct {
+	Pod               *v1.Pod // with the status that the API has
+	Have              []pods.Instance
+	Waiting           map[string]pods.Waiting
+	Finished          bool     // no container will run again
+	Failure           *Reason  // ends the Pod; nil: nothing does
+	Held              *Reason  // keeps it from being taken for now; an empty one: it was kept; nil: nothing does
+	Sandbox           bool     // a sandbox runs
+	PodIPs            pods.IPs // none yet: empty
+	HostIPs           pods.IPs
+	ImageID           func(id string) string     // how an image is shown
+	Message           func(pods.Instance) string // what a container that ended left to say
+	Health            func(*v1.Container, pods.Instance) pods.Health
+	Renewed           map[string]bool   // containers that start again whatever they ended with, by ID
+	RestartGeneration int               // of what is started: see pods.Instance
+	Resize            []v1.PodCondition // those of a resize
+	Now               time.Time
 }
 
-// report computes the Pod's status and has it written if it changed.
-func (a *Agent) report(pod *v1.Pod, s *podState, have []pods.Instance, p plan) {
-	o := observation{
-		pod: pod, have: have, waiting: s.waiting, finished: p.finished, failure: s.failure, held: s.rejected,
-		hostIPs: a.hostIPs(), imageID: func(id string) string { return a.images.ID(s.ref, id) }, message: a.terminationMessage(pod, s), health: a.healthOf(s), renewed: s.renewed, restartGeneration: p.restartGeneration, resize: s.resize.conditions(), now: a.now(),
-	}
-	for _, i := range have {
-		if i.IsSandbox() && i.Running() {
-			o.sandbox, o.podIPs = true, a.podIPs(pod, i)
-		}
-	}
-	a.statuses.set(pods.RefOf(pod), o.status())
-}
-
-// withReported returns the Pod with the newest status of its containers: the API may not have it yet, and of containers
-// that were removed meanwhile nobody else knows.
-func (a *Agent) withReported(pod *v1.Pod) *v1.Pod {
-	status, ok := a.statuses.latest(pod.UID)
-	if !ok {
-		return pod
-	}
-	out := *pod
-	out.Status.InitContainerStatuses = status.InitContainerStatuses
-	out.Status.ContainerStatuses = status.ContainerStatuses
-	out.Status.EphemeralContainerStatuses = status.EphemeralContainerStatuses
-	return &out
-}
-
-// status is the Pod's status as a kubelet would report it.
+// Status is the Pod's status as a kubelet would report it.
 // https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
-func (o observation) status() v1.PodStatus {
-	old := o.pod.Status
+func (o Observation) Status() v1.PodStatus {
+	old := o.Pod.Status
 	s := *old.DeepCopy()
 	s.ObservedGeneration = o.generation()
 	if !pods.IsFinal(old.Phase) || s.HostIP == "" {
-		s.HostIP, s.HostIPs = o.hostIPs.First(), o.hostIPs.HostIPs()
+		s.HostIP, s.HostIPs = o.HostIPs.First(), o.HostIPs.HostIPs()
 	}
 	if s.StartTime == nil {
-		s.StartTime = ptr.To(pods.WholeSeconds(o.now))
+		s.StartTime = ptr.To(pods.WholeSeconds(o.Now))
 	}
-	s.QOSClass = qos.GetPodQOS(o.pod)
-	if !pods.IsFinal(old.Phase) || len(o.have) > 0 { // or else all was said
-		s.InitContainerStatuses = o.containers(o.pod.Spec.InitContainers, old.InitContainerStatuses, true)
-		s.ContainerStatuses = o.containers(o.pod.Spec.Containers, old.ContainerStatuses, false)
-		s.EphemeralContainerStatuses = o.containers(pods.Ephemerals(o.pod), old.EphemeralContainerStatuses, false)
+	s.QOSClass = qos.GetPodQOS(o.Pod)
+	if !pods.IsFinal(old.Phase) || len(o.Have) > 0 { // or else all was said
+		s.InitContainerStatuses = o.containers(o.Pod.Spec.InitContainers, old.InitContainerStatuses, true)
+		s.ContainerStatuses = o.containers(o.Pod.Spec.Containers, old.ContainerStatuses, false)
+		s.EphemeralContainerStatuses = o.containers(pods.Ephemerals(o.Pod), old.EphemeralContainerStatuses, false)
 	}
 	if !pods.IsFinal(old.Phase) {
-		s.Phase = phase(o.pod, s.InitContainerStatuses, s.ContainerStatuses, o.finished)
+		s.Phase = phase(o.Pod, s.InitContainerStatuses, s.ContainerStatuses, o.Finished)
 		if pods.IsFinal(s.Phase) && o.anyRunning() { // a sidecar: the Pod is over when it has ended too
 			s.Phase = old.Phase
 		}
@@ -86,23 +63,23 @@ func (o observation) status() v1.PodStatus {
 			s.Reason, s.Message = "", ""
 		}
 	}
-	s.Resources, s.AllocatedResources = o.resources(), pods.Requests(o.pod)
+	s.Resources, s.AllocatedResources = o.resources(), pods.Requests(o.Pod)
 	o.hold(&s)
 	o.fail(&s)
-	if len(o.podIPs) > 0 {
-		s.PodIP, s.PodIPs = o.podIPs.First(), o.podIPs.PodIPs()
+	if len(o.PodIPs) > 0 {
+		s.PodIP, s.PodIPs = o.PodIPs.First(), o.PodIPs.PodIPs()
 	}
 	s.Conditions = o.conditions(s)
 	return s
 }
 
 // fail applies a failure: its reason is told at once, the phase when nothing runs.
-func (o observation) fail(s *v1.PodStatus) {
-	if o.failure == nil {
+func (o Observation) fail(s *v1.PodStatus) {
+	if o.Failure == nil {
 		return
 	}
-	s.Reason, s.Message = o.failure.reason, o.failure.message
-	if len(o.have) == 0 { // it was never admitted
+	s.Reason, s.Message = o.Failure.Reason, o.Failure.Message
+	if len(o.Have) == 0 { // it was never admitted
 		s.InitContainerStatuses, s.ContainerStatuses = nil, nil
 	}
 	if !o.anyRunning() {
@@ -110,13 +87,13 @@ func (o observation) fail(s *v1.PodStatus) {
 	}
 }
 
-func (o observation) anyRunning() bool {
-	containers, _ := pods.Split(pods.Running(o.have))
+func (o Observation) anyRunning() bool {
+	containers, _ := pods.Split(pods.Running(o.Have))
 	return len(containers) > 0
 }
 
 // containers are the statuses of a list of containers, in its order.
-func (o observation) containers(declared []v1.Container, old []v1.ContainerStatus, init bool) []v1.ContainerStatus {
+func (o Observation) containers(declared []v1.Container, old []v1.ContainerStatus, init bool) []v1.ContainerStatus {
 	if len(declared) == 0 {
 		return nil
 	}
@@ -136,7 +113,7 @@ func (o observation) containers(declared []v1.Container, old []v1.ContainerStatu
 
 // container is one container's status: from its latest instance, with the one before it
 // as its last state.
-func (o observation) container(c *v1.Container, before v1.ContainerStatus, init bool) v1.ContainerStatus {
+func (o Observation) container(c *v1.Container, before v1.ContainerStatus, init bool) v1.ContainerStatus {
 	last, previous := o.instances(c.Name)
 	s := v1.ContainerStatus{
 		Name: c.Name, Image: c.Image, RestartCount: before.RestartCount, Started: new(bool), VolumeMounts: mountStatuses(c),
@@ -144,7 +121,7 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 	if last == nil {
 		return o.absent(c, before, s, init)
 	}
-	s.Image, s.ImageID, s.ContainerID = last.Image, o.imageID(last.ImageID), "docker://"+last.ID
+	s.Image, s.ImageID, s.ContainerID = last.Image, o.ImageID(last.ImageID), "docker://"+last.ID
 	s.RestartCount = int32(last.Attempt)
 	s.LastTerminationState = before.LastTerminationState
 	if previous != nil && previous.Ended() && previous.Attempt >= last.Attempt-1 {
@@ -161,7 +138,7 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 		s.StopSignal = ptr.To(v1.Signal(last.StopSignal))
 	}
 	o.state(c, *last, &s, init)
-	if s.State.Terminated == nil && pods.StaysTerminated(o.pod, c, before) { // such as an init container's in a new sandbox
+	if s.State.Terminated == nil && pods.StaysTerminated(o.Pod, c, before) { // such as an init container's in a new sandbox
 		s.State, s.Started = before.State, new(bool)
 		s.Ready = init && before.State.Terminated.ExitCode == 0
 	}
@@ -169,22 +146,22 @@ func (o observation) container(c *v1.Container, before v1.ContainerStatus, init 
 }
 
 // state is that of a container that was started.
-func (o observation) state(c *v1.Container, last pods.Instance, s *v1.ContainerStatus, init bool) {
-	why, waits := o.waiting[c.Name]
+func (o Observation) state(c *v1.Container, last pods.Instance, s *v1.ContainerStatus, init bool) {
+	why, waits := o.Waiting[c.Name]
 	switch {
 	case last.Running():
-		v := o.health(c, last)
+		v := o.Health(c, last)
 		if v.Hook != pods.HookDone { // not running yet, or not any more, as on a kubelet
 			s.State.Waiting = o.waitingState(c, init)
 			break
 		}
 		s.State.Running = &v1.ContainerStateRunning{StartedAt: pods.WholeSeconds(last.StartedAt)}
 		*s.Started = v.Started
-		s.Ready = v.Started && v.Ready && (!init || pods.IsSidecar(c)) && pods.Ephemeral(o.pod, c.Name) == nil
-	case waits && !o.finished && why.Reason != "" && (init || o.renewed[last.ID] || pods.RunsAgain(o.pod, c, last.ExitCode)):
+		s.Ready = v.Started && v.Ready && (!init || pods.IsSidecar(c)) && pods.Ephemeral(o.Pod, c.Name) == nil
+	case waits && !o.Finished && why.Reason != "" && (init || o.Renewed[last.ID] || pods.RunsAgain(o.Pod, c, last.ExitCode)):
 		s.State.Waiting = &v1.ContainerStateWaiting{Reason: why.Reason, Message: why.Message}
 		s.LastTerminationState.Terminated = o.terminated(last)
-	case (last.RestartGeneration < o.restartGeneration || o.renewed[last.ID]) && !o.finished && pods.Ephemeral(o.pod, c.Name) == nil:
+	case (last.RestartGeneration < o.RestartGeneration || o.Renewed[last.ID]) && !o.Finished && pods.Ephemeral(o.Pod, c.Name) == nil:
 		s.State.Waiting = o.waitingState(c, init)
 		s.LastTerminationState.Terminated = o.terminated(last)
 	default:
@@ -194,10 +171,10 @@ func (o observation) state(c *v1.Container, last pods.Instance, s *v1.ContainerS
 }
 
 // absent is the status of a container that Docker does not have: what was known of it when it had it.
-func (o observation) absent(c *v1.Container, before, s v1.ContainerStatus, init bool) v1.ContainerStatus {
+func (o Observation) absent(c *v1.Container, before, s v1.ContainerStatus, init bool) v1.ContainerStatus {
 	end := pods.LastTermination(before)
 	switch {
-	case init && pods.CompletedUnseen(o.pod, o.have, c):
+	case init && pods.CompletedUnseen(o.Pod, o.Have, c):
 		end = &v1.ContainerStateTerminated{
 			Reason: "Completed", ContainerID: before.ContainerID,
 			Message: "The container is gone, and one that comes after it was started",
@@ -205,7 +182,7 @@ func (o observation) absent(c *v1.Container, before, s v1.ContainerStatus, init 
 	case end == nil:
 		s.State.Waiting = o.waitingState(c, init)
 		return s
-	case pods.RestartsRemoved(o.pod, c) && !o.finished && o.pod.DeletionTimestamp == nil && !(init && passed(c, end)):
+	case pods.RestartsRemoved(o.Pod, c) && !o.Finished && o.Pod.DeletionTimestamp == nil && !(init && passed(c, end)):
 		s.ContainerID, s.ImageID = before.ContainerID, before.ImageID
 		s.LastTerminationState.Terminated = end
 		s.State.Waiting = o.waitingState(c, init)
@@ -223,25 +200,25 @@ func passed(c *v1.Container, end *v1.ContainerStateTerminated) bool {
 }
 
 // waitingState says what a container waits for.
-func (o observation) waitingState(c *v1.Container, init bool) *v1.ContainerStateWaiting {
-	if w, ok := o.waiting[c.Name]; ok && w.Reason != "" {
+func (o Observation) waitingState(c *v1.Container, init bool) *v1.ContainerStateWaiting {
+	if w, ok := o.Waiting[c.Name]; ok && w.Reason != "" {
 		return &v1.ContainerStateWaiting{Reason: w.Reason, Message: w.Message}
 	}
 	reason := "ContainerCreating"
-	if init || len(o.pod.Spec.InitContainers) > 0 {
+	if init || len(o.Pod.Spec.InitContainers) > 0 {
 		reason = "PodInitializing"
 	}
 	return &v1.ContainerStateWaiting{Reason: reason}
 }
 
 // instances are the latest instance of a container that was started, and the one before it.
-func (o observation) instances(name string) (last, previous *pods.Instance) {
-	for n := range o.have {
-		if o.have[n].ContainerName == name && o.have[n].WasStarted() {
-			last, previous = &o.have[n], last
+func (o Observation) instances(name string) (last, previous *pods.Instance) {
+	for n := range o.Have {
+		if o.Have[n].ContainerName == name && o.Have[n].WasStarted() {
+			last, previous = &o.Have[n], last
 		}
 	}
-	if last != nil && pods.Superseded(o.pod, *last) {
+	if last != nil && pods.Superseded(o.Pod, *last) {
 		return nil, nil
 	}
 	return last, previous
@@ -249,17 +226,17 @@ func (o observation) instances(name string) (last, previous *pods.Instance) {
 
 // generation is the one that the status tells of. A deletion makes a new one: that is told with
 // the end of the containers, and is no news before.
-func (o observation) generation() int64 {
-	if o.pod.DeletionTimestamp != nil && !o.finished {
-		return o.pod.Status.ObservedGeneration
+func (o Observation) generation() int64 {
+	if o.Pod.DeletionTimestamp != nil && !o.Finished {
+		return o.Pod.Status.ObservedGeneration
 	}
-	return o.pod.Generation
+	return o.Pod.Generation
 }
 
 // terminated describes how a container ended.
-func (o observation) terminated(i pods.Instance) *v1.ContainerStateTerminated {
+func (o Observation) terminated(i pods.Instance) *v1.ContainerStateTerminated {
 	t := &v1.ContainerStateTerminated{
-		ExitCode: int32(i.ExitCode), Reason: "Error", ContainerID: "docker://" + i.ID, Message: o.message(i),
+		ExitCode: int32(i.ExitCode), Reason: "Error", ContainerID: "docker://" + i.ID, Message: o.Message(i),
 		StartedAt: pods.WholeSeconds(i.StartedAt), FinishedAt: pods.WholeSeconds(i.EndedAt()),
 	}
 	switch {
@@ -330,4 +307,25 @@ func anyStarted(containers []v1.ContainerStatus) bool {
 		}
 	}
 	return false
+}
+
+// hold shows why a Pod waits. It may be taken after all when it is looked at again.
+func (o Observation) hold(s *v1.PodStatus) {
+	if o.Held == nil || o.Failure != nil {
+		return
+	}
+	s.Reason, s.Message = o.Held.Reason, o.Held.Message
+	if *o.Held != (Reason{}) { // or it was admitted
+		s.InitContainerStatuses, s.ContainerStatuses = nil, nil
+	}
+}
+
+// resources are those of the whole Pod; of one that declares its own those in force, which
+// are the old ones until a resize is done.
+func (o Observation) resources() *v1.ResourceRequirements {
+	resizing := slices.ContainsFunc(o.Resize, func(c v1.PodCondition) bool { return c.Type == v1.PodResizeInProgress })
+	if old := o.Pod.Status.Resources; resizing && old != nil && resourcehelper.IsPodLevelResourcesSet(o.Pod) {
+		return old.DeepCopy()
+	}
+	return limits.ReportedPod(o.Pod)
 }

@@ -1,4 +1,4 @@
-package runtime
+package status
 
 import (
 	"testing"
@@ -11,18 +11,23 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+// testPod is a Pod "web" of nothing but its name.
+func testPod() *v1.Pod {
+	return &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "web", UID: "uid"}}
+}
+
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
 // observed is an observation of a Pod with one container "app".
-func observed(change func(*observation)) observation {
+func observed(change func(*Observation)) Observation {
 	pod := testPod()
 	pod.Generation = 4
 	pod.Spec.RestartPolicy = v1.RestartPolicyAlways
 	pod.Spec.Containers = []v1.Container{{Name: "app", Image: "app:1"}}
-	o := observation{
-		pod: pod, waiting: map[string]pods.Waiting{}, hostIPs: pods.IPs{"10.244.0.1"}, now: noon,
-		imageID: func(id string) string { return "docker://" + id }, message: func(pods.Instance) string { return "" },
-		health: func(*v1.Container, pods.Instance) pods.Health { return pods.Health{Started: true, Ready: true} },
+	o := Observation{
+		Pod: pod, Waiting: map[string]pods.Waiting{}, HostIPs: pods.IPs{"10.244.0.1"}, Now: noon,
+		ImageID: func(id string) string { return "docker://" + id }, Message: func(pods.Instance) string { return "" },
+		Health: func(*v1.Container, pods.Instance) pods.Health { return pods.Health{Started: true, Ready: true} },
 	}
 	change(&o)
 	return o
@@ -65,18 +70,18 @@ func TestContainerStatesHaveAKubeletsReasons(t *testing.T) {
 		{name: "restarted", have: []pods.Instance{oom, appInstance(1, docker.StatusRunning, 0)}, before: "OOMKilled", phase: v1.PodRunning},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := observed(func(o *observation) {
-				o.have = c.have
+			s := observed(func(o *Observation) {
+				o.Have = c.have
 				if c.waiting != nil {
-					o.waiting = c.waiting
+					o.Waiting = c.waiting
 				}
-			}).status()
+			}).Status()
 			got := s.ContainerStatuses[0]
 			if reason(got.State) != c.wait+c.ended || reason(got.LastTerminationState) != c.before || s.Phase != c.phase {
 				t.Errorf("phase %s, state %+v, last %+v", s.Phase, got.State, got.LastTerminationState)
 			}
-			if running := got.State.Running != nil; running != (c.wait+c.ended == "") || got.Ready != running || *got.Started != running || isReady(s) != running {
-				t.Errorf("ready %t, started %t, pod ready %t", got.Ready, *got.Started, isReady(s))
+			if running := got.State.Running != nil; running != (c.wait+c.ended == "") || got.Ready != running || *got.Started != running || IsReady(s) != running {
+				t.Errorf("ready %t, started %t, pod ready %t", got.Ready, *got.Started, IsReady(s))
 			}
 		})
 	}
@@ -95,14 +100,14 @@ func reason(s v1.ContainerState) string {
 func TestConditionsKeepTheTimeOfTheirLastChange(t *testing.T) {
 	earlier := metav1.NewTime(noon.Add(-time.Hour))
 	gate := v1.PodCondition{Type: "example.org/gate", Status: v1.ConditionTrue}
-	s := observed(func(o *observation) {
-		o.have, o.sandbox = []pods.Instance{appInstance(0, docker.StatusRunning, 0)}, true
-		o.pod.Status.Conditions = []v1.PodCondition{
+	s := observed(func(o *Observation) {
+		o.Have, o.Sandbox = []pods.Instance{appInstance(0, docker.StatusRunning, 0)}, true
+		o.Pod.Status.Conditions = []v1.PodCondition{
 			gate,
 			{Type: v1.PodScheduled, Status: v1.ConditionTrue, LastTransitionTime: earlier},
 			{Type: v1.PodReady, Status: v1.ConditionFalse, LastTransitionTime: earlier, Reason: "ContainersNotReady"},
 		}
-	}).status()
+	}).Status()
 	times := map[v1.PodConditionType]time.Time{}
 	for _, c := range s.Conditions {
 		times[c.Type] = c.LastTransitionTime.Time
@@ -117,11 +122,11 @@ func TestConditionsKeepTheTimeOfTheirLastChange(t *testing.T) {
 
 func TestReadinessGatesHoldThePodBack(t *testing.T) {
 	gated := func(conditions ...v1.PodCondition) bool {
-		return isReady(observed(func(o *observation) {
-			o.have = []pods.Instance{appInstance(0, docker.StatusRunning, 0)}
-			o.pod.Spec.ReadinessGates = []v1.PodReadinessGate{{ConditionType: "gate"}}
-			o.pod.Status.Conditions = conditions
-		}).status())
+		return IsReady(observed(func(o *Observation) {
+			o.Have = []pods.Instance{appInstance(0, docker.StatusRunning, 0)}
+			o.Pod.Spec.ReadinessGates = []v1.PodReadinessGate{{ConditionType: "gate"}}
+			o.Pod.Status.Conditions = conditions
+		}).Status())
 	}
 	if gated() || gated(v1.PodCondition{Type: "gate", Status: v1.ConditionFalse}) || !gated(v1.PodCondition{Type: "gate", Status: v1.ConditionTrue}) {
 		t.Error("the gate does not decide")
@@ -130,7 +135,7 @@ func TestReadinessGatesHoldThePodBack(t *testing.T) {
 
 func TestStatusOfAContainerThatVanishedIsKept(t *testing.T) {
 	ran := v1.ContainerStatus{Name: "app", ContainerID: "docker://old", RestartCount: 2, State: v1.ContainerState{Running: &v1.ContainerStateRunning{}}}
-	s := observed(func(o *observation) { o.pod.Status.ContainerStatuses = []v1.ContainerStatus{ran} }).status().ContainerStatuses[0]
+	s := observed(func(o *Observation) { o.Pod.Status.ContainerStatuses = []v1.ContainerStatus{ran} }).Status().ContainerStatuses[0]
 	if s.RestartCount != 2 || s.State.Waiting == nil || s.LastTerminationState.Terminated == nil || s.LastTerminationState.Terminated.Reason != "ContainerStatusUnknown" {
 		t.Errorf("status %+v", s)
 	}
@@ -138,8 +143,8 @@ func TestStatusOfAContainerThatVanishedIsKept(t *testing.T) {
 
 func TestStatusTellsTheMountsOfAContainer(t *testing.T) {
 	deep, perhaps := v1.RecursiveReadOnlyEnabled, v1.RecursiveReadOnlyIfPossible
-	o := observed(func(o *observation) {
-		o.pod.Spec.Containers[0].VolumeMounts = []v1.VolumeMount{
+	o := observed(func(o *Observation) {
+		o.Pod.Spec.Containers[0].VolumeMounts = []v1.VolumeMount{
 			{Name: "data", MountPath: "/data", SubPath: "x"}, {Name: "flat", MountPath: "/flat", ReadOnly: true},
 			{Name: "deep", MountPath: "/deep", ReadOnly: true, RecursiveReadOnly: &deep},
 			{Name: "perhaps", MountPath: "/perhaps", ReadOnly: true, RecursiveReadOnly: &perhaps},
@@ -150,7 +155,7 @@ func TestStatusTellsTheMountsOfAContainer(t *testing.T) {
 		{Name: "data", MountPath: "/data"}, {Name: "flat", MountPath: "/flat", ReadOnly: true, RecursiveReadOnly: &no},
 		{Name: "deep", MountPath: "/deep", ReadOnly: true, RecursiveReadOnly: &yes}, {Name: "perhaps", MountPath: "/perhaps", ReadOnly: true},
 	}
-	if got := o.status().ContainerStatuses[0].VolumeMounts; !equality.Semantic.DeepEqual(got, want) {
+	if got := o.Status().ContainerStatuses[0].VolumeMounts; !equality.Semantic.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
@@ -158,7 +163,7 @@ func TestStatusTellsTheMountsOfAContainer(t *testing.T) {
 func TestStatusTellsTheStopSignalAlsoOfTheImage(t *testing.T) {
 	i := appInstance(0, docker.StatusRunning, 0)
 	i.StopSignal = "SIGQUIT" // the declaration has none: it is the image's
-	s := observed(func(o *observation) { o.have = []pods.Instance{i} }).status()
+	s := observed(func(o *Observation) { o.Have = []pods.Instance{i} }).Status()
 	if got := s.ContainerStatuses[0].StopSignal; got == nil || *got != v1.SIGQUIT {
 		t.Errorf("the stop signal is %v, want SIGQUIT", got)
 	}
