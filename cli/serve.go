@@ -26,7 +26,7 @@ type message struct {
 	Error string `json:"error,omitempty"`
 }
 
-// daemonFlags are those of start and serve.
+// daemonFlags are those of start and serve, where they are declared: start hands on to serve what it was given.
 func daemonFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{Name: "api-port", Usage: "`PORT` of the API on 127.0.0.1 (default: 6443, or the next free one)"},
@@ -37,12 +37,12 @@ func daemonFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "nodeport-addresses", Usage: "open NodePorts and load balancers to other machines on addresses in this `CIDR`"},
 		&cli.StringFlag{Name: "http-ports", Usage: "serve Ingresses on these `PORTS` of localhost, or off (default: 80,443, or the next free pair, while there are Ingresses)"},
 		&cli.StringFlag{Name: "proxy-mode", Usage: "make the rules of Services with `PROGRAM`, nftables or iptables (default: nftables where the machine has it)"},
-		&cli.StringSliceFlag{Name: "dns-hosts", Usage: "let pods find the names in this `FILE` too, in the format of /etc/hosts"},
+		&cli.StringSliceFlag{Name: "dns-hosts", TakesFile: true, Usage: "let pods find the names in this `FILE` too, in the format of /etc/hosts"},
 		&cli.Int64Flag{Name: "pids-limit", Usage: "let a container have at most `N` processes and threads (default: no limit)"},
 		&cli.StringSliceFlag{Name: "allowed-unsafe-sysctls", Usage: "let pods set these `SYSCTLS` too, such as net.core.somaxconn or kernel.msg*"},
-		&cli.StringFlag{Name: "audit-policy", Usage: "record requests to the API that this `FILE` selects, an audit.k8s.io/v1 Policy"},
-		&cli.StringFlag{Name: "audit-log", Usage: "`FILE` that the requests are recorded in, one line of JSON for each event"},
-		&cli.StringFlag{Name: "encryption-config", Usage: "encrypt what this `FILE` says, an EncryptionConfiguration (default: Secrets, with a key of the instance)"},
+		&cli.StringFlag{Name: "audit-policy", TakesFile: true, Usage: "record requests to the API that this `FILE` selects, an audit.k8s.io/v1 Policy"},
+		&cli.StringFlag{Name: "audit-log", TakesFile: true, Usage: "`FILE` that the requests are recorded in, one line of JSON for each event"},
+		&cli.StringFlag{Name: "encryption-config", TakesFile: true, Usage: "encrypt what this `FILE` says, an EncryptionConfiguration (default: Secrets, with a key of the instance)"},
 		&cli.StringFlag{Name: "docker-host", Usage: "`ADDRESS` of the Docker engine, kept with the instance (default: what the docker command uses)"},
 	}
 }

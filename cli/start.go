@@ -44,39 +44,40 @@ func startCommand(e *env) *cli.Command {
 			if err != nil {
 				return err
 			}
-			return start(e.ctx, cfg, append(flagsSet(c), fileFlags(cfg)...), e.stdout)
+			args, err := flagsSet(c)
+			if err != nil {
+				return err
+			}
+			return start(e.ctx, cfg, args, e.stdout)
 		},
 	}
 }
 
-// flagsSet repeats the daemon's flags as the user gave them.
-func flagsSet(c *cli.Context) []string {
-	var args []string
-	for _, f := range []string{"api-port", "ip-family", "pod-cidr", "service-cidr", "node-name", "pids-limit", "http-ports", "docker-host", "proxy-mode"} {
-		if c.IsSet(f) {
-			args = append(args, "--"+f+"="+fmt.Sprint(c.Value(f)))
+// flagsSet repeats the daemon's flags as the user gave them, with absolute paths of files: the daemon runs in another
+// directory.
+func flagsSet(c *cli.Context) (args []string, err error) {
+	for _, f := range daemonFlags() {
+		name := f.Names()[0]
+		if !c.IsSet(name) {
+			continue
+		}
+		values, isFile := []string{fmt.Sprint(c.Value(name))}, false
+		switch f := f.(type) {
+		case *cli.StringFlag:
+			isFile = f.TakesFile
+		case *cli.StringSliceFlag:
+			values, isFile = c.StringSlice(name), f.TakesFile
+		}
+		for _, v := range values {
+			if isFile && v != "" && v != "-" { // as --audit-log may be
+				if v, err = filepath.Abs(v); err != nil {
+					return nil, fmt.Errorf("--%s: %w", name, err)
+				}
+			}
+			args = append(args, "--"+name+"="+v)
 		}
 	}
-	for _, f := range []string{"nodeport-addresses", "allowed-unsafe-sysctls"} {
-		for _, v := range c.StringSlice(f) {
-			args = append(args, "--"+f+"="+v)
-		}
-	}
-	return args
-}
-
-// fileFlags has absolute paths: the daemon runs in another directory.
-func fileFlags(cfg daemon.Config) (args []string) {
-	if cfg.Audit.Policy != "" {
-		args = append(args, "--audit-policy="+cfg.Audit.Policy, "--audit-log="+cfg.Audit.Log)
-	}
-	for _, file := range cfg.DNSHosts {
-		args = append(args, "--dns-hosts="+file)
-	}
-	if cfg.EncryptionConfig != "" {
-		args = append(args, "--encryption-config="+cfg.EncryptionConfig)
-	}
-	return args
+	return args, nil
 }
 
 // start runs `serve` in the background with the given flags, tells w each step

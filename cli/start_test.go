@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kube-lite/kube-lite/daemon"
+	"github.com/urfave/cli/v2"
 )
 
 func TestFailedStartShowsTheLogOnlyIfItSaysMore(t *testing.T) {
@@ -55,21 +55,21 @@ func logFile(t *testing.T, text string) *os.File {
 }
 
 // The daemon runs in another directory.
-func TestFilesAreHandedOnWithTheirWholePaths(t *testing.T) {
+func TestFlagsAreHandedOnWithWholePaths(t *testing.T) {
 	t.Chdir(t.TempDir())
 	here, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile("names", nil, 0o644); err != nil {
+	var got []string
+	app := &cli.App{Flags: daemonFlags(), Action: func(c *cli.Context) (err error) { got, err = flagsSet(c); return err }}
+	if err := app.Run([]string{"start", "--api-port=7000", "--audit-policy", "audit/policy", "--audit-log=-", "--dns-hosts=names", "--dns-hosts=/etc/more",
+		"--nodeport-addresses=10.0.0.0/8", "--proxy-mode", "iptables"}); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := daemon.Config{EncryptionConfig: "keys.yaml", DNSHosts: []string{"names"}}.WithDefaults()
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"--dns-hosts=" + filepath.Join(here, "names"), "--encryption-config=" + filepath.Join(here, "keys.yaml")}
-	if got := fileFlags(cfg); !slices.Equal(got, want) {
+	want := []string{"--api-port=7000", "--nodeport-addresses=10.0.0.0/8", "--proxy-mode=iptables",
+		"--dns-hosts=" + filepath.Join(here, "names"), "--dns-hosts=/etc/more", "--audit-policy=" + filepath.Join(here, "audit/policy"), "--audit-log=-"}
+	if !slices.Equal(got, want) {
 		t.Errorf("serve gets %q, want %q", got, want)
 	}
 }

@@ -106,10 +106,13 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	podInformer, services := informers.Core().V1().Pods(), informers.Core().V1().Services()
 	a := &Agent{
 		client: client, engine: e, opts: opts, dirs: pods.Dirs{Root: opts.Root}, log: opts.Log.With("room", "runtime"),
-		pods: podInformer.Lister(), services: services.Lister(), nodes: informers.Core().V1().Nodes().Lister(), synced: []cache.InformerSynced{podInformer.Informer().HasSynced, services.Informer().HasSynced},
-		events: newBroadcaster(), tasks: &tasks{}, starts: newStarts(), startSeats: make(seats, maxStarts), removalSeats: make(seats, maxRemovals), crashes: newCrashes(),
-		allocations: newAllocations(), rejections: newRejections(), evictions: &evictions{due: map[types.UID]string{}}, memoryInUse: usage.Cgroups{}.Memory,
-		now: time.Now, step: func(string) {},
+		pods: podInformer.Lister(), services: services.Lister(), nodes: informers.Core().V1().Nodes().Lister(),
+		synced: []cache.InformerSynced{podInformer.Informer().HasSynced, services.Informer().HasSynced},
+		events: newBroadcaster(), tasks: &tasks{}, starts: newStarts(), crashes: newCrashes(),
+		startSeats: make(seats, maxStarts), removalSeats: make(seats, maxRemovals),
+		allocations: newAllocations(), rejections: newRejections(), evictions: &evictions{due: map[types.UID]string{}},
+		memoryInUse: usage.Cgroups{}.Memory,
+		now:         time.Now, step: func(string) {},
 	}
 	a.recorder = newRecorder(a.events, opts.NodeName)
 	a.mirror = mirror.New(e, opts.Instance, a.log)

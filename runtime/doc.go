@@ -20,10 +20,11 @@
 // aside: a restarted daemon adopts what runs without touching it.
 //
 // The agent is the story; what it is told with lies in packages of its own, each to be understood alone. pods has the
-// words: a Pod, the instances of its containers, what follows from what they declare. mirror has the picture of Docker, images gets images, limits
-// translates resources and bounds control groups, volume makes what Pods mount, node keeps the Node object, stats has
-// figures, status says what the API is told of a Pod, probe asks containers, streaming serves logs, exec, attach and port-forward, prune takes away what nobody needs,
-// docker drives the engine. None of them knows the agent: what they need of it are functions that New hands in.
+// words: a Pod, the instances of its containers, what follows from what they declare. mirror has the picture of Docker,
+// images gets images, limits translates resources and bounds control groups, volume makes what Pods mount, node keeps the
+// Node object, stats has figures, status says what the API is told of a Pod, probe asks containers, streaming serves logs,
+// exec, attach and port-forward, prune takes away what nobody needs, docker drives the engine. None of them knows the
+// agent: what they need of it are functions that New hands in.
 //
 // Here plan.go decides what is missing, as a pure function; sync.go, start.go, precreate.go, end.go and stopping.go do it,
 // with the calls of containers.go; probes.go and hooks.go follow running containers; report.go has the status computed

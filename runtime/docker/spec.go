@@ -46,9 +46,6 @@ type ContainerSpec struct {
 	Sysctls  map[string]string
 
 	Mounts []Mount
-	Tmpfs  map[string]string // path in the container to mount options
-	// ShmSize is the size of /dev/shm in bytes; 0 is Docker's 64 MiB.
-	ShmSize int64
 
 	Privileged     bool
 	ReadOnlyRootFS bool
@@ -117,11 +114,11 @@ func (s *ContainerSpec) hostConfig() *container.HostConfig {
 	h := &container.HostConfig{
 		NetworkMode: container.NetworkMode(s.Network), IpcMode: container.IpcMode(s.IPC),
 		PidMode: container.PidMode(s.PID), UTSMode: container.UTSMode(s.UTS),
-		Sysctls: s.Sysctls, ShmSize: s.ShmSize, GroupAdd: s.Groups,
+		Sysctls: s.Sysctls, GroupAdd: s.Groups,
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
 		LogConfig:     container.LogConfig{Type: logDriver, Config: map[string]string{"max-size": logMaxSize, "max-file": logMaxFiles}},
 		Privileged:    s.Privileged, ReadonlyRootfs: s.ReadOnlyRootFS,
-		CapAdd: s.CapAdd, CapDrop: s.CapDrop, SecurityOpt: s.SecurityOpts, Tmpfs: s.Tmpfs,
+		CapAdd: s.CapAdd, CapDrop: s.CapDrop, SecurityOpt: s.SecurityOpts,
 		OomScoreAdj: s.OOMScoreAdj, Runtime: s.Runtime,
 		Resources: s.Resources.sdk(),
 	}
