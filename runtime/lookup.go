@@ -14,7 +14,7 @@ import (
 
 // Handler is the part of a kubelet's HTTP API that an API server calls for the
 // subresources of Pods (see package streaming) and for the figures of the node (see
-// stats.Stats.Register), and
+// stats.Stats.Register), what registerLookups adds, and
 //
 //	GET /pods     the Pods of the node, as a v1.PodList in JSON
 //	GET /healthz  ok
@@ -25,6 +25,7 @@ func (a *Agent) Handler() http.Handler {
 	mux.Handle("/", a.streams)
 	a.stats.Register(mux)
 	mux.HandleFunc("GET /pods", a.servePods)
+	a.registerLookups(mux)
 	healthz.InstallHandler(mux, healthz.PingHealthz)
 	return mux
 }
