@@ -19,7 +19,7 @@ const module = "github.com/kube-lite/kube-lite"
 // the arrows point: down. A package that is not listed fails the test.
 var mayImport = map[string][]string{
 	"":             {"cli"},
-	"cli":          {"cli/messages", "daemon", "manifest", "apiserver", "runtime/docker", "runtime/prune", "router"},
+	"cli":          {"cli/messages", "daemon", "manifest", "apiserver", "runtime/docker", "runtime/prune", "router", "why"},
 	"cli/messages": {},
 	"daemon":       {"apiserver", "store", "orchestrator", "runtime", "runtime/docker", "runtime/prune", "netproxy", "dns", "hostdns", "router"},
 	"apiserver":    {"store"},
@@ -46,6 +46,7 @@ var mayImport = map[string][]string{
 	"dns":               {},
 	"hostdns":           {},
 	"router":            {},
+	"why":               {},
 	"manifest":          {},
 	"store":             {},
 	"e2e":               {},

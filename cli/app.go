@@ -34,6 +34,10 @@ type env struct {
 	stdout, stderr io.Writer
 	// definitions stand in the files that the verb sends.
 	definitions []*apiextensionsv1.CustomResourceDefinition
+	// instanceFlags lead to the instance of a kubectl verb, and go behind the program's name.
+	instanceFlags string
+	// exit is the code of a verb that did what it was asked.
+	exit int
 }
 
 // Main runs the command line args, whose first is the program's name, and
@@ -95,7 +99,7 @@ func newApp(e *env) *cli.App {
 	}
 	app.Commands = []*cli.Command{
 		startCommand(e), serveCommand(e), stopCommand(e), statusCommand(e),
-		resetCommand(e), pruneCommand(e), kubeconfigCommand(e), trustCommand(e), dnsCommand(e), versionCommand(e),
+		resetCommand(e), pruneCommand(e), kubeconfigCommand(e), trustCommand(e), dnsCommand(e), whyCommand(e), versionCommand(e),
 	}
 	app.Commands = append(app.Commands, helpCommand())
 	app.OnUsageError = usageError

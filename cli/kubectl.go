@@ -51,6 +51,7 @@ func (e *env) runKubectl(c *cli.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	e.instanceFlags = nameArgument(cfg)
 	k := &kubectl{env: e, cfg: cfg, args: args}
 	k.start = func(ctx context.Context) error { return start(ctx, cfg, nil, e.stderr) }
 	return k.run()
@@ -80,6 +81,9 @@ func (k *kubectl) run() error {
 		return err
 	}
 	cmdutil.CheckErr(basecli.RunNoErrOutput(k.root)) // exits on an error
+	if k.env.exit != exitOK {
+		return cli.Exit("", k.env.exit)
+	}
 	return nil
 }
 
@@ -152,6 +156,7 @@ func (e *env) newKubectl(arguments []string, adjust func(*genericclioptions.Conf
 			c.Run = runPortForward(factory, streams)
 		}
 	}
+	root.AddCommand(e.newWhy(factory, streams))
 	root.SetArgs(arguments[1:])
 	logs.AddFlags(root.PersistentFlags())
 	return root

@@ -111,6 +111,11 @@ func (e *env) completer(cfg daemon.Config, app *cli.App, words []string) *cobra.
 		_ = root.PersistentFlags().Set("server", "")
 	}
 	addOwn(root, app)
+	for _, c := range root.Commands() {
+		if c.Name() == whyName {
+			c.Hidden = false
+		}
+	}
 	return root
 }
 

@@ -106,8 +106,11 @@ const (
 	categoryPrefix = "kubectl: "
 )
 
-// isVerb tells whether a command is kubectl's.
+// isVerb tells whether a command is kubectl's, or ours with kubectl's flags.
 func isVerb(name string) bool {
+	if name == whyName {
+		return true
+	}
 	for _, group := range verbGroups() {
 		for _, v := range group.verbs {
 			if v.name == name {
