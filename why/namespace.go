@@ -59,7 +59,7 @@ func (l *look) leftover(o *unstructured.Unstructured, kind schema.GroupVersionRe
 
 // kinds are those that a namespace can have objects of.
 func (l *look) kinds() (out []schema.GroupVersionResource) {
-	lists, err := l.client.Discovery().ServerPreferredResources()
+	lists, err := discovery.ServerPreferredResources(l.client.Discovery())
 	if err != nil && len(lists) == 0 {
 		l.failed("list the kinds of the API", err)
 		return nil
