@@ -20,7 +20,7 @@ func (l *look) nodeOf(pod *v1.Pod) links {
 		return nil
 	}
 	if c := nodeCondition(node, v1.NodeReady); c == nil || c.Status != v1.ConditionTrue {
-		return append(links{waiting(podObject(pod), "is on node %s", node.Name)}, l.node(node)...)
+		return l.node(node)
 	}
 	return nil
 }

@@ -22,9 +22,6 @@ func (l *look) pod(pod *v1.Pod) links {
 	case pod.Spec.NodeName == "":
 		return l.unscheduled(pod)
 	}
-	if found := l.nodeOf(pod); !found.well() {
-		return found
-	}
 	first := well(at, "is on node %s", pod.Spec.NodeName)
 	if ready := condition(pod, v1.PodReady); ready != nil && ready.Status == v1.ConditionTrue {
 		first.Sentence = "is ready, on node " + pod.Spec.NodeName
@@ -33,7 +30,7 @@ func (l *look) pod(pod *v1.Pod) links {
 		}
 		return links{first}
 	}
-	for _, step := range []func(*v1.Pod) links{l.sandbox, l.volumes, l.initContainers, l.containers, l.readinessGates} {
+	for _, step := range []func(*v1.Pod) links{l.nodeOf, l.sandbox, l.volumes, l.initContainers, l.containers, l.readinessGates} {
 		if found := step(pod); !found.well() {
 			return led(first, found)
 		}

@@ -62,33 +62,7 @@ type rig struct {
 
 func cluster(t *testing.T, f fact) rig {
 	t.Helper()
-	var typed, free []runtime.Object
-	for _, text := range strings.Split(f.api, "\n---\n") {
-		if strings.TrimSpace(text) == "" {
-			continue
-		}
-		o := &unstructured.Unstructured{}
-		data, err := yaml.YAMLToJSON([]byte(text))
-		if err == nil {
-			err = o.UnmarshalJSON(data)
-		}
-		if err != nil {
-			t.Fatalf("%v in %s", err, text)
-		}
-		if o.GetNamespace() == "" && !strings.Contains(clusterKinds, " "+o.GetKind()+" ") {
-			o.SetNamespace("ns")
-		}
-		if o.GetUID() == "" {
-			o.SetUID(types.UID("uid-" + o.GetName()))
-		}
-		free = append(free, o)
-		if object, err := scheme.Scheme.New(o.GroupVersionKind()); err == nil {
-			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, object); err != nil {
-				t.Fatalf("%v in %s", err, text)
-			}
-			typed = append(typed, object)
-		}
-	}
+	typed, free := objects(t, f.api)
 	kinds := map[schema.GroupVersionResource]string{
 		gateways: "GatewayList", gatewayClasses: "GatewayClassList",
 		{Group: gatewayGroup, Version: "v1", Resource: "httproutes"}:   "HTTPRouteList",
@@ -124,6 +98,38 @@ func cluster(t *testing.T, f fact) rig {
 		},
 	})
 	return r
+}
+
+// objects reads documents, as typed objects and as free ones; of kinds that client-go does not know there is the latter alone.
+func objects(t *testing.T, api string) (typed, free []runtime.Object) {
+	t.Helper()
+	for _, text := range strings.Split(api, "\n---\n") {
+		if strings.TrimSpace(text) == "" {
+			continue
+		}
+		o := &unstructured.Unstructured{}
+		data, err := yaml.YAMLToJSON([]byte(text))
+		if err == nil {
+			err = o.UnmarshalJSON(data)
+		}
+		if err != nil {
+			t.Fatalf("%v in %s", err, text)
+		}
+		if o.GetNamespace() == "" && !strings.Contains(clusterKinds, " "+o.GetKind()+" ") {
+			o.SetNamespace("ns")
+		}
+		if o.GetUID() == "" {
+			o.SetUID(types.UID("uid-" + o.GetName()))
+		}
+		free = append(free, o)
+		if object, err := scheme.Scheme.New(o.GroupVersionKind()); err == nil {
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, object); err != nil {
+				t.Fatalf("%v in %s", err, text)
+			}
+			typed = append(typed, object)
+		}
+	}
+	return typed, free
 }
 
 // clusterKinds have no namespace.

@@ -7,6 +7,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 )
 
@@ -45,7 +46,8 @@ func (l *look) service(s *v1.Service) links {
 	}
 	for n := range s.Spec.Ports {
 		for _, p := range ready {
-			if found, ok := l.isolated(p, protocolOf(s.Spec.Ports[n]), targetNumber(s.Spec.Ports[n], p)); ok {
+			port := targetNumber(s.Spec.Ports[n], p)
+			if found, ok := l.isolated(p, protocolOf(s.Spec.Ports[n]), port); ok && port != 0 {
 				return append(links{first.waits()}, found)
 			}
 		}
@@ -56,7 +58,29 @@ func (l *look) service(s *v1.Service) links {
 	if s.Spec.Type == v1.ServiceTypeLoadBalancer && len(s.Status.LoadBalancer.Ingress) == 0 {
 		return links{first.waits(), l.noAddress(s)}
 	}
+	if found, ok := l.nameServer(); ok {
+		return links{first.waits(), found}
+	}
 	return links{first, well(at, "is reached at %s", strings.Join(l.addresses(s), ", ")).seen(l.restrictions(s, ready)...)}
+}
+
+// The Service that pods ask for names, in most clusters.
+const (
+	dnsNamespace = "kube-system"
+	dnsService   = "kube-dns"
+)
+
+// nameServer tells of a cluster whose DNS answers nobody. Who may not read that namespace is told nothing.
+func (l *look) nameServer() (Link, bool) {
+	dns, err := l.client.CoreV1().Services(dnsNamespace).Get(l.ctx, dnsService, metav1.GetOptions{})
+	if err != nil {
+		return Link{}, false
+	}
+	if _, err := l.client.DiscoveryV1().EndpointSlices(dnsNamespace).List(l.ctx, metav1.ListOptions{Limit: 1}); err != nil || l.endpoints(dns) > 0 {
+		return Link{}, false
+	}
+	return broken(serviceObject(dns), "has no ready endpoint, so that pods find no Service by its name").
+		seen("no EndpointSlice of it has a ready address").mended(l.command(dnsNamespace, "get pods")), true
 }
 
 // waits is the link, with what follows not well.

@@ -65,6 +65,21 @@ spec: {ports: [{port: 80}]}`},
 			node: open(`[{"protocol":"TCP","address":"0.0.0.0","port":8080}]`)},
 		{name: "a load balancer of others", ask: "service/web", state: Broken, says: `its loadBalancerClass "mine" leaves that to another program`, api: aService(selects+", type: LoadBalancer, loadBalancerClass: mine", "True")},
 		{name: "a load balancer that fails", ask: "service/web", state: Broken, says: "its load balancer cannot be made: no address", api: aService(selects+", type: LoadBalancer", "True") + event("web", "SyncLoadBalancerFailed", "no address")},
+		{name: "a cluster without DNS", ask: "service/web", state: Broken, says: "has no ready endpoint, so that pods find no Service by its name", api: aService(selects, "True") + `---
+apiVersion: v1
+kind: Service
+metadata: {name: kube-dns, namespace: kube-system}
+spec: {selector: {k8s-app: kube-dns}, ports: [{port: 53}]}`},
+		{name: "a cluster with DNS", ask: "service/web", state: OK, says: "is reached at", api: aService(selects, "True") + `---
+apiVersion: v1
+kind: Service
+metadata: {name: kube-dns, namespace: kube-system}
+spec: {selector: {k8s-app: kube-dns}, ports: [{port: 53}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: kube-dns-1, namespace: kube-system, labels: {kubernetes.io/service-name: kube-dns}}
+endpoints: [{addresses: [10.0.0.1]}]`},
 		{name: "an alias of an address", ask: "service/db", state: Broken, says: "DNS has aliases of names only", api: `
 apiVersion: v1
 kind: Service
