@@ -46,7 +46,7 @@ func (l *look) isolated(pod *v1.Pod, protocol v1.Protocol, port int32) (Link, bo
 	}
 	return broken(Object{"NetworkPolicy", pod.Namespace, names[0]}, "isolates pod %s, and no policy lets anything in on its port %d/%s", pod.Name, port, protocol).
 		seen("policies that select the pod for what comes in: "+list(names), fmt.Sprintf("spec.podSelector of %s: %s", names[0], selectorText(&policies[0].Spec.PodSelector))).
-		mended(l.command(pod.Namespace, "edit networkpolicy %s", names[0]) + fmt.Sprintf(", and add an ingress rule for port %d", port)), true
+		mended(note(l.command(pod.Namespace, "edit networkpolicy %s", names[0]), fmt.Sprintf("add an ingress rule for port %d", port))), true
 }
 
 // restrictions says who alone is let in to pods that policies isolate in part.
