@@ -256,7 +256,7 @@ func (l *proxyLab) race(ctx context.Context, mode netproxy.Mode) error {
 		median(ours), median(theirs), median(ourStart), median(theirStart))}
 	ours, theirs = column(func(t turn) float64 { return median(t.changes) })
 	l.values[changeRow(mode)] = proxyValues{ratios(ours, theirs), fmt.Sprintf(
-		"medians: kube-lite %.1f ms, kube-proxy %.1f ms, from the API's answer until a connection succeeds or is refused", median(ours), median(theirs))}
+		"medians: kube-lite %.1f ms, kube-proxy %.1f ms, from the request to the API until a connection succeeds or is refused", median(ours), median(theirs))}
 	if mode == netproxy.ModeNFTables {
 		l.values[changeTimeRow] = proxyValues{Samples: ours}
 	}
@@ -265,7 +265,7 @@ func (l *proxyLab) race(ctx context.Context, mode netproxy.Mode) error {
 
 // run starts one of them on a kernel without rules, and returns when a Service answers.
 func (l *proxyLab) run(ctx context.Context, p proxyProgram) (*runningProxy, error) {
-	if _, err := l.write(ctx, true); err != nil {
+	if err := l.write(ctx, true); err != nil {
 		return nil, err
 	}
 	running, err := p.start(ctx)

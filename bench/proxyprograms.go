@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -112,15 +113,18 @@ func runNetproxy(ctx context.Context, args []string) error {
 	factory.Start(ctx.Done())
 	defer factory.Shutdown()
 	factory.WaitForCacheSync(ctx.Done())
-	go func() {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
 		began := time.Now()
 		select {
 		case <-ctx.Done():
 		case <-proxy.Ready():
 			fmt.Println(milliseconds(time.Since(began)))
 		}
-	}()
-	return proxy.Run(ctx)
+		return nil
+	})
+	group.Go(func() error { return proxy.Run(ctx) })
+	return group.Wait()
 }
 
 // kubeProxy is upstream's. What its first pass took is a metric of it.
@@ -180,25 +184,26 @@ func kubeProxySyncs(ctx context.Context) (sum, count float64, err error) {
 
 // runAccept takes every connection at some ports and resets it, so that no port of either side has to rest afterwards.
 func runAccept(ctx context.Context, ports []string) error {
+	group, ctx := errgroup.WithContext(ctx)
 	for _, port := range ports {
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp4", ":"+port)
 		if err != nil {
 			return err
 		}
-		go func() {
+		context.AfterFunc(ctx, func() { _ = listener.Close() })
+		group.Go(func() error {
 			for {
 				conn, err := listener.Accept()
 				if err != nil {
-					return
+					return err
 				}
 				_ = conn.(*net.TCPConn).SetLinger(0)
 				_ = conn.Close()
 			}
-		}()
+		})
 	}
 	fmt.Println("listening")
-	<-ctx.Done()
-	return nil
+	return group.Wait()
 }
 
 // connectFrom has the client pod connect to an address for a while, and returns how often it could in a second.

@@ -31,7 +31,7 @@ const (
 )
 
 // measureServices adds an endpoint to a Service and takes it away, again and again. Its ClusterIP refuses connections
-// without one, and answers with it; both are rules in the kernel. The time runs from the API's answer.
+// without one, and answers with it; both are rules in the kernel. The time runs from the request to the API.
 func measureServices(ctx context.Context, b *bench) (samples []float64, note string, err error) {
 	err = b.withProbe(ctx, func(_ *instance, p *probe) error {
 		changes := b.rounds * changesPerRound
@@ -48,7 +48,7 @@ func measureServices(ctx context.Context, b *bench) (samples []float64, note str
 		b.say(b.rounds, b.rounds, "%d changes, median %.1f ms", len(samples), median(samples))
 		return nil
 	})
-	return samples, "from the API's answer until a TCP connection to the ClusterIP succeeds (endpoint added) or is refused (endpoint removed)", err
+	return samples, "from the request to the API until a TCP connection to the ClusterIP succeeds (endpoint added) or is refused (endpoint removed)", err
 }
 
 // probe is the Service that changes. Its endpoint is a socket of this process.
@@ -108,32 +108,32 @@ func accept(l net.Listener) {
 	}
 }
 
-// change adds or removes the endpoint and waits for the kernel.
+// change adds or removes the endpoint and waits for the kernel. The time begins with the request: its answer may come
+// later than the rules.
 func (p *probe) change(ctx context.Context, add bool) (time.Duration, error) {
 	if err := sleep(ctx, p.pause); err != nil {
 		return 0, err
 	}
-	began, err := p.write(ctx, add)
-	if err != nil {
+	began := time.Now()
+	if err := p.write(ctx, add); err != nil {
 		return 0, err
 	}
-	err = p.await(ctx, add)
+	err := p.await(ctx, add)
 	return time.Since(began), err
 }
 
-// write adds or removes the endpoint, and returns when the API answered.
-func (p *probe) write(ctx context.Context, add bool) (answered time.Time, err error) {
+// write adds or removes the endpoint.
+func (p *probe) write(ctx context.Context, add bool) error {
 	want := *p.slice
 	want.Endpoints = nil
 	if add {
 		want.Endpoints = endpoints(p.address)
 	}
 	now, err := p.client.DiscoveryV1().EndpointSlices(namespace).Update(ctx, &want, metav1.UpdateOptions{})
-	if err != nil {
-		return time.Time{}, err
+	if err == nil {
+		p.slice = now
 	}
-	p.slice = now
-	return time.Now(), nil
+	return err
 }
 
 // await returns when the Service answers, or refuses.

@@ -61,7 +61,7 @@ func findIPTables(f family) (*iptablesTools, error) {
 	}
 	v1, v2, v3 := ipt.GetIptablesVersion()
 	b.wait = v1 > 1 || v2 > 6 || v2 == 6 && v3 >= 2 // the first whose iptables-restore knows --wait
-	version, err := b.run(context.Background(), b.restorePath, nil, "--version")
+	version, err := runProgram(context.Background(), b.restorePath, nil, "--version")
 	b.legacy = err != nil || !bytes.Contains(version, []byte("nf_tables"))
 	return b, nil
 }
@@ -83,7 +83,7 @@ type program struct {
 }
 
 func (p program) save(ctx context.Context, table string) ([]byte, error) {
-	out, err := p.run(ctx, p.savePath, nil, "-t", table)
+	out, err := runProgram(ctx, p.savePath, nil, "-t", table)
 	if err == nil && bytes.Contains(out, []byte("is incompatible")) {
 		err = fmt.Errorf("reading table %s: it has rules that only the program nft understands", table)
 	}
@@ -95,12 +95,8 @@ func (p program) restore(ctx context.Context, text []byte) error {
 	if p.wait {
 		args = append(args, fmt.Sprintf("--wait=%d", lockSeconds))
 	}
-	_, err := p.run(ctx, p.restorePath, text, args...)
+	_, err := runProgram(ctx, p.restorePath, text, args...)
 	return err
-}
-
-func (p program) run(ctx context.Context, path string, stdin []byte, args ...string) ([]byte, error) {
-	return runProgram(ctx, path, stdin, args...)
 }
 
 // runProgram returns what a program prints, or has its error say what it complained about.
