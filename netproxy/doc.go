@@ -11,6 +11,7 @@
 //
 //	informer event -> pending.go: the name of the Service that it is about
 //	  -> [Proxy.Run] -> observe.go: reads these Services, by services.go: []servicePort, what is wanted and who answers
+//	     and redirect.go: to whom else Redirect leads some of these for a while
 //	     and hostports.go: []hostPort, which Pod has a port of this machine
 //	     and policies.go, policypeers.go: policySet, what NetworkPolicies allow to whom
 //	  -> desired.go: the one description of what is wanted, and what of it changed

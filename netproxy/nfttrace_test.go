@@ -138,7 +138,7 @@ func (tr *nftTracer) rule(words []string, p packet) []outcome {
 			masked, not := p.mark&number(tr.t, take()), take() == "!="
 			hit = (masked == number(tr.t, take())) != not
 		case has("update"):
-			words = words[4:]
+			words = words[5:] // @clients-… { ip saddr }
 		case has("masquerade"):
 			p.src = sourceTowards(p.dst)
 			return []outcome{{p, []string{"masquerade"}}}

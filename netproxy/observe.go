@@ -85,6 +85,9 @@ func (p *Proxy) observeService(name types.NamespacedName) error {
 	if err == nil && svc != nil {
 		now.ports = portsOf(svc, eps, p.nodeName)
 	}
+	for _, r := range p.redirections.of(name) {
+		r.redirect(now.ports)
+	}
 	old := p.observed[name]
 	p.claims.replace(claimsOf(old.ports), claimsOf(now.ports))
 	for _, s := range p.sides {

@@ -161,7 +161,8 @@ type Proxy struct {
 
 	verifyInterval, pollInterval time.Duration // see the constants; tests are less patient
 
-	pending pending // what changed of the informers' objects
+	pending      pending // what changed of the informers' objects
+	redirections redirections
 
 	// Each holds one token: that there is something to look at, not what.
 	objectsChanged, hostChanged, rulesChanged chan struct{}

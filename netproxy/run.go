@@ -157,10 +157,12 @@ func (p *Proxy) checkHost(context.Context) error {
 
 // sync reads what is wanted now and makes it so. It waits for the route: rules without it would send Services'
 // packets off this machine while they are incomplete.
-func (p *Proxy) sync(ctx context.Context) error {
+func (p *Proxy) sync(ctx context.Context) (err error) {
 	if !p.hostReady {
 		return nil
 	}
+	waiting := p.redirections.take()
+	defer func() { p.redirections.finish(waiting, err) }()
 	if err := p.observe(); err != nil {
 		return err
 	}

@@ -64,17 +64,25 @@ func (f family) paths() (all []path) {
 	if f == ipv4 {
 		return paths
 	}
+	return append(f.translate(paths),
+		path{says: "host to load balancer on localhost", from: "host", to: "tcp://[::1]:8000", want: untouched},
+		path{says: "host to NodePort on localhost", from: "host", to: "tcp://[::1]:30080", want: untouched},
+		path{says: "pod to the world", from: sixth(podA), to: sixth("tcp://198.51.100.2:8080"), want: untouched},
+	)
+}
+
+// translate makes paths of IPv4 those of the family, but for what IPv6 has not.
+func (f family) translate(paths []path) (all []path) {
+	if f == ipv4 {
+		return paths
+	}
 	for _, p := range paths {
 		if !strings.Contains(p.to, "//127.0.0.") {
 			p.from, p.to, p.opens, p.want = sixth(p.from), sixth(p.to), sixth(p.opens), sixth(p.want)
 			all = append(all, p)
 		}
 	}
-	return append(all,
-		path{says: "host to load balancer on localhost", from: "host", to: "tcp://[::1]:8000", want: untouched},
-		path{says: "host to NodePort on localhost", from: "host", to: "tcp://[::1]:30080", want: untouched},
-		path{says: "pod to the world", from: sixth(podA), to: sixth("tcp://198.51.100.2:8080"), want: untouched},
-	)
+	return all
 }
 
 func (f family) settings() settings {
