@@ -11,11 +11,13 @@ import (
 // sliceIndex finds the EndpointSlices of a Service, "namespace/name".
 const sliceIndex = "kube-lite/router/service"
 
-// backends are those of all routes. They belong to one goroutine.
+// backends are those of all routes. They belong to one goroutine, but for redirected.
 type backends struct {
 	services corelisters.ServiceLister
 	slices   cache.Indexer
 	all      map[backendKey]*backend
+
+	redirected redirections
 }
 
 // get returns the backend of a key. One that is new leads where the Service does now.
@@ -70,6 +72,10 @@ func (b *backends) resolve(to *backend) {
 	spoken := key.protocol
 	if spoken == "" {
 		spoken = protocolOf(port.AppProtocol)
+	}
+	if address := b.redirected.of(key.namespace, key.service, port.Name); address != "" {
+		to.lead(spoken, []string{address}, "")
+		return
 	}
 	objects, _ := b.slices.ByIndex(sliceIndex, key.namespace+"/"+key.service)
 	var found []*discoveryv1.EndpointSlice

@@ -39,6 +39,7 @@ type watcher struct {
 type changes struct {
 	routes   bool            // all that routes are made of
 	services map[string]bool // where these lead, "namespace/name"
+	waiting  []chan struct{} // closed when that is done
 }
 
 // handler is one registration with an informer.
@@ -125,6 +126,7 @@ func (w *watcher) mark(c changes) {
 	for name := range c.services {
 		w.changed.services[name] = true
 	}
+	w.changed.waiting = append(w.changed.waiting, c.waiting...)
 	w.mu.Unlock()
 	select {
 	case w.wake <- struct{}{}:
@@ -169,7 +171,11 @@ func (r *Router) follow(ctx context.Context) {
 	defer retry.Stop()
 	said := "" // a port that somebody else has is news once
 	for {
-		err := r.pass(r.watch.take())
+		changed := r.watch.take()
+		err := r.pass(changed)
+		for _, applied := range changed.waiting {
+			close(applied)
+		}
 		if err != nil {
 			retry.Reset(listenRetry)
 			if err.Error() != said {
