@@ -19,9 +19,9 @@ const module = "github.com/kube-lite/kube-lite"
 // the arrows point: down. A package that is not listed fails the test.
 var mayImport = map[string][]string{
 	"":             {"cli"},
-	"cli":          {"cli/messages", "daemon", "manifest", "apiserver", "runtime/docker", "runtime/prune", "router", "why"},
+	"cli":          {"cli/messages", "daemon", "manifest", "apiserver", "runtime/docker", "runtime/prune", "router", "why", "intercept"},
 	"cli/messages": {},
-	"daemon":       {"apiserver", "store", "orchestrator", "runtime", "runtime/docker", "runtime/prune", "netproxy", "dns", "hostdns", "router"},
+	"daemon":       {"apiserver", "store", "orchestrator", "runtime", "runtime/docker", "runtime/prune", "netproxy", "dns", "hostdns", "router", "intercept"},
 	"apiserver":    {"store"},
 	"orchestrator": {"orchestrator/queuemetrics"},
 
@@ -47,6 +47,7 @@ var mayImport = map[string][]string{
 	"hostdns":           {},
 	"router":            {},
 	"why":               {},
+	"intercept":         {},
 	"manifest":          {},
 	"store":             {},
 	"e2e":               {},

@@ -36,6 +36,7 @@ type env struct {
 	definitions []*apiextensionsv1.CustomResourceDefinition
 	// instanceFlags lead to the instance of a kubectl verb, and go behind the program's name.
 	instanceFlags string
+	cfg           daemon.Config // that instance
 	// exit is the code of a verb that did what it was asked.
 	exit int
 }
@@ -99,7 +100,7 @@ func newApp(e *env) *cli.App {
 	}
 	app.Commands = []*cli.Command{
 		startCommand(e), serveCommand(e), stopCommand(e), statusCommand(e),
-		resetCommand(e), pruneCommand(e), kubeconfigCommand(e), trustCommand(e), dnsCommand(e), whyCommand(e), versionCommand(e),
+		resetCommand(e), pruneCommand(e), kubeconfigCommand(e), trustCommand(e), dnsCommand(e), whyCommand(e), interceptCommand(e), versionCommand(e),
 	}
 	app.Commands = append(app.Commands, helpCommand())
 	app.OnUsageError = usageError

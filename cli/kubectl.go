@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -51,7 +52,7 @@ func (e *env) runKubectl(c *cli.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	e.instanceFlags = nameArgument(cfg)
+	e.instanceFlags, e.cfg = nameArgument(cfg), cfg
 	k := &kubectl{env: e, cfg: cfg, args: args}
 	k.start = func(ctx context.Context) error { return start(ctx, cfg, nil, e.stderr) }
 	return k.run()
@@ -156,7 +157,7 @@ func (e *env) newKubectl(arguments []string, adjust func(*genericclioptions.Conf
 			c.Run = runPortForward(factory, streams)
 		}
 	}
-	root.AddCommand(e.newWhy(factory, streams))
+	root.AddCommand(e.newWhy(factory, streams), e.newIntercept(factory, streams))
 	root.SetArgs(arguments[1:])
 	logs.AddFlags(root.PersistentFlags())
 	return root
@@ -179,6 +180,9 @@ func (k *kubectl) prepare() error {
 	}
 	if meant := k.call.meant(); meant != "" {
 		return fmt.Errorf("unknown command %q (did you mean %q?): \"%s --help\" lists them", k.call.words[0], meant, k.call.command.CommandPath())
+	}
+	if k.call.is(interceptName) && k.call.otherCluster() {
+		return errors.New("intercept: it works on kube-lite's own instance alone, whose pods share this machine: leave --context, --kubeconfig and --server out")
 	}
 	renameHelp(k.call.command)
 	files, err := k.files()

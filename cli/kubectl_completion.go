@@ -112,7 +112,7 @@ func (e *env) completer(cfg daemon.Config, app *cli.App, words []string) *cobra.
 	}
 	addOwn(root, app)
 	for _, c := range root.Commands() {
-		if c.Name() == whyName {
+		if c.Name() == whyName || c.Name() == interceptName {
 			c.Hidden = false
 		}
 	}

@@ -108,7 +108,7 @@ const (
 
 // isVerb tells whether a command is kubectl's, or ours with kubectl's flags.
 func isVerb(name string) bool {
-	if name == whyName {
+	if name == whyName || name == interceptName {
 		return true
 	}
 	for _, group := range verbGroups() {

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/kube-lite/kube-lite/daemon"
+	"github.com/kube-lite/kube-lite/intercept"
 	"github.com/kube-lite/kube-lite/router"
 )
 
@@ -37,6 +38,8 @@ type status struct {
 	PodsTotal     int    `json:"podsTotal"`
 	// Ingress has the URLs at which Ingresses are served; null while there are none.
 	Ingress *ingressStatus `json:"ingress"`
+	// Intercepts are those in force; never null.
+	Intercepts []intercept.Intercept `json:"intercepts"`
 }
 
 // ingressStatus are URLs of localhost, without a path.
@@ -100,7 +103,13 @@ func statusOf(ctx context.Context, cfg daemon.Config, info daemon.Info) (status,
 			s.PodsRunning++
 		}
 	}
-	s.Ingress, err = ingressOf(ctx, client)
+	if s.Ingress, err = ingressOf(ctx, client); err != nil {
+		return s, err
+	}
+	s.Intercepts = []intercept.Intercept{}
+	if info.Ready { // before that the node may not answer
+		s.Intercepts, err = intercept.Client{API: client.CoreV1().RESTClient(), Node: info.Node}.List(ctx)
+	}
 	return s, err
 }
 
@@ -134,6 +143,13 @@ func (s status) print(e *env) error {
 	fmt.Fprintf(w, "Pods running:\t%d/%d\n", s.PodsRunning, s.PodsTotal)
 	if s.Ingress != nil {
 		fmt.Fprintf(w, "Ingresses:\t%s, %s\n", s.Ingress.HTTP, s.Ingress.HTTPS)
+	}
+	for n, i := range s.Intercepts {
+		heading := ""
+		if n == 0 {
+			heading = "Intercepts:"
+		}
+		fmt.Fprintf(w, "%s\t%s\n", heading, i)
 	}
 	return w.Flush()
 }

@@ -22,6 +22,8 @@ type httpRouter interface {
 	Run(context.Context) error
 	// Ready is closed when the API says whether Ingresses are served.
 	Ready() <-chan struct{}
+	// Redirect is router.Router's.
+	Redirect(ctx context.Context, namespace, service, port, to string) error
 }
 
 // newRouter serves Ingresses, or says that nobody does.
@@ -64,6 +66,9 @@ type noRouter struct {
 
 // Ready is httpRouter's.
 func (r noRouter) Ready() <-chan struct{} { return r.ready }
+
+// Redirect is httpRouter's: nothing is led anywhere.
+func (noRouter) Redirect(context.Context, string, string, string, string) error { return nil }
 
 // Run takes back what a router before may have told, and says of Gateways that nothing serves them.
 func (r noRouter) Run(ctx context.Context) error {

@@ -18,6 +18,7 @@ type Info struct {
 	Version     string    `json:"version"`
 	PID         int       `json:"pid"`
 	Started     time.Time `json:"started"`
+	Node        string    `json:"node"`      // the Node object's name
 	APIServer   string    `json:"apiServer"` // https://127.0.0.1:6443; empty until it serves
 	DataDir     string    `json:"dataDir"`
 	PodCIDR     string    `json:"podCIDR"`

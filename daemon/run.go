@@ -191,7 +191,7 @@ func (d *daemon) settle(ctx context.Context) error {
 		return fmt.Errorf("another start of this instance used the Docker engine at %s: start it again", d.settings.DockerHost)
 	}
 	d.info = Info{
-		Name: d.cfg.Name, Version: d.cfg.Version, PID: os.Getpid(), Started: time.Now(),
+		Name: d.cfg.Name, Version: d.cfg.Version, PID: os.Getpid(), Started: time.Now(), Node: d.nodeName,
 		DataDir: d.cfg.DataDir, Docker: d.docker.Version, DockerHost: d.engine.Host(),
 	}
 	d.info.PodCIDR, d.info.ServiceCIDR = d.settings.texts()

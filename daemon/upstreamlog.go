@@ -13,13 +13,15 @@ import (
 type upstream struct{ slog.Handler }
 
 // hangsUp tells of a client that has gone: a WebSocket of `kubectl exec`, a `port-forward`
-// that was interrupted, a watch that was left.
+// that was interrupted, a watch that was left, an intercept that has ended.
 func hangsUp(r slog.Record) bool {
 	switch r.Message {
 	case "Error on socket receive", "Error proxying data from client to backend":
 		return true
 	case "Failed to encode watch event":
 		return errorMatches(r, func(err string) bool { return err == "http2: stream closed" })
+	case "Timeout or abort while handling": // of what is proxied, which has no timeout
+		return matches(r, "URI", func(uri string) bool { return strings.Contains(uri, "/proxy/") })
 	}
 	return false
 }
@@ -58,9 +60,14 @@ func isGone(r slog.Record) bool {
 }
 
 // errorMatches looks at the error that a record tells of.
-func errorMatches(r slog.Record, match func(err string) bool) (found bool) {
+func errorMatches(r slog.Record, match func(err string) bool) bool {
+	return matches(r, "err", match)
+}
+
+// matches looks at what a record has under a key.
+func matches(r slog.Record, key string, match func(value string) bool) (found bool) {
 	r.Attrs(func(a slog.Attr) bool {
-		found = a.Key == "err" && match(a.Value.String())
+		found = a.Key == key && match(a.Value.String())
 		return !found
 	})
 	return found

@@ -22,13 +22,15 @@ func TestOfUpstreamsLogOnlyWhatIsOfUseIsKept(t *testing.T) {
 	log.Error("Unhandled Error", "err", errors.New("timed out waiting for dependency graph builder sync during GC sync"))
 	log.Error("Unable to sync caches")
 	log.Error("Error processing resource quota work item", "err", errors.New("failed to list content: example.com/v1, Resource=as not yet synced"))
+	log.Error("Timeout or abort while handling", "method", "POST", "URI", "/api/v1/nodes/vm/proxy/intercepts/default/web?to=localhost%3A1")
 	if out.Len() > 0 {
 		t.Errorf("it says %s", out.String())
 	}
 	log.With("a", 1).Error("Unhandled Error", "err", "no")
 	log.Error("Failed to encode watch event", "err", errors.New("no such type"))
 	log.Error("Unhandled Error", "err", errors.New(`storageclass "fast" not found`))
-	if got := out.String(); !strings.Contains(got, "no such type") || !strings.Contains(got, "fast") || !strings.Contains(got, `msg="Unhandled Error"`) || !strings.Contains(got, "a=1") {
+	log.Error("Timeout or abort while handling", "method", "GET", "URI", "/api/v1/pods")
+	if got := out.String(); !strings.Contains(got, "no such type") || !strings.Contains(got, "fast") || !strings.Contains(got, `msg="Unhandled Error"`) || !strings.Contains(got, "a=1") || !strings.Contains(got, "/api/v1/pods") {
 		t.Errorf("it says %q", got)
 	}
 }

@@ -62,11 +62,13 @@ func (d *daemon) startRooms(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	intercepts := d.newIntercepts(proxy, router)
 	d.rooms.start("controllers and informers", d.newOrchestrator().Run)
 	d.rooms.start("service rules", proxy.Run)
 	d.rooms.start("DNS", resolver.Run)
 	d.rooms.start("Ingresses", router.Run)
-	d.rooms.start("node API", func(ctx context.Context) error { return serveNode(ctx, d.node, agent.Handler()) })
+	d.rooms.start("intercepts", intercepts.Run)
+	d.rooms.start("node API", func(ctx context.Context) error { return serveNode(ctx, d.node, nodeHandler(agent, intercepts)) })
 	d.rooms.start("node agent", agent.Run)
 	d.rooms.start("memory", newMemoryReturner().run)
 	d.agent = agent

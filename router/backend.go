@@ -51,6 +51,11 @@ var errNoEndpoints = errors.New("no pod of it is ready")
 // lead makes the backend lead to these addresses, with which protocol is spoken. Connections to addresses that stay are
 // kept, those that wait for requests to others are closed.
 func (b *backend) lead(protocol protocol, addresses []string, problem string) {
+	b.leadBy(protocol, addresses, problem, protocol.transport)
+}
+
+// leadBy is lead with transports of a certain making for addresses that are new.
+func (b *backend) leadBy(protocol protocol, addresses []string, problem string, transport func() *http.Transport) {
 	next := &destination{protocol: protocol, problem: problem}
 	gone := map[string]*endpoint{}
 	if now := b.current.Load(); now != nil {
@@ -66,7 +71,7 @@ func (b *backend) lead(protocol protocol, addresses []string, problem string) {
 		e := gone[address]
 		delete(gone, address)
 		if e == nil {
-			e = &endpoint{address: address, transport: protocol.transport()}
+			e = &endpoint{address: address, transport: transport()}
 		}
 		next.endpoints = append(next.endpoints, e)
 	}

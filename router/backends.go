@@ -74,7 +74,8 @@ func (b *backends) resolve(to *backend) {
 		spoken = protocolOf(port.AppProtocol)
 	}
 	if address := b.redirected.of(key.namespace, key.service, port.Name); address != "" {
-		to.lead(spoken, []string{address}, "")
+		// Who is behind the address may change with each connection.
+		to.leadBy(spoken, []string{address}, "", spoken.singleTransport)
 		return
 	}
 	objects, _ := b.slices.ByIndex(sliceIndex, key.namespace+"/"+key.service)

@@ -61,6 +61,13 @@ const (
 	maxIdle = 256
 )
 
+// singleTransport is transport with a connection for each request.
+func (p protocol) singleTransport() *http.Transport {
+	t := p.transport()
+	t.DisableKeepAlives = true
+	return t
+}
+
 // transport speaks p with one endpoint. Certificates of pods are not verified, as ingress-nginx does not: nobody but the
 // pods signs them.
 func (p protocol) transport() *http.Transport {

@@ -1,6 +1,9 @@
 package router
 
-import "testing"
+import (
+	"net/http"
+	"testing"
+)
 
 func TestRequestsAreRedirectedAndGoBack(t *testing.T) {
 	w := newWorld(t)
@@ -26,4 +29,19 @@ func TestRequestsAreRedirectedAndGoBack(t *testing.T) {
 		t.Error("the process still answers")
 	}
 	answers("other.test", "pod")
+}
+
+// Who is behind the address may be another one with the next connection.
+func TestARedirectedRequestHasItsOwnConnection(t *testing.T) {
+	w := newWorld(t)
+	clients := make(chan string, 2)
+	process := w.pod("process", func(_ http.ResponseWriter, r *http.Request) { clients <- r.RemoteAddr })
+	w.service("web", "")
+	w.ingress(toAll("web.test", "web"))
+	w.must(w.router.Redirect(t.Context(), "default", "web", "http", process.Listener.Addr().String()))
+	w.get("http://web.test")
+	w.get("http://web.test")
+	if first, second := <-clients, <-clients; first == second {
+		t.Errorf("both requests came from %s", first)
+	}
 }

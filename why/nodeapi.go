@@ -47,6 +47,34 @@ func (l *look) imagesOf(name string) (images []string, complete bool) {
 	return images, false
 }
 
+// interception is what a node of kube-lite says of a Service whose traffic a command leads elsewhere.
+type interception struct {
+	Namespace string   `json:"namespace"`
+	Service   string   `json:"service"`
+	Port      int32    `json:"port"`
+	To        string   `json:"to"`
+	Headers   []string `json:"headers"`
+}
+
+// intercepted tells which ports of a Service lead elsewhere for now.
+func (l *look) intercepted(s *v1.Service, node string) (out links) {
+	var all []interception
+	if !l.nodeSays(node, "intercepts", &all) {
+		return nil
+	}
+	for _, i := range all {
+		if i.Namespace != s.Namespace || i.Service != s.Name {
+			continue
+		}
+		what := "new connections"
+		if len(i.Headers) > 0 {
+			what = "HTTP requests with " + list(i.Headers)
+		}
+		out = append(out, well(serviceObject(s), "is intercepted: %s to port %d go to %s while that takes them", what, i.Port, i.To))
+	}
+	return out
+}
+
 func (l *look) nodeSays(node, path string, into any) bool {
 	if node == "" {
 		return false

@@ -61,7 +61,8 @@ func (l *look) service(s *v1.Service) links {
 	if found, ok := l.nameServer(); ok {
 		return links{first.waits(), found}
 	}
-	return links{first, well(at, "is reached at %s", strings.Join(l.addresses(s), ", ")).seen(l.restrictions(s, ready)...)}
+	found := append(links{first}, l.intercepted(s, ready[0].Spec.NodeName)...)
+	return append(found, well(at, "is reached at %s", strings.Join(l.addresses(s), ", ")).seen(l.restrictions(s, ready)...))
 }
 
 // The Service that pods ask for names, in most clusters.

@@ -130,3 +130,23 @@ spec: {` + spec + `}`
 		t.Errorf("who is let in: %q", seen)
 	}
 }
+
+func TestWhyTellsOfIntercepts(t *testing.T) {
+	nodes := map[string]string{
+		"listening/ns/web": `[{"protocol":"TCP","address":"::","port":8080}]`,
+		"intercepts": `[{"namespace":"ns","service":"web","port":80,"to":"localhost:3000","headers":[]},
+			{"namespace":"ns","service":"web","port":81,"to":"localhost:3001","headers":["x-user=me"]}, {"namespace":"other","service":"web","port":80,"to":"localhost:1"}]`,
+	}
+	chain, err := cluster(t, fact{api: aService(selects, "True"), node: nodes}).ask("service/web")
+	if err != nil || chain.State != OK || len(chain.Links) != 4 {
+		t.Fatalf("got %+v, %v", chain, err)
+	}
+	for n, want := range map[int]string{
+		1: "is intercepted: new connections to port 80 go to localhost:3000 while that takes them",
+		2: "is intercepted: HTTP requests with x-user=me to port 81 go to localhost:3001 while that takes them",
+	} {
+		if got := chain.Links[n].Sentence; got != want {
+			t.Errorf("link %d: got %q, want %q", n, got, want)
+		}
+	}
+}
