@@ -82,7 +82,7 @@ func (e *env) newIntercept(f cmdutil.Factory, streams genericiooptions.IOStreams
 	flags := c.Flags()
 	flags.StringVar(&i.request.Port, "port", "", "The port of the Service, by name or number; not needed where it has one of TCP")
 	flags.StringVar(&i.request.To, "to", "", "Where the process listens, as HOST:PORT")
-	flags.StringArrayVar(&i.request.Headers, "header", nil, "KEY=VALUE: only HTTP requests with this header go to the process; several must all be there")
+	flags.StringArrayVar(&i.request.Headers, "header", nil, "KEY=VALUE: only HTTP requests with this header go to the process; with several, those with all")
 	flags.StringVar(&i.envFile, "env", "", "Write the environment that the manifest gives the Service's pod to this file, for a shell to source")
 	flags.StringVarP(&i.container, "container", "c", "", "The container whose environment is meant; default the first")
 	flags.BoolVar(&i.run, "run", false, "Start the command behind -- with that environment and the pod's DNS; the intercept ends with it")
@@ -137,8 +137,11 @@ func (i *interception) main(cmd *cobra.Command, f cmdutil.Factory, args []string
 		}
 	}
 	info, _, err := daemon.Lookup(i.env.cfg)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case info.Node == "":
+		return errors.New("intercept: the daemon that runs is older than this command: stop it and start it again")
 	}
 	stream, err := intercept.Client{API: i.client.CoreV1().RESTClient(), Node: info.Node}.Start(ctx, i.request)
 	if err != nil {
@@ -245,6 +248,7 @@ func (i *interception) end(stream *intercept.Stream) error {
 		return fmt.Errorf("intercept: %w", err)
 	}
 	ended := stream.First().Intercept
-	fmt.Fprintf(i.streams.ErrOut, "%s/%s:%s goes to its pods again.\n", ended.Namespace, ended.Service, cmp.Or(ended.PortName, strconv.Itoa(int(ended.Port))))
+	port := cmp.Or(ended.PortName, strconv.Itoa(int(ended.Port)))
+	fmt.Fprintf(i.streams.ErrOut, "%s/%s:%s goes to its pods again.\n", ended.Namespace, ended.Service, port)
 	return nil
 }

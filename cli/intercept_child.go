@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	"golang.org/x/term"
 )
 
 const (
@@ -57,11 +56,14 @@ func (i *interception) startChild(variables []variable, resolvConf string) (*chi
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("intercept: --run %s: %w", i.command[0], err)
 	}
-	return &child{cmd.Process, done, term.IsTerminal(int(os.Stdin.Fd()))}, nil
+	return &child{cmd.Process, done, inForeground()}, nil
 }
 
+// resolvedSocket is where libc's nss-resolve asks systemd-resolved, past any resolv.conf.
+const resolvedSocket = "/run/systemd/resolve/io.systemd.Resolve"
+
 // privateResolvConf gives this thread, and the processes that it starts, an /etc/resolv.conf of their own, with what the
-// machine's says of search domains behind. Everything else on disk is the machine's.
+// machine's says of search domains behind, and has libc go by it. Everything else on disk is the machine's.
 func privateResolvConf(text string) error {
 	machine, err := os.ReadFile(resolvConfPath)
 	if err != nil {
@@ -76,14 +78,26 @@ func privateResolvConf(text string) error {
 	if err = errors.Join(err, file.Chmod(0o644), file.Close()); err != nil {
 		return err
 	}
+	binds := map[string]string{resolvConfPath: file.Name()}
+	if _, err := os.Stat(resolvedSocket); err == nil {
+		binds[resolvedSocket] = os.DevNull
+	}
+	return privateMounts(binds)
+}
+
+// privateMounts shows this thread, and the processes that it starts, other files in place of those that are the keys. The
+// thread has to be locked, and must not be used for anything else afterwards.
+func privateMounts(binds map[string]string) error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		return fmt.Errorf("an %s of its own: %w", resolvConfPath, err)
+		return fmt.Errorf("mounts of its own: %w", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("making mounts private: %w", err)
 	}
-	if err := unix.Mount(file.Name(), resolvConfPath, "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("mounting %s: %w", resolvConfPath, err)
+	for at, from := range binds {
+		if err := unix.Mount(from, at, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("mounting %s: %w", at, err)
+		}
 	}
 	return nil
 }
@@ -110,6 +124,17 @@ func exitCode(s *os.ProcessState) int {
 		return exitSignalled + int(status.Signal())
 	}
 	return s.ExitCode()
+}
+
+// inForeground tells whether the keys of a terminal are signals for this process's group, which the child is in.
+func inForeground() bool {
+	tty, err := os.Open("/dev/tty")
+	if err != nil {
+		return false
+	}
+	defer tty.Close()
+	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
+	return err == nil && group == unix.Getpgrp()
 }
 
 // signal hands a signal on.

@@ -161,7 +161,8 @@ func unlessOptional(err error, optional *bool) error {
 }
 
 // valueFrom reads what a variable refers to; declared is false of what is not there and need not be.
-func (e *environment) valueFrom(ctx context.Context, pod *corev1.Pod, c *corev1.Container, from *corev1.EnvVarSource) (value string, declared bool, err error) {
+func (e *environment) valueFrom(ctx context.Context, pod *corev1.Pod, c *corev1.Container, from *corev1.EnvVarSource) (
+	value string, declared bool, err error) {
 	pick := func(data map[string]string, err error, what, name, key string, optional *bool) (string, bool, error) {
 		value, there := data[key]
 		if err == nil && !there && !ptr.Deref(optional, false) {

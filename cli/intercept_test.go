@@ -1,10 +1,14 @@
 package cli
 
 import (
+	"errors"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	goruntime "runtime"
 	"strings"
 	"testing"
 
@@ -111,5 +115,60 @@ func TestTheMachinesSearchDomainsFollow(t *testing.T) {
 		if got := withSearches(pod, machine); got != want {
 			t.Errorf("with %q: got\n%s", machine, got)
 		}
+	}
+}
+
+// A thread with mounts of its own reads our file, and finds nobody at a socket of the machine.
+func TestMountsArePrivate(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root may mount")
+	}
+	folder := t.TempDir()
+	shown, ours, socket := filepath.Join(folder, "resolv.conf"), filepath.Join(folder, "ours"), filepath.Join(folder, "socket")
+	for path, text := range map[string]string{shown: "machine", ours: "ours"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	link := filepath.Join(folder, "link") // as /etc/resolv.conf often is one
+	if err := os.Symlink(shown, link); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		goruntime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		done <- func() error {
+			if err := privateMounts(map[string]string{link: ours, socket: os.DevNull}); err != nil {
+				return err
+			}
+			if err := os.Remove(ours); err != nil {
+				return err
+			}
+			out, err := exec.Command("cat", link).CombinedOutput()
+			if err != nil || string(out) != "ours" {
+				return fmt.Errorf("a child reads %q, %v", out, err)
+			}
+			if c, err := net.Dial("unix", socket); err == nil {
+				c.Close()
+				return errors.New("somebody answers at the socket")
+			}
+			return nil
+		}()
+	}()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(link); err != nil || string(text) != "machine" {
+		t.Errorf("everybody else reads %q, %v", text, err)
+	}
+	if c, err := net.Dial("unix", socket); err != nil {
+		t.Errorf("everybody else at the socket: %v", err)
+	} else {
+		c.Close()
 	}
 }

@@ -107,7 +107,7 @@ func statusOf(ctx context.Context, cfg daemon.Config, info daemon.Info) (status,
 		return s, err
 	}
 	s.Intercepts = []intercept.Intercept{}
-	if info.Ready { // before that the node may not answer
+	if info.Ready && info.Node != "" { // before that the node may not answer, and an older daemon names none
 		s.Intercepts, err = intercept.Client{API: client.CoreV1().RESTClient(), Node: info.Node}.List(ctx)
 	}
 	return s, err

@@ -2,7 +2,6 @@ package intercept
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -57,7 +56,7 @@ func (r *requests) transport() *http.Transport {
 			}
 			return dialer.DialContext(ctx, network, address)
 		},
-		IdleConnTimeout: idleLimit, DisableCompression: true, Protocols: new(http.Protocols), TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
+		IdleConnTimeout: idleLimit, DisableCompression: true, Protocols: new(http.Protocols),
 	}
 }
 
