@@ -3,7 +3,6 @@ package netproxy
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -119,10 +118,7 @@ func (r *redirections) finish(waiting []chan struct{}, err error) {
 func (r *redirections) of(name types.NamespacedName) (found []Redirection) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.all) == 0 {
-		return nil
-	}
-	for _, one := range slices.Collect(maps.Values(r.all)) {
+	for _, one := range r.all {
 		if one.Of.NamespacedName == name {
 			found = append(found, one)
 		}
