@@ -4,16 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"net"
 	"net/http"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	serverstorage "k8s.io/apiserver/pkg/server/storage"
-	corelisters "k8s.io/client-go/listers/core/v1"
 	kubeletclient "k8s.io/kubernetes/pkg/kubelet/client"
 	endpointsstore "k8s.io/kubernetes/pkg/registry/core/endpoint/storage"
 	limitrangestore "k8s.io/kubernetes/pkg/registry/core/limitrange/storage"
@@ -140,44 +136,6 @@ func addTemplatesAndVolumes(resources map[string]rest.Storage, options generic.R
 	resources["replicationcontrollers/status"] = controllers.Status
 	resources["replicationcontrollers/scale"] = controllers.Scale
 	return nil
-}
-
-// nodeConnection reaches the node agent wherever Config.DialNode does.
-type nodeConnection struct {
-	transport *http.Transport
-	nodes     corelisters.NodeLister
-}
-
-func (s *Server) nodeConnection() nodeConnection {
-	return nodeConnection{
-		transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return s.cfg.DialNode(ctx)
-			},
-		},
-		nodes: s.shared.Core().V1().Nodes().Lister(),
-	}
-}
-
-// GetConnectionInfo is kubeletclient.ConnectionInfoGetter. Host and port only
-// make the URL whole; but the proxy to a node refuses one whose name leads to
-// localhost, as this machine's often does, so it is the node's address.
-func (n nodeConnection) GetConnectionInfo(_ context.Context, name types.NodeName) (*kubeletclient.ConnectionInfo, error) {
-	host := string(name)
-	if node, err := n.nodes.Get(host); err == nil {
-		for _, a := range node.Status.Addresses {
-			if a.Type == corev1.NodeInternalIP {
-				host = a.Address
-			}
-		}
-	}
-	return &kubeletclient.ConnectionInfo{
-		Scheme:                         "http",
-		Hostname:                       host,
-		Port:                           "10250",
-		Transport:                      n.transport,
-		InsecureSkipTLSVerifyTransport: n.transport,
-	}, nil
 }
 
 // proxyTransport reaches pods and Services for the proxy subresources. Their

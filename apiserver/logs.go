@@ -17,7 +17,7 @@ type logConnection struct{ nodeConnection }
 func (l logConnection) GetConnectionInfo(ctx context.Context, name types.NodeName) (*kubeletclient.ConnectionInfo, error) {
 	info, err := l.nodeConnection.GetConnectionInfo(ctx, name)
 	if err == nil {
-		info.Transport = lateEnds{l.transport}
+		info.Transport = lateEnds{info.Transport}
 		info.InsecureSkipTLSVerifyTransport = info.Transport
 	}
 	return info, err

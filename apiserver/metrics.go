@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -34,12 +36,11 @@ const (
 func init() { metricsinstall.Install(legacyscheme.Scheme) }
 
 // metricsGroup serves what nodes and Pods use at the moment, for `kubectl top` and
-// autoscalers. Elsewhere that is metrics-server's part; here there is one node to ask.
+// autoscalers. Elsewhere that is metrics-server's part; here the nodes are in the same process.
 // https://kubernetes.io/docs/tasks/debug/debug-cluster/resource-metrics-pipeline/
 func (s *Server) metricsGroup() *genericapiserver.APIGroupInfo {
 	group := genericapiserver.NewDefaultAPIGroupInfo(metrics.GroupName, legacyscheme.Scheme, metav1.ParameterCodec, legacyscheme.Codecs)
-	figures := &nodeFigures{client: http.Client{Transport: s.nodeConnection().transport, Timeout: metricsLimit}}
-	core := s.shared.Core().V1()
+	figures, core := &nodeFigures{nodes: s.nodeConnection()}, s.shared.Core().V1()
 	group.VersionedResourcesStorageMap[metricsv1beta1.SchemeGroupVersion.Version] = map[string]rest.Storage{
 		"nodes": newNodeMetrics(figures, core.Nodes().Lister()),
 		"pods":  newPodMetrics(figures, core.Pods().Lister()),
@@ -47,15 +48,36 @@ func (s *Server) metricsGroup() *genericapiserver.APIGroupInfo {
 	return &group
 }
 
-// nodeFigures asks the node agent.
-type nodeFigures struct{ client http.Client }
+// nodeFigures asks the agents of nodes.
+type nodeFigures struct{ nodes nodeConnection }
 
-func (f *nodeFigures) summary(ctx context.Context) (*statsv1alpha1.Summary, error) {
+// summaries are those of all nodes that answer. One that is silent has no figures, as with metrics-server; the error is that
+// of the last one when none answers.
+func (f *nodeFigures) summaries(ctx context.Context) ([]*statsv1alpha1.Summary, error) {
+	nodes, err := f.nodes.nodes.List(labels.Everything())
+	if err != nil {
+		return nil, err
+	}
+	answers, errs := make([]*statsv1alpha1.Summary, len(nodes)), make([]error, len(nodes))
+	var asked sync.WaitGroup
+	for i, node := range nodes {
+		asked.Go(func() { answers[i], errs[i] = f.summary(ctx, node.Name) })
+	}
+	asked.Wait()
+	answers = slices.DeleteFunc(answers, func(s *statsv1alpha1.Summary) bool { return s == nil })
+	if len(answers) > 0 || len(nodes) == 0 {
+		return answers, nil
+	}
+	return nil, errs[len(errs)-1]
+}
+
+func (f *nodeFigures) summary(ctx context.Context, node string) (*statsv1alpha1.Summary, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node/stats/summary?only_cpu_and_memory=true", nil)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := f.client.Do(request)
+	client := http.Client{Transport: f.nodes.transports.of(node), Timeout: metricsLimit}
+	answer, err := client.Do(request)
 	if err != nil {
 		return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("the node agent does not tell its figures: %v", err))
 	}

@@ -61,15 +61,17 @@ func (*nodeMetrics) Kind() string { return "NodeMetrics" }
 
 // List implements rest.Lister.
 func (n *nodeMetrics) List(ctx context.Context, options *internalversion.ListOptions) (runtime.Object, error) {
-	summary, err := n.figures.summary(ctx)
+	summaries, err := n.figures.summaries(ctx)
 	if err != nil {
 		return nil, err
 	}
 	byLabel, byName := selectors(options)
 	out := &metrics.NodeMetricsList{}
-	for _, m := range nodesOf(summary, n.lister, byLabel) {
-		if byName.Matches(fields.Set{"metadata.name": m.Name}) {
-			out.Items = append(out.Items, m)
+	for _, summary := range summaries {
+		for _, m := range nodesOf(summary, n.lister, byLabel) {
+			if byName.Matches(fields.Set{"metadata.name": m.Name}) {
+				out.Items = append(out.Items, m)
+			}
 		}
 	}
 	return out, nil
@@ -77,7 +79,10 @@ func (n *nodeMetrics) List(ctx context.Context, options *internalversion.ListOpt
 
 // Get implements rest.Getter.
 func (n *nodeMetrics) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {
-	summary, err := n.figures.summary(ctx)
+	if _, err := n.lister.Get(name); err != nil {
+		return nil, apierrors.NewNotFound(nodeMetricsResource, name)
+	}
+	summary, err := n.figures.summary(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -104,15 +109,17 @@ func (*podMetrics) Kind() string { return "PodMetrics" }
 
 // List implements rest.Lister.
 func (p *podMetrics) List(ctx context.Context, options *internalversion.ListOptions) (runtime.Object, error) {
-	summary, err := p.figures.summary(ctx)
+	summaries, err := p.figures.summaries(ctx)
 	if err != nil {
 		return nil, err
 	}
 	byLabel, byName := selectors(options)
 	out := &metrics.PodMetricsList{}
-	for _, m := range podsOf(summary, p.lister, genericrequest.NamespaceValue(ctx), byLabel) {
-		if byName.Matches(fields.Set{"metadata.name": m.Name, "metadata.namespace": m.Namespace}) {
-			out.Items = append(out.Items, m)
+	for _, summary := range summaries {
+		for _, m := range podsOf(summary, p.lister, genericrequest.NamespaceValue(ctx), byLabel) {
+			if byName.Matches(fields.Set{"metadata.name": m.Name, "metadata.namespace": m.Namespace}) {
+				out.Items = append(out.Items, m)
+			}
 		}
 	}
 	return out, nil
@@ -121,10 +128,11 @@ func (p *podMetrics) List(ctx context.Context, options *internalversion.ListOpti
 // Get implements rest.Getter.
 func (p *podMetrics) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {
 	namespace := genericrequest.NamespaceValue(ctx)
-	if _, err := p.lister.Pods(namespace).Get(name); err != nil {
+	pod, err := p.lister.Pods(namespace).Get(name)
+	if err != nil || pod.Spec.NodeName == "" {
 		return nil, apierrors.NewNotFound(podMetricsResource, namespace+"/"+name)
 	}
-	summary, err := p.figures.summary(ctx)
+	summary, err := p.figures.summary(ctx, pod.Spec.NodeName)
 	if err != nil {
 		return nil, err
 	}

@@ -1,9 +1,12 @@
 package apiserver
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	statsv1alpha1 "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
@@ -112,14 +116,82 @@ func TestMetricsArePrintedAsATable(t *testing.T) {
 	}
 }
 
-// silence is a connection that cannot be had.
-type silence struct{}
+// nodesOfTest are nodes of which those in answers have an agent, which serves that.
+func nodesOfTest(t *testing.T, names []string, answers map[string]string) nodeConnection {
+	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
+	for _, name := range names {
+		if err := indexer.Add(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	listeners := map[string]*MemoryListener{}
+	for name, text := range answers {
+		listener := NewMemoryListener()
+		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) })}
+		done := make(chan error, 1)
+		go func() { done <- server.Serve(listener) }()
+		t.Cleanup(func() { server.Close(); <-done })
+		listeners[name] = listener
+	}
+	dial := func(ctx context.Context, node string) (net.Conn, error) {
+		if l := listeners[node]; l != nil {
+			return l.Dial(ctx)
+		}
+		return nil, io.ErrUnexpectedEOF
+	}
+	return nodeConnection{transports: &nodeTransports{dial: dial}, nodes: v1.NewNodeLister(indexer)}
+}
 
-func (silence) RoundTrip(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }
+func TestMetricsAreThoseOfTheNodesThatAnswer(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		nodes   []string
+		answers map[string]string
+		want    string
+	}{
+		{"all", []string{"a", "b"}, map[string]string{"a": `{"node":{"nodeName":"a"}}`, "b": `{"node":{"nodeName":"b"}}`}, "a b"},
+		{"one is silent", []string{"a", "b"}, map[string]string{"b": `{"node":{"nodeName":"b"}}`}, "b"},
+		{"none is registered", nil, nil, ""},
+		{"all are silent", []string{"a", "b"}, nil, "unavailable"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			figures := &nodeFigures{nodes: nodesOfTest(t, test.nodes, test.answers)}
+			found, err := figures.summaries(t.Context())
+			var names []string
+			for _, s := range found {
+				names = append(names, s.Node.NodeName)
+			}
+			slices.Sort(names)
+			if apierrors.IsServiceUnavailable(err) {
+				names = append(names, "unavailable")
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(names, " "); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
 
-func TestMetricsSayWhenTheNodeAgentIsAway(t *testing.T) {
-	figures := &nodeFigures{client: http.Client{Transport: silence{}}}
-	if _, err := figures.summary(t.Context()); !apierrors.IsServiceUnavailable(err) {
-		t.Errorf("got %v", err)
+func TestConnectionsLeadToTheNodeThatIsMeant(t *testing.T) {
+	nodes := nodesOfTest(t, []string{"a", "b"}, map[string]string{"a": "I am a", "b": "I am b"})
+	for _, name := range []types.NodeName{"b", "a", "b"} {
+		info, err := nodes.GetConnectionInfo(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := (&http.Client{Transport: info.Transport}).Get("http://node/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || string(text) != "I am "+string(name) {
+			t.Errorf("%s answers %q, %v", name, text, err)
+		}
+	}
+	if _, err := nodes.GetConnectionInfo(t.Context(), "c"); !apierrors.IsNotFound(err) {
+		t.Errorf("a node that is not there: %v", err)
 	}
 }

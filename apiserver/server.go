@@ -62,9 +62,9 @@ type Config struct {
 	// OtherServiceCIDR is the range of the other IP family, which makes Services of two families possible. The default of
 	// one that names none is the family of ServiceCIDR.
 	OtherServiceCIDR netip.Prefix
-	// DialNode opens a connection to the node agent's HTTP server (logs, exec,
-	// attach, port-forward). There is one node, so it needs no name.
-	DialNode func(ctx context.Context) (net.Conn, error)
+	// DialNode opens a connection to the HTTP server of a node's agent (logs, exec,
+	// attach, port-forward), by the node's name.
+	DialNode func(ctx context.Context, node string) (net.Conn, error)
 	// Audit records requests; the zero value none.
 	Audit Audit
 	// Encryption is what the store was opened with, or nil.

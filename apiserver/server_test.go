@@ -100,14 +100,14 @@ func serveEncrypted(t testing.TB, dir, encryptionConfig string, change ...func(*
 }
 
 // nodeAgent stands for the node agent: whatever it is asked, it has nothing to tell.
-func nodeAgent(t testing.TB) func(context.Context) (net.Conn, error) {
+func nodeAgent(t testing.TB) func(context.Context, string) (net.Conn, error) {
 	t.Helper()
 	listener := NewMemoryListener()
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	t.Cleanup(func() { server.Close(); <-done })
-	return listener.Dial
+	return func(ctx context.Context, _ string) (net.Conn, error) { return listener.Dial(ctx) }
 }
 
 // adminConfig is a connection as a user has it: over TLS, with the kubeconfig.

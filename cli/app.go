@@ -100,7 +100,7 @@ func newApp(e *env) *cli.App {
 	}
 	app.Commands = []*cli.Command{
 		startCommand(e), serveCommand(e), stopCommand(e), statusCommand(e),
-		resetCommand(e), pruneCommand(e), kubeconfigCommand(e), trustCommand(e), dnsCommand(e), whyCommand(e), interceptCommand(e), versionCommand(e),
+		resetCommand(e), pruneCommand(e), nodeCommand(e), kubeconfigCommand(e), trustCommand(e), dnsCommand(e), whyCommand(e), interceptCommand(e), versionCommand(e),
 	}
 	app.Commands = append(app.Commands, helpCommand())
 	app.OnUsageError = usageError

@@ -34,6 +34,8 @@ func daemonFlags() []cli.Flag {
 		&cli.StringFlag{Name: "pod-cidr", Usage: "addresses of pods, a `CIDR` (default: 10.244.0.0/16, or the next free range)"},
 		&cli.StringFlag{Name: "service-cidr", Usage: "addresses of Services, a `CIDR` (default: 10.96.0.0/16, or the next free range)"},
 		&cli.StringFlag{Name: "node-name", Usage: "`NAME` of the node (default: the machine's at the first start, and then as it was)"},
+		&cli.IntFlag{Name: "nodes", Usage: "have `N` nodes, kept with the instance (default: those that it has had, at first one)"},
+		&cli.StringSliceFlag{Name: "node-label", Usage: "label all nodes with `KEY=VALUE`, or the one with number N with N:KEY=VALUE"},
 		&cli.StringSliceFlag{Name: "nodeport-addresses", Usage: "open NodePorts and load balancers to other machines on addresses in this `CIDR`"},
 		&cli.StringFlag{Name: "http-ports", Usage: "serve Ingresses on these `PORTS` of localhost, or off (default: 80,443, or the next free pair, while there are Ingresses)"},
 		&cli.StringFlag{Name: "proxy-mode", Usage: "make the rules of Services with `PROGRAM`, nftables or iptables (default: nftables where the machine has it)"},
@@ -54,7 +56,7 @@ func daemonConfig(c *cli.Context) (daemon.Config, error) {
 		APIPort: c.Int("api-port"), NodeName: c.String("node-name"), DockerHost: c.String("docker-host"),
 		Audit:            apiserver.Audit{Policy: c.String("audit-policy"), Log: c.String("audit-log")},
 		EncryptionConfig: c.String("encryption-config"), DNSHosts: c.StringSlice("dns-hosts"),
-		HTTPPorts: c.String("http-ports"),
+		HTTPPorts: c.String("http-ports"), Nodes: c.Int("nodes"),
 		PidsLimit: c.Int64("pids-limit"), AllowedUnsafeSysctls: c.StringSlice("allowed-unsafe-sysctls"),
 	}
 	var err error
@@ -67,6 +69,16 @@ func daemonConfig(c *cli.Context) (daemon.Config, error) {
 		if cfg.ServiceCIDRs, err = daemon.ParseRanges("--service-cidr", text); err != nil {
 			return cfg, err
 		}
+	}
+	for _, text := range c.StringSlice("node-label") {
+		label, err := daemon.ParseNodeLabel(text)
+		if err != nil {
+			return cfg, err
+		}
+		cfg.NodeLabels = append(cfg.NodeLabels, label)
+	}
+	if c.IsSet("nodes") && cfg.Nodes < 1 {
+		return cfg, fmt.Errorf("--nodes %d: an instance has at least one node", cfg.Nodes)
 	}
 	for _, text := range c.StringSlice("nodeport-addresses") {
 		var prefix netip.Prefix

@@ -54,6 +54,10 @@ type Config struct {
 	// NodeName is the Node's; default the machine's, as a DNS name. Settled at the
 	// first start.
 	NodeName string
+	// Nodes is how many nodes the instance has; 0: those that it has had, at first one.
+	Nodes int
+	// NodeLabels are put on Nodes at each start.
+	NodeLabels []NodeLabel
 	// NodePortAddresses opens NodePorts on these addresses to other machines.
 	NodePortAddresses []netip.Prefix
 	// HTTPPorts are where Ingresses are served, such as 80,443; HTTPPortsOff: nowhere; "": there, or the next pair that is
@@ -109,6 +113,9 @@ func (c Config) WithDefaults() (Config, error) {
 	}
 	if c.NodeName != "" && len(validation.IsDNS1123Subdomain(c.NodeName))+len(validation.IsValidLabelValue(c.NodeName)) > 0 {
 		return c, fmt.Errorf("--node-name %q: use at most %d lower case letters, digits, dashes and dots", c.NodeName, validation.LabelValueMaxLength)
+	}
+	if err := c.checkNodes(); err != nil {
+		return c, err
 	}
 	if err := checkHTTPPorts(c.HTTPPorts); err != nil {
 		return c, err
@@ -196,7 +203,8 @@ const (
 	kubeconfigFile = "kubeconfig"
 	logFile        = "daemon.log"
 	podsDir        = "pods"
-	volumesDir     = "pv" // of claims
+	nodesDir       = "nodes" // of those that were added
+	volumesDir     = "pv"    // of claims
 )
 
 // KubeconfigPath is the admin's kubeconfig of the instance.

@@ -206,7 +206,7 @@ func StoredClaims(cfg Config) ([]string, error) { return orchestrator.StoredClai
 
 // instanceFiles are all that an instance has in its data directory.
 var instanceFiles = []string{
-	podsDir, volumesDir, pkiDir, kubeconfigFile, storeFile, storeFile + store.RewriteSuffix,
+	podsDir, nodesDir, volumesDir, pkiDir, kubeconfigFile, storeFile, storeFile + store.RewriteSuffix,
 	encryptionFile, encryptionFile + ".next", logFile, logFile + OldSuffix, settingsFile, settingsFile + ".next", hostDNSFile, lockFile,
 }
 

@@ -46,8 +46,8 @@ type daemon struct {
 	info       Info
 	steps      *steps
 	rooms      *rooms
-	node       *apiserver.MemoryListener // the node agent's HTTP API
-	agent      *runtime.Agent
+	nodes      *nodes
+	up         bool // the rooms are started: there may be pods and rules
 }
 
 // startGCPercent is GOGC while the daemon starts. Nearly all that it allocates then stays, and looking for garbage in it again and again
@@ -69,7 +69,6 @@ func Run(ctx context.Context, cfg Config) error {
 		cfg:   cfg,
 		steps: &steps{report: cfg.Progress, log: cfg.Log, last: time.Now()},
 		rooms: newRooms(ctx),
-		node:  apiserver.NewMemoryListener(),
 	}
 	if err := d.preflight(ctx); err != nil {
 		return err
@@ -151,14 +150,15 @@ func (d *daemon) start(ctx context.Context) error {
 	if err := d.startRooms(ctx); err != nil {
 		return err
 	}
-	if err := d.waitNode(ctx); err != nil {
+	names, err := d.waitNodes(ctx)
+	if err != nil {
 		return err
 	}
 	d.info.Ready = true
 	if err := d.lock.describe(d.info); err != nil {
 		return err
 	}
-	d.steps.ready("node", d.nodeName)
+	d.steps.ready("node", names)
 	return nil
 }
 
@@ -181,6 +181,7 @@ func (d *daemon) settle(ctx context.Context) error {
 		return err
 	}
 	d.nodeName = d.settings.NodeName
+	d.nodes = newNodes(d.cfg, d.nodeName, nodeRanges{d.network(), d.settings.ipFamilies()}, d.engine)
 	if d.settings.DockerHost == "" {
 		d.settings.DockerHost = d.engine.Host()
 		if err := d.settings.save(d.cfg); err != nil {

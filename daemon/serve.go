@@ -46,7 +46,7 @@ func (d *daemon) openServer() error {
 	}
 	config := apiserver.Config{
 		Store: d.store, ServiceCIDR: families[0].services,
-		DialNode: d.node.Dial, Audit: d.cfg.Audit, Encryption: d.encryption, Log: d.cfg.Log,
+		DialNode: d.nodes.dial, Audit: d.cfg.Audit, Encryption: d.encryption, Log: d.cfg.Log,
 	}
 	if len(families) > 1 {
 		config.OtherServiceCIDR = families[1].services

@@ -6,14 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"strconv"
 	"syscall"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -54,8 +52,7 @@ func (d *daemon) startRooms(ctx context.Context) error {
 	if err := proxy.EnforcePolicies(informers.Networking().V1().NetworkPolicies(), informers.Core().V1().Namespaces(), informers.Core().V1().Pods()); err != nil {
 		return err
 	}
-	agent, err := d.newAgent()
-	if err != nil {
+	if err := d.nodes.prepare(ctx, d.server.Client(), informers, d.newAgent); err != nil {
 		return err
 	}
 	router, err := d.newRouter()
@@ -63,15 +60,15 @@ func (d *daemon) startRooms(ctx context.Context) error {
 		return err
 	}
 	intercepts := d.newIntercepts(proxy, router)
+	d.nodes.handler = func(agent *runtime.Agent) http.Handler { return nodeHandler(agent, intercepts) }
 	d.rooms.start("controllers and informers", d.newOrchestrator().Run)
 	d.rooms.start("service rules", proxy.Run)
 	d.rooms.start("DNS", resolver.Run)
 	d.rooms.start("Ingresses", router.Run)
 	d.rooms.start("intercepts", intercepts.Run)
-	d.rooms.start("node API", func(ctx context.Context) error { return serveNode(ctx, d.node, nodeHandler(agent, intercepts)) })
-	d.rooms.start("node agent", agent.Run)
+	d.rooms.start("node agents", d.nodes.run)
 	d.rooms.start("memory", newMemoryReturner().run)
-	d.agent = agent
+	d.up = true
 	for _, room := range []struct {
 		ready <-chan struct{}
 		late  string
@@ -156,92 +153,37 @@ func (d *daemon) newOrchestrator() *orchestrator.Orchestrator {
 	})
 }
 
-func (d *daemon) newAgent() (*runtime.Agent, error) {
-	client, err := kubernetes.NewForConfig(d.server.ConfigFor("system:node:" + d.nodeName))
+// newAgent is the agent of a node, whose place among the instance's nodes opts have. It connects as that node.
+func (d *daemon) newAgent(opts runtime.Options) (*runtime.Agent, error) {
+	client, err := kubernetes.NewForConfig(d.server.ConfigFor("system:node:" + opts.NodeName))
 	if err != nil {
 		return nil, fmt.Errorf("client of the node agent: %w", err)
 	}
-	return runtime.New(client, d.server.Informers(), d.engine, runtime.Options{
-		Instance:      d.cfg.Name,
-		NodeName:      d.nodeName,
-		Root:          d.cfg.DataDir,
-		Network:       d.network(),
-		IPFamilies:    d.settings.ipFamilies(),
-		Version:       apiserver.KubernetesVersion,
-		ClusterDomain: clusterDomain,
-		DNSServer:     apiserver.DNSIP(d.settings.families()[0].services),
-		PidsLimit:     d.cfg.PidsLimit,
-		Log:           d.cfg.Log,
-
-		AllowedUnsafeSysctls: d.cfg.AllowedUnsafeSysctls,
-	})
+	opts.Instance, opts.Root, opts.Log = d.cfg.Name, d.cfg.DataDir, d.cfg.Log
+	opts.Network, opts.IPFamilies = d.network(), d.settings.ipFamilies()
+	opts.Version, opts.ClusterDomain = apiserver.KubernetesVersion, clusterDomain
+	opts.DNSServer = apiserver.DNSIP(d.settings.families()[0].services)
+	opts.PidsLimit, opts.AllowedUnsafeSysctls = d.cfg.PidsLimit, d.cfg.AllowedUnsafeSysctls
+	return runtime.New(client, d.server.Informers(), d.engine, opts)
 }
 
 // stopRooms lets the pods end while everything still works, then stops the
 // rooms and takes the rules away.
 func (d *daemon) stopRooms(ctx context.Context) error {
 	var errs []error
-	if d.agent != nil {
-		errs = append(errs, d.agent.StopPods(ctx), disableHostDNS(ctx, d.cfg))
+	if d.up {
+		errs = append(errs, d.nodes.stopPods(ctx), disableHostDNS(ctx, d.cfg))
 	}
 	errs = append(errs, d.rooms.stop())
 	if d.server != nil {
 		d.server.Informers().Shutdown()
 	}
-	if d.agent != nil {
+	if d.up {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanLimit)
 		defer cancel()
 		errs = append(errs, netproxy.Cleanup(ctx, d.proxyOptions(nil)))
 	}
 	return errors.Join(errs...)
-}
-
-// waitNode returns when pods could run here.
-func (d *daemon) waitNode(ctx context.Context) error {
-	tick := time.NewTicker(nodeInterval)
-	defer tick.Stop()
-	for {
-		node, err := d.server.Client().CoreV1().Nodes().Get(ctx, d.nodeName, metav1.GetOptions{})
-		if err == nil && isReady(node) {
-			return d.labelNode(ctx, node)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the node %s did not become Ready: %w", d.nodeName, ctx.Err())
-		case err := <-d.rooms.failed:
-			return err
-		case <-tick.C:
-		}
-	}
-}
-
-// labelNode gives the node its role. No node agent may do that itself.
-// https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction
-func (d *daemon) labelNode(ctx context.Context, node *corev1.Node) error {
-	if _, has := node.Labels[controlPlaneRole]; has {
-		return nil
-	}
-	patch := fmt.Sprintf(`{"metadata":{"labels":{%q:""}}}`, controlPlaneRole)
-	_, err := d.server.Client().CoreV1().Nodes().Patch(ctx, node.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
-	if err != nil {
-		return fmt.Errorf("label the node %s: %w", node.Name, err)
-	}
-	return nil
-}
-
-// controlPlaneRole is the label that `get nodes` shows as the role.
-const controlPlaneRole = "node-role.kubernetes.io/control-plane"
-
-// nodeInterval is short, since the user waits.
-const nodeInterval = 10 * time.Millisecond
-
-func isReady(node *corev1.Node) bool {
-	for _, c := range node.Status.Conditions {
-		if c.Type == corev1.NodeReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
 }
 
 // maxDevice is the kernel's limit for a network device's name (IFNAMSIZ - 1).

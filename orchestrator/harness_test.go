@@ -76,7 +76,7 @@ func (c *cluster) start() {
 	fatal(t, err)
 	server, err := apiserver.New(apiserver.Config{
 		Store: db, PKI: pki, ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
-		DialNode: func(context.Context) (net.Conn, error) { return nil, io.ErrUnexpectedEOF },
+		DialNode: func(context.Context, string) (net.Conn, error) { return nil, io.ErrUnexpectedEOF },
 		Audit:    c.audit(),
 	})
 	fatal(t, err)

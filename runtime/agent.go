@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -36,7 +37,7 @@ import (
 // apiTimeout bounds one request to the API server.
 const apiTimeout = 30 * time.Second
 
-// Agent is the node agent of one instance. Make it with New.
+// Agent is the node agent of one node of an instance. Make it with New.
 type Agent struct {
 	client kubernetes.Interface
 	engine engine
@@ -50,6 +51,7 @@ type Agent struct {
 	services corelisters.ServiceLister
 	nodes    corelisters.NodeLister
 	synced   []cache.InformerSynced
+	handlers handlers
 	events   record.EventBroadcaster
 	recorder record.EventRecorder
 
@@ -105,7 +107,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	}
 	podInformer, services := informers.Core().V1().Pods(), informers.Core().V1().Services()
 	a := &Agent{
-		client: client, engine: e, opts: opts, dirs: pods.Dirs{Root: opts.Root}, log: opts.Log.With("room", "runtime"),
+		client: client, engine: e, opts: opts, dirs: pods.Dirs{Root: pods.NodeRoot(opts.Root, opts.owner().Node)}, log: opts.Log.With("room", "runtime"),
 		pods: podInformer.Lister(), services: services.Lister(), nodes: informers.Core().V1().Nodes().Lister(),
 		synced: []cache.InformerSynced{podInformer.Informer().HasSynced, services.Informer().HasSynced},
 		events: newBroadcaster(), tasks: &tasks{}, starts: newStarts(), crashes: newCrashes(),
@@ -115,13 +117,13 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 		now:         time.Now, step: func(string) {},
 	}
 	a.recorder = newRecorder(a.events, opts.NodeName)
-	a.mirror = mirror.New(e, opts.Instance, a.log)
-	a.addresses, a.networkCheck = newAddresses(opts.Network, a.mirror.HasAddress, a.mirror.NewestAddress), make(chan struct{}, 1)
+	a.mirror = mirror.New(e, opts.owner(), a.log)
+	a.addresses, a.networkCheck = newAddresses(opts, a.mirror.HasAddress, a.mirror.NewestAddress), make(chan struct{}, 1)
 	a.workers = newWorkers(a.syncPod)
 	a.probes = newProbes(a.tasks)
 	a.tokens = newTokens(client, a.log, func() time.Time { return a.now() })
 	a.images = images.New(images.Config{
-		Instance: opts.Instance, Engine: e, Secret: a.secret, Event: a.event, Changed: a.workers.enqueue,
+		Owner: opts.owner(), Engine: e, Secret: a.secret, Event: a.event, Changed: a.workers.enqueue,
 		Start: a.tasks.start, Now: func() time.Time { return a.now() },
 	})
 	a.statuses = status.NewWriter(client, a.declared, a.log, func(act string) { a.step(act) })
@@ -130,6 +132,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.host, a.host6 = newHostAddress(opts), newHostAddress6(opts)
 	a.node = node.New(node.Config{
 		Name: opts.NodeName, Version: opts.Version, MaxPods: opts.MaxPods, PodCIDRs: opts.prefixes(), Root: opts.Root,
+		Register: !opts.Added, Sharing: opts.Sharing,
 		Client: client, Nodes: a.nodes, Engine: e, EngineReady: a.mirror.Ready, Addresses: a.hostIPs, Log: a.log,
 		Event: func(object runtime.Object, kind, reason, message string) {
 			a.recorder.Event(object, kind, reason, message)
@@ -137,19 +140,19 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 		OnCheck: func() { a.crashes.entries.GC(); a.updateHostAddress() },
 	})
 	a.stats = stats.New(stats.Config{
-		NodeName: opts.NodeName, Dirs: a.dirs, Pods: a.ownPods, Instances: a.mirror.Pod, ClaimPath: a.claimPath,
+		NodeName: opts.NodeName, Sharing: opts.Sharing, Dirs: a.dirs, Pods: a.ownPods, Instances: a.mirror.Pod, ClaimPath: a.claimPath,
 		Engine: e, DockerRoot: a.node.DockerRoot, CPUs: a.node.Facts.CPUs, Memory: a.node.Facts.Memory,
 		Start: a.tasks.start, Now: func() time.Time { return a.now() }, Log: a.log,
 	})
 	a.oomScores.Learn(a.log, a.node.Facts.Memory)
 	a.streams = streaming.New(streams, lookup{a}, a.log)
-	if a.refs, err = newReferences(informers, a.sourceChanged); err != nil {
+	if a.refs, err = newReferences(informers, &a.handlers, a.sourceChanged); err != nil {
 		return nil, fmt.Errorf("runtime: follow ConfigMaps and Secrets: %w", err)
 	}
 	if a.claims, err = newClaims(informers, opts.NodeName); err != nil {
 		return nil, fmt.Errorf("runtime: read PersistentVolumeClaims: %w", err)
 	}
-	if err := followClaims(informers, a.claimChanged); err != nil {
+	if err := followClaims(informers, &a.handlers, a.claimChanged); err != nil {
 		return nil, fmt.Errorf("runtime: follow PersistentVolumeClaims: %w", err)
 	}
 	a.mirror.Changed = func(ref pods.Ref) {
@@ -163,7 +166,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 			a.enqueueAll()
 		}
 	}
-	if _, err := podInformer.Informer().AddEventHandler(a.podHandler()); err != nil {
+	if err := a.handlers.add(podInformer.Informer(), a.podHandler()); err != nil {
 		return nil, fmt.Errorf("runtime: follow pods: %w", err)
 	}
 	return a, nil
@@ -171,12 +174,13 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 
 // Run registers the Node, keeps its heartbeat and drives its Pods until ctx ends and
 // everything it started has ended. Containers go on running.
-func (a *Agent) Run(ctx context.Context) error {
+func (a *Agent) Run(ctx context.Context) (err error) {
 	if err := os.MkdirAll(a.dirs.All(), 0o750); err != nil {
 		return fmt.Errorf("runtime: make the directory of pods: %w", err)
 	}
 	a.host.update()
 	defer a.recordEvents(ctx)()
+	defer func() { err = errors.Join(err, a.handlers.removeAll()) }()
 	group, ctx := errgroup.WithContext(ctx)
 	a.tasks.open(ctx)
 	group.Go(func() error { return a.mirror.Run(ctx) })
@@ -191,6 +195,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { return a.drivePods(ctx) })
 	return group.Wait()
 }
+
+// CheckNode has the Node's status written if it is another one now, as when the machine is divided among more nodes.
+func (a *Agent) CheckNode() { a.node.Check() }
 
 // drivePods lets the workers work as soon as it is known which Pods there are.
 func (a *Agent) drivePods(ctx context.Context) error {

@@ -25,7 +25,7 @@ type claims struct {
 	claims  corelisters.PersistentVolumeClaimLister
 	volumes corelisters.PersistentVolumeLister
 	pods    cache.Indexer
-	index   string // of pods: this node's by the claims that they declare
+	node    string
 
 	mu    sync.Mutex                        // guards what follows
 	users map[string]map[types.UID]struct{} // the Pods that have a PersistentVolume mounted, by its name
@@ -36,44 +36,46 @@ func newClaims(factory informers.SharedInformerFactory, node string) (*claims, e
 	core := factory.Core().V1()
 	pods, pvcs, pvs := core.Pods().Informer(), core.PersistentVolumeClaims(), core.PersistentVolumes()
 	c := &claims{
-		claims: pvcs.Lister(), volumes: pvs.Lister(), pods: pods.GetIndexer(),
-		index: "claims of " + node, users: map[string]map[types.UID]struct{}{},
+		claims: pvcs.Lister(), volumes: pvs.Lister(), pods: pods.GetIndexer(), node: node, users: map[string]map[types.UID]struct{}{},
 	}
-	return c, pods.AddIndexers(cache.Indexers{c.index: claimsOn(node)})
+	if _, there := c.pods.GetIndexers()[claimIndex]; there { // of another node's agent
+		return c, nil
+	}
+	return c, pods.AddIndexers(cache.Indexers{claimIndex: claimsOf})
 }
+
+// claimIndex finds Pods by the claims that they declare.
+const claimIndex = "claims"
 
 // followClaims calls changed with the namespace and name of a claim that Pods may have waited for. The informers may run
 // already, since admission has some of them too: whatever changed uses has to be there.
-func followClaims(factory informers.SharedInformerFactory, changed func(namespace, name string)) error {
+func followClaims(factory informers.SharedInformerFactory, with *handlers, changed func(namespace, name string)) error {
 	core := factory.Core().V1()
-	if _, err := core.PersistentVolumeClaims().Informer().AddEventHandler(claimHandler(changed)); err != nil {
-		return err
-	}
-	_, err := core.PersistentVolumes().Informer().AddEventHandler(persistentHandler(changed))
-	return err
+	return errors.Join(with.add(core.PersistentVolumeClaims().Informer(), claimHandler(changed)),
+		with.add(core.PersistentVolumes().Informer(), persistentHandler(changed)))
 }
 
-// claimsOn indexes the Pods of a node by the claims that they declare.
-func claimsOn(node string) cache.IndexFunc {
-	return func(obj any) (keys []string, err error) {
-		pod, ok := obj.(*v1.Pod)
-		if !ok || pod.Spec.NodeName != node {
-			return nil, nil
-		}
-		for _, v := range pod.Spec.Volumes {
-			if name := pods.ClaimName(pod, v); name != "" {
-				keys = append(keys, pod.Namespace+"/"+name)
-			}
-		}
-		return keys, nil
+// claimsOf are the keys of a Pod in the claimIndex.
+func claimsOf(obj any) (keys []string, err error) {
+	pod, ok := obj.(*v1.Pod)
+	if !ok {
+		return nil, nil
 	}
+	for _, v := range pod.Spec.Volumes {
+		if name := pods.ClaimName(pod, v); name != "" {
+			keys = append(keys, pod.Namespace+"/"+name)
+		}
+	}
+	return keys, nil
 }
 
 // podsOf are the Pods of this node that declare a claim.
 func (c *claims) podsOf(namespace, name string) (out []*v1.Pod) {
-	found, _ := c.pods.ByIndex(c.index, namespace+"/"+name) // the index is there
+	found, _ := c.pods.ByIndex(claimIndex, namespace+"/"+name) // the index is there
 	for _, obj := range found {
-		out = append(out, obj.(*v1.Pod))
+		if pod := obj.(*v1.Pod); pod.Spec.NodeName == c.node {
+			out = append(out, pod)
+		}
 	}
 	return out
 }

@@ -62,7 +62,7 @@ func newCrowd(b *testing.B, opts store.Options) *crowd {
 	c.must(err)
 	server, err := apiserver.New(apiserver.Config{
 		Store: db, PKI: pki, ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"), Log: slog.New(slog.DiscardHandler),
-		DialNode: func(context.Context) (net.Conn, error) { return nil, io.ErrUnexpectedEOF },
+		DialNode: func(context.Context, string) (net.Conn, error) { return nil, io.ErrUnexpectedEOF },
 	})
 	c.must(err)
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")

@@ -44,10 +44,13 @@ func newHostAddress(o Options) *hostAddress {
 // newHostAddress6 is that of IPv6.
 func newHostAddress6(o Options) *hostAddress {
 	h := &hostAddress{
-		unwanted: !slices.Contains(o.families(), v1.IPv6Protocol), fallback: o.Network.Gateway6,
+		unwanted: !slices.Contains(o.families(), v1.IPv6Protocol), fixed: o.Added, fallback: o.Network.Gateway6,
 		routed: routed6, assigned: assignedAddresses6, watch: watchAddresses6,
 	}
 	h.current.Store(netip.Addr{})
+	if h.fixed && !h.unwanted {
+		h.current.Store(o.Network.Address6(o.HostIP))
+	}
 	h.update()
 	return h
 }

@@ -83,7 +83,7 @@ func (a *Agent) copyImage(ctx context.Context, pod *v1.Pod, v v1.Volume, path st
 	ref := pods.RefOf(pod)
 	spec := docker.ContainerSpec{
 		Name: pods.DockerName(ref, imageVolumeContainer+v.Name, 0), Image: v.Image.Reference,
-		Labels: pods.Labels(a.opts.Instance, pod, imageVolumeContainer+v.Name, 0),
+		Labels: a.opts.owner().Labels(pod, imageVolumeContainer+v.Name, 0),
 	}
 	spec.Labels[pods.LabelType] = pods.TypeContainer
 	began := a.now()

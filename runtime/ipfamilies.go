@@ -41,9 +41,9 @@ func (a *Agent) podIPs(pod *v1.Pod, sandbox pods.Instance) pods.IPs {
 	return a.opts.inFamilies(sandbox.Address.String, func() string { return a.opts.Network.Address6(sandbox.Address).String() })
 }
 
-// prefixes are the ranges of the Pods' addresses.
+// prefixes are the ranges of the addresses of the node's Pods.
 func (o Options) prefixes() pods.IPs {
-	return o.inFamilies(o.Network.Subnet.String, o.Network.Subnet6.String)
+	return o.inFamilies(o.PodRange.String, func() string { return o.Network.Range6(o.PodRange).String() })
 }
 
 // routed6 is the address that this machine would use to reach the world by IPv6: of the range for documentation, RFC 3849.

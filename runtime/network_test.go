@@ -88,7 +88,7 @@ func TestNetworkThatSomebodyRemovesIsMadeAgain(t *testing.T) {
 func TestAddressesAreGivenInTurnAndNeverTwice(t *testing.T) {
 	subnet := netip.MustParsePrefix("10.9.0.0/28") // Docker gives the last four
 	sandboxes := map[netip.Addr]bool{netip.MustParseAddr("10.9.0.3"): true}
-	a := newAddresses(docker.NetworkSpec{Subnet: subnet, Gateway: subnet.Addr().Next()},
+	a := newAddresses(Options{Network: docker.NetworkSpec{Subnet: subnet, Gateway: subnet.Addr().Next()}, PodRange: subnet},
 		func(addr netip.Addr) bool { return sandboxes[addr] }, func() netip.Addr { return netip.Addr{} })
 	var given []string
 	settle := map[netip.Addr]func(){}
@@ -109,5 +109,32 @@ func TestAddressesAreGivenInTurnAndNeverTwice(t *testing.T) {
 	settle[four]() // no sandbox came of it
 	if addr, _, err := a.take(); err != nil || addr != four {
 		t.Errorf("the free one: %s, %v", addr, err)
+	}
+}
+
+func TestAddressesOfANodeAreThoseOfItsRange(t *testing.T) {
+	network := docker.NetworkSpec{Subnet: netip.MustParsePrefix("10.9.0.0/16"), Gateway: netip.MustParseAddr("10.9.0.1")}
+	for _, test := range []struct{ name, pods, newest, node, want string }{
+		{"the first node", "10.9.0.0/29", "", "", "10.9.0.2 10.9.0.3 10.9.0.4 10.9.0.5 10.9.0.6 10.9.0.7 none"},
+		{"it was alone before", "10.9.0.0/29", "10.9.44.3", "", "10.9.0.2 10.9.0.3 10.9.0.4 10.9.0.5 10.9.0.6 10.9.0.7 none"},
+		{"another one", "10.9.1.0/30", "", "10.9.1.1", "10.9.1.2 10.9.1.3 none"},
+		{"it goes on where it was", "10.9.1.0/29", "10.9.1.6", "10.9.1.1", "10.9.1.7 10.9.1.2 10.9.1.3 10.9.1.4 10.9.1.5 10.9.1.6 none"},
+	} {
+		newest, _ := netip.ParseAddr(test.newest)
+		own, _ := netip.ParseAddr(test.node)
+		a := newAddresses(Options{Network: network, PodRange: netip.MustParsePrefix(test.pods), HostIP: own},
+			func(netip.Addr) bool { return false }, func() netip.Addr { return newest })
+		var given []string
+		for len(given) == 0 || given[len(given)-1] != "none" {
+			addr, _, err := a.take()
+			if err != nil {
+				given = append(given, "none")
+				continue
+			}
+			given = append(given, addr.String())
+		}
+		if got := strings.Join(given, " "); got != test.want {
+			t.Errorf("%s: %s, want %s", test.name, got, test.want)
+		}
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/node"
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -23,7 +25,12 @@ type Options struct {
 	Instance string
 	// NodeName is the name of the Node object: the machine's hostname in lower case.
 	NodeName string
-	// Root is the directory that holds pods/<uid>/…, and is made if missing.
+	// Added says that the instance began with another node. The agent of such a one labels its containers with the node's
+	// name, has an address of its own on the Pods' bridge (HostIP), and does not register its Node: whoever added it did.
+	Added bool
+	// Sharing tells among how many nodes what the machine has is divided; nil: there is one.
+	Sharing func() int
+	// Root is the instance's directory. It holds pods/<uid>/…, for an added node nodes/<name>/pods/<uid>/…, and is made if missing.
 	Root string
 	// Version is the Node's DefaultVersion; default v1.36.3-kube-lite.
 	Version string
@@ -35,10 +42,12 @@ type Options struct {
 	// Network is the Docker network of the Pods: see docker.Engine.EnsureNetwork. Its Subnet is
 	// shown in the Node's spec.
 	Network docker.NetworkSpec
+	// PodRange is the part of Network's Subnet that has the addresses of the node's Pods; default all of it.
+	PodRange netip.Prefix
 	// IPFamilies are those that Pods have addresses of, the primary one first; default IPv4. IPv6 takes a Network with it.
 	IPFamilies []v1.IPFamily
 	// HostIP is the Node's InternalIP and the Pods' hostIP. The zero Addr means the
-	// machine's own, which is followed as networks come and go.
+	// machine's own, which is followed as networks come and go. Of IPv6 an added node has the address at the same place.
 	HostIP netip.Addr
 	// MaxPods is the Node's capacity of Pods; default 110.
 	MaxPods int
@@ -58,6 +67,9 @@ func (o Options) complete() (Options, error) {
 	if o.Instance == "" || o.NodeName == "" || o.Root == "" || o.Network.Name == "" {
 		return o, errors.New("runtime: Instance, NodeName, Root and Network are required")
 	}
+	if o.Added && !o.HostIP.IsValid() {
+		return o, errors.New("runtime: an added node has a HostIP")
+	}
 	if o.ClusterDomain == "" {
 		o.ClusterDomain = DefaultClusterDomain
 	}
@@ -70,5 +82,23 @@ func (o Options) complete() (Options, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if !o.PodRange.IsValid() {
+		o.PodRange = o.Network.Subnet
+	}
+	if o.Sharing == nil {
+		o.Sharing = func() int { return 1 }
+	}
+	if o.Added {
+		o.Network.MoreAddresses = append(slices.Clone(o.Network.MoreAddresses), o.HostIP)
+	}
 	return o, nil
+}
+
+// owner is whose containers are the agent's.
+func (o Options) owner() pods.Owner {
+	owner := pods.Owner{Instance: o.Instance}
+	if o.Added {
+		owner.Node = o.NodeName
+	}
+	return owner
 }

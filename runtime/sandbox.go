@@ -25,7 +25,7 @@ func (a *Agent) sandboxSpec(pod *v1.Pod, attempt int, address netip.Addr) (docke
 	spec := docker.ContainerSpec{
 		Name:   pods.DockerName(ref, pods.SandboxName, attempt),
 		Image:  pause.Ref,
-		Labels: pods.Labels(a.opts.Instance, pod, pods.SandboxName, attempt),
+		Labels: a.opts.owner().Labels(pod, pods.SandboxName, attempt),
 		// Containers join the sandbox's IPC namespace, and with it its /dev/shm.
 		IPC:     "shareable",
 		Network: docker.NoNetwork, // see connect

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,14 +20,11 @@ type references struct {
 
 // newReferences follows ConfigMaps and Secrets; changed is called with the namespace and
 // name of one that came, changed or went.
-func newReferences(factory informers.SharedInformerFactory, changed func(namespace, name string, secret bool)) (references, error) {
+func newReferences(factory informers.SharedInformerFactory, with *handlers, changed func(namespace, name string, secret bool)) (references, error) {
 	configMaps, secrets := factory.Core().V1().ConfigMaps(), factory.Core().V1().Secrets()
 	r := references{configMaps: configMaps.Lister(), secrets: secrets.Lister()}
-	if _, err := configMaps.Informer().AddEventHandler(nameHandler(func(ns, name string) { changed(ns, name, false) })); err != nil {
-		return r, err
-	}
-	_, err := secrets.Informer().AddEventHandler(nameHandler(func(ns, name string) { changed(ns, name, true) }))
-	return r, err
+	return r, errors.Join(with.add(configMaps.Informer(), nameHandler(func(ns, name string) { changed(ns, name, false) })),
+		with.add(secrets.Informer(), nameHandler(func(ns, name string) { changed(ns, name, true) })))
 }
 
 // nameHandler calls changed for each change of an object.

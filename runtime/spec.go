@@ -17,7 +17,7 @@ func (a *Agent) containerSpec(pod *v1.Pod, c *v1.Container, attempt int, sandbox
 	spec := docker.ContainerSpec{
 		Name:       pods.DockerName(pods.RefOf(pod), c.Name, attempt),
 		Image:      c.Image,
-		Labels:     pods.Labels(a.opts.Instance, pod, c.Name, attempt),
+		Labels:     a.opts.owner().Labels(pod, c.Name, attempt),
 		Env:        env,
 		WorkingDir: c.WorkingDir,
 		TTY:        c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -23,14 +24,14 @@ import (
 func (a *Agent) StopPods(ctx context.Context) error {
 	a.stopping.Store(true)
 	a.workers.stop() // what is being started now is stopped below
-	found, err := a.engine.List(ctx, docker.InstanceLabel(a.opts.Instance))
+	found, err := a.engine.List(ctx, a.opts.owner().Filter())
 	if err != nil {
 		return err
 	}
 	byPod := map[types.UID][]pods.Instance{}
 	var sandboxes []pods.Instance
 	for _, c := range found {
-		if i, ok := pods.InstanceOf(c); ok && (c.Running() || a.maybeStarting(i)) {
+		if i, ok := pods.InstanceOf(c); ok && a.opts.owner().Has(c.Labels) && (c.Running() || a.maybeStarting(i)) {
 			if i.IsSandbox() {
 				sandboxes = append(sandboxes, i)
 			} else {
@@ -43,7 +44,21 @@ func (a *Agent) StopPods(ctx context.Context) error {
 	err = errors.Join(err, eachAtOnce(sandboxes, func(i pods.Instance) error {
 		return about(i, a.engine.Stop(ctx, i.ID, sandboxGrace))
 	}))
-	return errors.Join(err, limits.RemoveGroups(a.cgroups, limits.InstancePath(a.opts.Instance)), a.unmountAll())
+	return errors.Join(err, a.removeGroups(), a.unmountAll())
+}
+
+// removeGroups removes the control groups of all Pods that have a directory, and the one around those of the instance's Pods
+// unless another node has Pods in it.
+func (a *Agent) removeGroups() error {
+	entries, err := os.ReadDir(a.dirs.All())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("read the directory of pods: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		errs = append(errs, limits.RemoveGroups(a.cgroups, limits.PodPath(a.opts.Instance, types.UID(e.Name()))))
+	}
+	return errors.Join(append(errs, limits.RemoveUnused(a.cgroups, limits.InstancePath(a.opts.Instance)))...)
 }
 
 // maybeStarting tells of a container whose start was given up: Docker may start it still, and then

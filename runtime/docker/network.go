@@ -27,6 +27,9 @@ type NetworkSpec struct {
 	Subnet6  netip.Prefix // the same of IPv6; the zero Prefix: none. No narrower than what Subnet has of addresses
 	Gateway6 netip.Addr
 
+	// MoreAddresses are addresses of Subnet that the bridge has beside Gateway, and with Subnet6 those at the same place.
+	MoreAddresses []netip.Addr
+
 	given netip.Prefix // EngineRange of a network that there is
 }
 
@@ -60,6 +63,14 @@ func (s NetworkSpec) Address6(a netip.Addr) netip.Addr {
 	return netip.AddrFrom16(six)
 }
 
+// Range6 is the part of Subnet6 for whoever has a part of Subnet: at the same place in the range.
+func (s NetworkSpec) Range6(part netip.Prefix) netip.Prefix {
+	if part.Bits() == s.Subnet.Bits() {
+		return s.Subnet6
+	}
+	return netip.PrefixFrom(s.Address6(part.Masked().Addr()), 96+part.Bits())
+}
+
 // EnsureNetwork makes the network exist as described. One of that name that is as
 // described is reused; one that differs is made anew if the engine has attached nothing to
 // it, else the error says what differs.
@@ -74,7 +85,7 @@ func (e *Engine) EnsureNetwork(ctx context.Context, spec NetworkSpec) error {
 	if ok {
 		differs := found.differs(spec)
 		if differs == "" {
-			return spec.steadyAddress()
+			return spec.steadyAddresses()
 		}
 		if err := e.RemoveNetwork(ctx, spec.Name); err != nil {
 			return failure(err, "network %s exists with %s and is in use: stop the containers that are in it", spec.Name, differs)
@@ -190,7 +201,48 @@ func (s NetworkSpec) steadyBridge() error {
 	if err != nil {
 		return fmt.Errorf("set the hardware address of the bridge %s: %w", s.Bridge, err)
 	}
-	return s.steadyAddress()
+	return s.steadyAddresses()
+}
+
+// steadyAddresses gives the bridge all of its addresses.
+func (s NetworkSpec) steadyAddresses() error {
+	if err := s.steadyAddress(); err != nil {
+		return err
+	}
+	for _, a := range s.MoreAddresses {
+		err := s.eachAddress(a, func(bridge netlink.Link, addr *netlink.Addr) error { return netlink.AddrReplace(bridge, addr) })
+		if err != nil {
+			return fmt.Errorf("give the bridge %s the address %s: %w", s.Bridge, a, err)
+		}
+	}
+	return nil
+}
+
+// RemoveAddress takes one of MoreAddresses from the bridge. One that is not there is no error.
+func (s NetworkSpec) RemoveAddress(a netip.Addr) error {
+	err := s.eachAddress(a, netlink.AddrDel)
+	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+		return fmt.Errorf("take the address %s from the bridge %s: %w", a, s.Bridge, err)
+	}
+	return nil
+}
+
+// eachAddress calls do with an address of Subnet and the one at its place in Subnet6, if there is a bridge here: the engine
+// may be on another machine. Pods reach them as they do the gateway: by the range that they are in.
+func (s NetworkSpec) eachAddress(a netip.Addr, do func(netlink.Link, *netlink.Addr) error) error {
+	bridge, err := netlink.LinkByName(s.Bridge)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = do(bridge, &netlink.Addr{IPNet: netlink.NewIPNet(a.AsSlice())})
+	if s.Subnet6.IsValid() {
+		six := &netlink.Addr{IPNet: netlink.NewIPNet(s.Address6(a).AsSlice()), Flags: unix.IFA_F_NODAD}
+		err = errors.Join(err, do(bridge, six))
+	}
+	return err
 }
 
 // steadyAddress has the bridge take its address of IPv6 at once. Kernels ask first whether anybody else has it, for which

@@ -55,7 +55,7 @@ func (s *accounts) of(ctx context.Context, spec docker.ContainerSpec) (map[strin
 // colon or else its own. To a number that the image does not know it gives the group 0, as Docker does.
 func (m *Images) Account(ctx context.Context, pod *v1.Pod, c *v1.Container, imageID, name string) (*user.ExecUser, error) {
 	container := accountsContainer + c.Name
-	spec := docker.ContainerSpec{Name: pods.DockerName(pods.RefOf(pod), container, 0), Image: imageID, Labels: pods.Labels(m.config.Instance, pod, container, 0)}
+	spec := docker.ContainerSpec{Name: pods.DockerName(pods.RefOf(pod), container, 0), Image: imageID, Labels: m.config.Owner.Labels(pod, container, 0)}
 	spec.Labels[pods.LabelType] = pods.TypeContainer
 	texts, err := m.accounts.of(ctx, spec)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 
 // Config says where images come from. All of it is required.
 type Config struct {
-	// Instance is the kube-lite instance's name.
-	Instance string
-	Engine   Engine
+	// Owner is whose containers those are in which images are read.
+	Owner  pods.Owner
+	Engine Engine
 	// Secret finds a Secret of the API.
 	Secret func(ctx context.Context, namespace, name string) (*v1.Secret, error)
 	// Event records an event of a Pod or, if c is not nil, of one of its containers.

@@ -19,6 +19,19 @@ func RemoveGroups(groups usage.Cgroups, path string) error {
 	return errors.Join(errs...)
 }
 
+// RemoveUnused removes a control group from every hierarchy in which no other is below it, and no process in it.
+func RemoveUnused(groups usage.Cgroups, path string) error {
+	var errs []error
+	for _, top := range groups.Hierarchies() {
+		dir := filepath.Join(top, path)
+		err := unix.Rmdir(dir)
+		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY) {
+			errs = append(errs, &os.PathError{Op: "rmdir", Path: dir, Err: err})
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func removeGroupDir(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {

@@ -4,7 +4,7 @@
 // event stream has all of them read; readers never ask Docker. What the agent does itself it notes before any event comes
 // (Created, Start, Remove), so that a Pod's next look is not behind its last act.
 //
-//	m := mirror.New(engine, "demo", log)
+//	m := mirror.New(engine, pods.Owner{Instance: "demo"}, log)
 //	m.Changed = func(ref pods.Ref) { ... } // look at that Pod
 //	go m.Run(ctx)
 //	if m.Ready() {                        // it shows all that there is

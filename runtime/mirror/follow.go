@@ -19,7 +19,7 @@ const inspectConcurrency = 4
 // Run follows Docker until ctx ends.
 func (m *Mirror) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { m.engine.Watch(ctx, m.labels, m); return nil })
+	group.Go(func() error { m.engine.Watch(ctx, m.owner.Filter(), m); return nil })
 	group.Go(func() error { m.relistLoop(ctx); return nil })
 	for range inspectConcurrency {
 		group.Go(func() error { m.refreshLoop(ctx); return nil })
@@ -125,7 +125,7 @@ func (m *Mirror) retryResync() {
 // resync makes the mirror equal to what Docker has.
 func (m *Mirror) resync(ctx context.Context) error {
 	before := m.ids()
-	found, err := m.engine.List(ctx, m.labels)
+	found, err := m.engine.List(ctx, m.owner.Filter())
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (m *Mirror) resync(ctx context.Context) error {
 	group.SetLimit(inspectConcurrency)
 	for _, c := range found {
 		delete(before, c.ID)
-		if _, ok := pods.InstanceOf(c); !ok {
+		if _, ok := pods.InstanceOf(c); !ok || !m.owner.Has(c.Labels) {
 			continue
 		}
 		group.Go(func() error {

@@ -24,7 +24,7 @@ type Mirror struct {
 	Cgroups usage.Cgroups
 
 	engine Engine
-	labels map[string]string
+	owner  pods.Owner
 	log    *slog.Logger
 
 	dirty       workqueue.TypedInterface[string] // IDs of containers to read again
@@ -58,10 +58,10 @@ type entry struct {
 	memory oomReport
 }
 
-// New is a Mirror of the containers of an instance. It shows none before Run.
-func New(e Engine, instanceName string, log *slog.Logger) *Mirror {
+// New is a Mirror of an owner's containers. It shows none before Run.
+func New(e Engine, owner pods.Owner, log *slog.Logger) *Mirror {
 	return &Mirror{
-		engine: e, labels: docker.InstanceLabel(instanceName), log: log,
+		engine: e, owner: owner, log: log,
 		Changed:     func(pods.Ref) {},
 		Linked:      func(bool, error) {},
 		dirty:       workqueue.NewTyped[string](),
@@ -74,6 +74,9 @@ func New(e Engine, instanceName string, log *slog.Logger) *Mirror {
 
 // Event implements docker.Watcher.
 func (m *Mirror) Event(e docker.Event) {
+	if !m.owner.Has(e.Labels) {
+		return
+	}
 	switch e.Action {
 	case "destroy":
 		m.forget(e.ID)

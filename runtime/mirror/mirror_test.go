@@ -36,7 +36,7 @@ func (e *emptyEngine) List(context.Context, map[string]string) ([]docker.Contain
 func TestAListThatFailsIsRepeatedThoughTheStreamStands(t *testing.T) {
 	engine := &emptyEngine{}
 	engine.failures.Store(3)
-	m := New(engine, "t-mirror", slog.New(slog.DiscardHandler))
+	m := New(engine, pods.Owner{Instance: "t-mirror"}, slog.New(slog.DiscardHandler))
 	m.retryAfter = time.Millisecond
 	synced := make(chan struct{}, 1)
 	m.Linked = func(connected bool, _ error) {
@@ -62,7 +62,7 @@ func TestAListThatFailsIsRepeatedThoughTheStreamStands(t *testing.T) {
 // What follows an init container need not wait until Docker has cleaned up after it.
 func TestEndOfAContainerThatEndedWellIsKnownBeforeItCanBeRead(t *testing.T) {
 	for code, want := range map[int]string{0: docker.StatusExited, 1: docker.StatusRunning} {
-		m := New(&emptyEngine{}, "t-mirror", slog.New(slog.DiscardHandler))
+		m := New(&emptyEngine{}, pods.Owner{Instance: "t-mirror"}, slog.New(slog.DiscardHandler))
 		told := 0
 		m.Changed = func(pods.Ref) { told++ }
 		m.containers.put(&entry{Instance: pods.Instance{ContainerName: "init", Pod: pods.Ref{UID: "u"}, Container: docker.Container{ID: "c", Status: docker.StatusRunning, PID: 7}}})

@@ -46,6 +46,11 @@ type Config struct {
 	Name, Version string
 	MaxPods       int
 	PodCIDRs      []string
+	// Register makes the Node, and makes it again when somebody deleted it, as a kubelet's --register-node does. Without it
+	// the Node is waited for, and nothing is kept of one that is gone.
+	Register bool
+	// Sharing tells among how many nodes what the machine has is divided.
+	Sharing func() int
 	// Root is the directory of the Pods' volumes.
 	Root string
 
@@ -240,6 +245,9 @@ func (n *Node) create(ctx context.Context) error {
 	nodes := n.config.Client.CoreV1().Nodes()
 	wanted := n.object()
 	found, err := nodes.Get(ctx, wanted.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) && !n.config.Register {
+		return err
+	}
 	if apierrors.IsNotFound(err) {
 		n.status(&wanted.Status)
 		if n.last, err = nodes.Create(ctx, wanted, metav1.CreateOptions{}); err == nil {
@@ -286,7 +294,10 @@ func (n *Node) update(ctx context.Context) error {
 	nodes := n.config.Client.CoreV1().Nodes()
 	found, err := nodes.Get(ctx, n.config.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return n.create(ctx)
+		if n.config.Register {
+			return n.create(ctx)
+		}
+		return nil
 	}
 	if err != nil {
 		return err

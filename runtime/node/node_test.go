@@ -28,7 +28,7 @@ func (answering) Info(context.Context) (docker.Info, error) {
 func TestNodeIsReadyWhileTheEngineAnswers(t *testing.T) {
 	client, reasons := fake.NewClientset(), []string{}
 	n := New(Config{
-		Name: "laptop", Version: DefaultVersion, MaxPods: 7, PodCIDRs: []string{"10.244.0.0/24"}, Root: t.TempDir(),
+		Name: "laptop", Version: DefaultVersion, MaxPods: 7, PodCIDRs: []string{"10.244.0.0/24"}, Root: t.TempDir(), Register: true, Sharing: func() int { return 1 },
 		Client: client, Nodes: corelisters.NewNodeLister(cache.NewIndexer(cache.MetaNamespaceKeyFunc, nil)),
 		Engine: answering{}, EngineReady: func() bool { return true }, Addresses: func() pods.IPs { return pods.IPs{"192.0.2.1"} },
 		Event: func(_ runtime.Object, _, reason, _ string) { reasons = append(reasons, reason) }, OnCheck: func() {},

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -54,14 +53,18 @@ func (n *Node) status(s *v1.NodeStatus) {
 	}
 }
 
+// capacity is the node's share of what the machine has.
 func (n *Node) capacity() v1.ResourceList {
+	nodes := int64(max(1, n.config.Sharing()))
 	out := v1.ResourceList{
-		v1.ResourceCPU:              *resource.NewQuantity(int64(n.Facts.CPUs), resource.DecimalSI),
-		v1.ResourceMemory:           *resource.NewQuantity(n.Facts.Memory, resource.BinarySI),
-		v1.ResourceEphemeralStorage: *resource.NewQuantity(n.Facts.Disk, resource.BinarySI),
+		v1.ResourceCPU:              *resource.NewMilliQuantity(1000*int64(n.Facts.CPUs)/nodes, resource.DecimalSI),
+		v1.ResourceMemory:           *resource.NewQuantity(n.Facts.Memory/nodes, resource.BinarySI),
+		v1.ResourceEphemeralStorage: *resource.NewQuantity(n.Facts.Disk/nodes, resource.BinarySI),
 		v1.ResourcePods:             *resource.NewQuantity(int64(n.config.MaxPods), resource.DecimalSI),
 	}
-	maps.Copy(out, n.Facts.HugePages)
+	for name, amount := range n.Facts.HugePages {
+		out[name] = *resource.NewQuantity(amount.Value()/nodes, amount.Format)
+	}
 	return out
 }
 
@@ -70,8 +73,8 @@ func (n *Node) capacity() v1.ResourceList {
 func (n *Node) Allocatable() v1.ResourceList {
 	out := n.capacity()
 	memory := out[v1.ResourceMemory]
-	for _, amount := range n.Facts.HugePages {
-		memory.Sub(amount)
+	for name := range n.Facts.HugePages {
+		memory.Sub(out[name])
 	}
 	out[v1.ResourceMemory] = memory
 	return out

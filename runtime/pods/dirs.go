@@ -7,6 +7,23 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
+// nodesDir has the directories of the nodes that were added.
+const nodesDir = "nodes"
+
+// NodeRoot is the directory of a node's agent in that of its instance; node is empty for the one that the instance began with.
+func NodeRoot(instanceDir, node string) string {
+	if node == "" {
+		return instanceDir
+	}
+	return filepath.Join(instanceDir, nodesDir, node)
+}
+
+// NodeRoots are those of all nodes that have one, the first one's among them.
+func NodeRoots(instanceDir string) []string {
+	added, _ := filepath.Glob(filepath.Join(instanceDir, nodesDir, "*")) // the pattern is good
+	return append([]string{instanceDir}, added...)
+}
+
 // Dirs says where what is the Pods' lies on this machine, as on a kubelet's node.
 type Dirs struct {
 	// Root is the agent's directory.

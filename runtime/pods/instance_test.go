@@ -14,7 +14,7 @@ import (
 var web = &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "u1"}}
 
 func TestLabelsOfAContainerReadBackAsItsInstance(t *testing.T) {
-	labels := pods.Labels("demo", web, "app", 3)
+	labels := pods.Owner{Instance: "demo"}.Labels(web, "app", 3)
 	labels[pods.LabelType], labels[pods.LabelSandboxID], labels[pods.LabelSpecHash] = pods.TypeContainer, "s1", "abc"
 	labels[pods.LabelRestartGeneration] = "2"
 	got, ok := pods.InstanceOf(docker.Container{ID: "c1", Labels: labels, Status: docker.StatusRunning})
@@ -25,7 +25,7 @@ func TestLabelsOfAContainerReadBackAsItsInstance(t *testing.T) {
 	if name := pods.DockerName(got.Pod, got.ContainerName, got.Attempt); name != "k8s_app_web_shop_u1_3" {
 		t.Errorf("its name is %s", name)
 	}
-	labels = pods.Labels("demo", web, pods.SandboxName, 0)
+	labels = pods.Owner{Instance: "demo"}.Labels(web, pods.SandboxName, 0)
 	labels[pods.LabelAddress] = "10.244.0.7"
 	if got, ok := pods.InstanceOf(docker.Container{Labels: labels}); !ok || !got.IsSandbox() || got.Address != netip.MustParseAddr("10.244.0.7") {
 		t.Errorf("the sandbox is %+v, %v", got, ok)
@@ -37,7 +37,7 @@ func TestLabelsOfAContainerReadBackAsItsInstance(t *testing.T) {
 
 func TestContainerThatCouldNotBeStartedHasEnded(t *testing.T) {
 	made := time.Unix(1_700_000_000, 0)
-	c := docker.Container{Labels: pods.Labels("demo", web, "app", 0), Status: docker.StatusCreated, Created: made, Error: "no such file"}
+	c := docker.Container{Labels: pods.Owner{Instance: "demo"}.Labels(web, "app", 0), Status: docker.StatusCreated, Created: made, Error: "no such file"}
 	failed, _ := pods.InstanceOf(c)
 	if !failed.Ended() || !failed.WasStarted() || failed.ExitCode != 128 || !failed.EndedAt().Equal(made) {
 		t.Errorf("got %+v", failed)
@@ -62,5 +62,21 @@ func TestTheLastTwoInstancesOfEachContainerStay(t *testing.T) {
 	got := pods.Surplus(have)
 	if len(got) != 2 || got[0].Attempt != 1 || got[1].Attempt != 0 || got[0].ContainerName != "app" || got[1].ContainerName != "app" {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestContainersAreOfOneNode(t *testing.T) {
+	pod := &v1.Pod{}
+	first, second := pods.Owner{Instance: "demo"}, pods.Owner{Instance: "demo", Node: "second"}
+	for _, owner := range []pods.Owner{first, second} {
+		labels := owner.Labels(pod, "app", 0)
+		for key, want := range owner.Filter() {
+			if labels[key] != want {
+				t.Errorf("%+v does not find its own container by %s: %v", owner, key, labels)
+			}
+		}
+		if owner.Has(labels) != true || first.Has(labels) == second.Has(labels) {
+			t.Errorf("%+v: %v is of the first: %v, of the second: %v", owner, labels, first.Has(labels), second.Has(labels))
+		}
 	}
 }

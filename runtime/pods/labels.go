@@ -34,14 +34,33 @@ func DockerName(ref Ref, container string, attempt int) string {
 	return strings.Join([]string{"k8s", container, ref.Name, ref.Namespace, string(ref.UID), strconv.Itoa(attempt)}, "_")
 }
 
-// Labels are those of one container of the Pod.
-func Labels(instanceName string, pod *v1.Pod, container string, attempt int) map[string]string {
-	return map[string]string{
-		docker.LabelInstance: instanceName,
-		LabelPodName:         pod.Name,
-		LabelPodNamespace:    pod.Namespace,
-		LabelPodUID:          string(pod.UID),
-		LabelContainer:       container,
-		LabelRestartCount:    strconv.Itoa(attempt),
+// Owner is the node agent whose containers are meant, among all that an engine has.
+type Owner struct {
+	Instance string
+	// Node is the Node's name; empty for the node that the instance began with.
+	Node string
+}
+
+// Filter selects an owner's containers, and for the first node those of the others too: an engine finds no container by
+// a label that it lacks. See Has.
+func (o Owner) Filter() map[string]string {
+	labels := docker.InstanceLabel(o.Instance)
+	if o.Node != "" {
+		labels[docker.LabelNode] = o.Node
 	}
+	return labels
+}
+
+// Has tells by its labels whether a container that Filter selected is the owner's.
+func (o Owner) Has(labels map[string]string) bool { return labels[docker.LabelNode] == o.Node }
+
+// Labels are those of one container of the Pod.
+func (o Owner) Labels(pod *v1.Pod, container string, attempt int) map[string]string {
+	labels := o.Filter()
+	labels[LabelPodName] = pod.Name
+	labels[LabelPodNamespace] = pod.Namespace
+	labels[LabelPodUID] = string(pod.UID)
+	labels[LabelContainer] = container
+	labels[LabelRestartCount] = strconv.Itoa(attempt)
+	return labels
 }

@@ -154,7 +154,16 @@ func (p *pruning) containers(ctx context.Context, found []docker.Container) erro
 }
 
 func (p *pruning) directories() error {
-	root := pods.Dirs{Root: p.opts.Root}.All()
+	for _, dir := range pods.NodeRoots(p.opts.Root) {
+		if err := p.directoriesIn(pods.Dirs{Root: dir}.All()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// directoriesIn removes those of Pods that the API does not know.
+func (p *pruning) directoriesIn(root string) error {
 	entries, err := os.ReadDir(root)
 	if err != nil && !os.IsNotExist(err) {
 		return err

@@ -92,7 +92,7 @@ func rig(t *testing.T) (*fakeEngine, *fake.Clientset, Options) {
 		e.containers["id-"+name] = docker.Container{ID: "id-" + name, Name: name, Image: image, ImageID: "sha256:" + image, Status: status, Labels: labels}
 	}
 	of := func(p *v1.Pod, attempt int, status string) {
-		add(pods.DockerName(pods.RefOf(p), "app", attempt), "app:1", status, pods.Labels(opts.Instance, p, "app", attempt))
+		add(pods.DockerName(pods.RefOf(p), "app", attempt), "app:1", status, pods.Owner{Instance: opts.Instance}.Labels(p, "app", attempt))
 	}
 	of(pod, 0, docker.StatusExited)
 	of(pod, 1, docker.StatusRunning)

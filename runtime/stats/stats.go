@@ -39,6 +39,8 @@ type Config struct {
 	Engine    Engine
 	// DockerRoot is the directory of Docker's own files; empty: unknown.
 	DockerRoot func() string
+	// Sharing tells how many nodes the machine is. What one of several uses is what its Pods do.
+	Sharing func() int
 	// CPUs and Memory, in bytes, are the machine's.
 	CPUs   int
 	Memory int64
@@ -141,12 +143,24 @@ func (s *Stats) sample(before map[string]cpuTime) (*statsv1alpha1.Summary, error
 		return nil, err
 	}
 	out := &statsv1alpha1.Summary{Node: *node, Pods: []statsv1alpha1.PodStats{}}
+	var cpu *statsv1alpha1.CPUStats
+	var memory *statsv1alpha1.MemoryStats
 	for _, pod := range s.config.Pods() {
 		if have := pods.Running(s.config.Instances(pod.UID)); len(have) > 0 {
-			out.Pods = append(out.Pods, s.pod(pod, have, before, now))
+			of := s.pod(pod, have, before, now)
+			out.Pods = append(out.Pods, of)
+			cpu, memory = addCPU(cpu, of.CPU), addMemory(memory, of.Memory)
 		}
 	}
+	if s.config.Sharing() > 1 {
+		out.Node.CPU, out.Node.Memory = cmp.Or(cpu, rate(cpuTime{at: before[nodeClock].at}, cpuTime{at: now[nodeClock].at})), cmp.Or(memory, noMemory(out.Node.CPU.Time))
+	}
 	return out, nil
+}
+
+// noMemory is the use of a node without Pods.
+func noMemory(at metav1.Time) *statsv1alpha1.MemoryStats {
+	return &statsv1alpha1.MemoryStats{Time: at, UsageBytes: new(uint64), WorkingSetBytes: new(uint64), RSSBytes: new(uint64)}
 }
 
 // rate is how CPU was used between two readings; nil without the first one.
