@@ -70,10 +70,20 @@ func TestNodes(t *testing.T) {
 	t.Run("stop and start", ns.testNodesStopAndStart)
 }
 
+// node runs a command of kube-lite node, which has to succeed.
+func (i *instance) node(t *testing.T, args ...string) string {
+	t.Helper()
+	got := i.run(t, "", append([]string{"node"}, args...)...)
+	if got.code != 0 {
+		t.Fatalf("node %s: %+v", strings.Join(args, " "), got)
+	}
+	return got.stdout
+}
+
 // onNodes are the nodes on which an app's running Pods are, sorted.
 func (n namespace) onNodes(t *testing.T, app string) string {
 	t.Helper()
-	nodes := strings.Fields(n.must(t, "get", "pods", "--selector=app="+app, "--field-selector=status.phase=Running", "-o", `jsonpath={.items[?(!@.metadata.deletionTimestamp)].spec.nodeName}`))
+	nodes := strings.Fields(n.must(t, "get", "pods", "--selector=app="+app, "--field-selector=status.phase=Running", "-o", "go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.spec.nodeName}} {{end}}{{end}}"))
 	slices.Sort(nodes)
 	return strings.Join(nodes, " ")
 }
@@ -88,12 +98,12 @@ func (n namespace) testNodesAreReached(t *testing.T) {
 	port := n.value(t, "service/web", "{.spec.ports[0].nodePort}")
 	for _, node := range []string{"one", "one-2", "one-3"} {
 		pod := n.podOn(t, "web", node)
-		if out := n.must(t, "exec", pod, "--", "/tool", "hostname"); strings.TrimSpace(out) != pod {
+		if out := n.must(t, "exec", pod, "--", "/tool", "env", "HOSTNAME"); strings.TrimSpace(out) != pod {
 			t.Errorf("exec into %s on %s: %s", pod, node, out)
 		}
 		n.must(t, "logs", pod)
-		if out := n.must(t, "get", "--raw", "/api/v1/nodes/"+node+"/proxy/pods"); !strings.Contains(out, pod) || strings.Count(out, `"app":"web"`) != 1 {
-			t.Errorf("the agent of %s has the pods %s", node, out)
+		if out := n.must(t, "get", "--raw", "/api/v1/nodes/"+node+"/proxy/pods"); strings.Count(out, `"nodeName":"`) != 2 || strings.Count(out, `"nodeName":"`+node+`"`) != 2 {
+			t.Errorf("the agent of %s has other pods than its own two: %s", node, out)
 		}
 		address := n.value(t, "node/"+node, `{.status.addresses[?(@.type=="InternalIP")].address}`)
 		eventually(t, func() error { return answers("http://" + address + ":" + port) })
@@ -125,14 +135,14 @@ func answers(url string) error {
 }
 
 func (n namespace) testNodesOutliveTheDaemon(t *testing.T) {
-	before := n.containers(t)
+	before := n.containers(t, "status=running")
 	n.in.kill(t)
 	if err := n.in.up(); err != nil {
 		t.Fatal(err)
 	}
 	n.must(t, "wait", "--for=condition=Ready", "nodes", "--all", "--timeout=60s")
 	n.must(t, "rollout", "status", "deployment/web")
-	if after := n.containers(t); !slices.Equal(before, after) {
+	if after := n.containers(t, "status=running"); !slices.Equal(before, after) {
 		t.Errorf("the containers were %v and are %v", before, after)
 	}
 }
@@ -140,26 +150,26 @@ func (n namespace) testNodesOutliveTheDaemon(t *testing.T) {
 func (n namespace) testNodeComesAndGoes(t *testing.T) {
 	cpu := func() string { return n.value(t, "node/one", "{.status.allocatable.cpu}") }
 	before := cpu()
-	n.must(t, "node", "add", "extra", "--node-label", "topology.kubernetes.io/zone=c")
+	n.in.node(t, "add", "extra", "--node-label", "topology.kubernetes.io/zone=c")
 	eventually(t, func() error {
 		if cpu() == before {
 			return fmt.Errorf("with four nodes one of them has %s CPUs, as with three", before)
 		}
 		return nil
 	})
-	if got := n.run(t, "node", "add", "extra"); got.code != 1 || !strings.Contains(got.stderr, "extra is there already") {
+	if got := n.in.run(t, "", "node", "add", "extra"); got.code != 1 || !strings.Contains(got.stderr, "extra is there already") {
 		t.Errorf("added twice: %+v", got)
 	}
-	if got := n.run(t, "node", "remove", "nobody"); got.code != 1 || !strings.Contains(got.stderr, "there are extra, one, one-2, one-3") {
+	if got := n.in.run(t, "", "node", "remove", "nobody"); got.code != 1 || !strings.Contains(got.stderr, "there are extra, one, one-2, one-3") {
 		t.Errorf("a node that is not there: %+v", got)
 	}
-	if got := n.run(t, "node", "remove", "one"); got.code != 1 || !strings.Contains(got.stderr, "the one that the instance began with") {
+	if got := n.in.run(t, "", "node", "remove", "one"); got.code != 1 || !strings.Contains(got.stderr, "the one that the instance began with") {
 		t.Errorf("the first node: %+v", got)
 	}
 	n.apply(t, strings.Replace(toolPod("picky", "sleep"), "spec:\n", "spec:\n  nodeSelector: {topology.kubernetes.io/zone: c}\n", 1))
 	n.must(t, "wait", "--for=condition=Ready", "pod/picky", "--timeout=60s")
 	address := n.value(t, "node/extra", `{.status.addresses[?(@.type=="InternalIP")].address}`)
-	if out := n.must(t, "node", "remove", "extra"); strings.TrimSpace(out) != "node/extra removed" {
+	if out := n.in.node(t, "remove", "extra"); strings.TrimSpace(out) != "node/extra removed" {
 		t.Errorf("it says %s", out)
 	}
 	if got := n.run(t, "get", "pod/picky"); got.code != 1 || !strings.Contains(got.stderr, "NotFound") {
@@ -181,7 +191,7 @@ func (n namespace) testNodeComesAndGoes(t *testing.T) {
 func (n namespace) testSilentNode(t *testing.T) {
 	pod := n.podOn(t, "web", "one-2")
 	uid := n.value(t, "pod/"+pod, "{.metadata.uid}")
-	n.must(t, "node", "stop", "one-2")
+	n.in.node(t, "stop", "one-2")
 	if got := n.run(t, "logs", pod); got.code == 0 || !strings.Contains(got.stderr, "the agent of node one-2 does not run") {
 		t.Errorf("logs of a silent node: %+v", got)
 	}
@@ -204,7 +214,7 @@ func (n namespace) testSilentNode(t *testing.T) {
 		t.Error("the containers of the silent node have ended")
 	}
 	agent := n.podOn(t, "agent", "one-2") // a DaemonSet's Pods bear a silent node
-	n.must(t, "node", "start", "one-2")
+	n.in.node(t, "start", "one-2")
 	eventually(t, func() error {
 		if left := running(); left != "" {
 			return fmt.Errorf("%s was evicted and its containers run: %s", pod, left)
@@ -218,11 +228,11 @@ func (n namespace) testSilentNode(t *testing.T) {
 }
 
 func (n namespace) testNodesStopAndStart(t *testing.T) {
-	n.must(t, "node", "stop", "one-3")
+	n.in.node(t, "stop", "one-3")
 	if err := n.in.do("stop"); err != nil {
 		t.Fatal(err)
 	}
-	if left := n.containers(t); len(left) > 0 {
+	if left := n.containers(t, "status=running"); len(left) > 0 {
 		t.Errorf("after stop there run %v", left)
 	}
 	if err := n.in.up(); err != nil {
@@ -231,7 +241,7 @@ func (n namespace) testNodesStopAndStart(t *testing.T) {
 	if got := n.run(t, "get", "--raw", "/api/v1/nodes/one-3/proxy/healthz"); got.code == 0 {
 		t.Error("a node that was stopped runs after a restart of the daemon")
 	}
-	n.must(t, "node", "start", "one-3")
+	n.in.node(t, "start", "one-3")
 	n.must(t, "rollout", "status", "daemonset/agent")
 	eventually(t, func() error {
 		if got := n.onNodes(t, "agent"); got != "one one-2 one-3" {
@@ -265,7 +275,7 @@ func TestNodesNeedRoomForTheirPods(t *testing.T) {
 		t.Fatal(err)
 	}
 	ns := namespace{"default", i}
-	if got := ns.run(t, "node", "add", "second"); got.code != 1 || !strings.Contains(got.stderr, "too narrow for another node") {
+	if got := ns.in.run(t, "", "node", "add", "second"); got.code != 1 || !strings.Contains(got.stderr, "too narrow for another node") {
 		t.Errorf("got %+v", got)
 	}
 	eventually(t, func() error {
