@@ -52,6 +52,9 @@ func (d *daemon) startRooms(ctx context.Context) error {
 	if err := proxy.EnforcePolicies(informers.Networking().V1().NetworkPolicies(), informers.Core().V1().Namespaces(), informers.Core().V1().Pods()); err != nil {
 		return err
 	}
+	if err := proxy.FollowNodes(informers.Core().V1().Nodes()); err != nil {
+		return err
+	}
 	if err := d.nodes.prepare(ctx, d.server.Client(), informers, d.newAgent); err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func benchmarkServiceChange(b *testing.B, l *lab, n int) {
 	back, want := l.backend(), newDesired(testSettings())
 	var changed changes
 	set := func(s *corev1.Service, eps ...*discoveryv1.EndpointSlice) {
-		want.setService(types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, portsOf(s, eps, "n1"), &changed)
+		want.setService(types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, portsOf(s, eps, oneNode("n1")), &changed)
 	}
 	sync := func() {
 		if _, err := back.apply(b.Context(), want, changed); err != nil {

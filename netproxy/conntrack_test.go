@@ -14,11 +14,11 @@ func TestWhichFlowsAreStale(t *testing.T) {
 	cidr := testSettings().serviceCIDR
 	f := newFlows(cidr)
 	f.replacePorts(nil, []servicePort{{Protocol: "UDP", ClusterIP: netip.MustParseAddr("192.0.2.1"), Port: 9, NodePort: 30009}})
-	f.replaceHosts(nil, hostSnapshot([]*corev1.Pod{pod("gone", podB, "9070/UDP")}, "n1", ipv4))
+	f.replaceHosts(nil, hostSnapshot([]*corev1.Pod{pod("gone", podB, "9070/UDP")}, oneNode("n1"), ipv4))
 	f.forgotten()
 	f.replacePorts([]servicePort{{Protocol: "UDP", ClusterIP: netip.MustParseAddr("192.0.2.1"), Port: 9, NodePort: 30009}}, nil)
-	f.replaceHosts(hostSnapshot([]*corev1.Pod{pod("gone", podB, "9070/UDP")}, "n1", ipv4),
-		hostSnapshot([]*corev1.Pod{pod("p", podA, "9080/UDP", "127.0.0.1:9081/UDP")}, "n1", ipv4))
+	f.replaceHosts(hostSnapshot([]*corev1.Pod{pod("gone", podB, "9070/UDP")}, oneNode("n1"), ipv4),
+		hostSnapshot([]*corev1.Pod{pod("p", podA, "9080/UDP", "127.0.0.1:9081/UDP")}, oneNode("n1"), ipv4))
 	f.replacePorts(nil, only("dns"))
 	filter := staleFlows{now: f.udp, before: f.before, local: map[netip.Addr]bool{netip.MustParseAddr("127.0.0.1"): true, netip.MustParseAddr("127.0.0.2"): true}}
 	for _, c := range []struct {

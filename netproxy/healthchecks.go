@@ -39,8 +39,8 @@ type proxyWorks struct{}
 // Health is what the answers tell of the proxy.
 func (proxyWorks) Health() healthcheck.ProxyHealth { return healthcheck.ProxyHealth{Healthy: true} }
 
-// observe notes what a Service, which may be gone, has on this node.
-func (h *healthChecks) observe(name types.NamespacedName, svc *corev1.Service, eps []*discoveryv1.EndpointSlice, node string) {
+// observe notes what a Service, which may be gone, has on this machine.
+func (h *healthChecks) observe(name types.NamespacedName, svc *corev1.Service, eps []*discoveryv1.EndpointSlice, on nodes) {
 	wanted := svc != nil && svc.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal && svc.Spec.HealthCheckNodePort != 0
 	if !wanted && h.ports[name] == 0 {
 		return
@@ -57,7 +57,7 @@ func (h *healthChecks) observe(name types.NamespacedName, svc *corev1.Service, e
 			continue // its endpoints are there once for each family
 		}
 		for _, ep := range slice.Endpoints {
-			if ptr.Deref(ep.NodeName, "") == node && ptr.Deref(ep.Conditions.Ready, true) && len(ep.Addresses) > 0 {
+			if on.has(ptr.Deref(ep.NodeName, "")) && ptr.Deref(ep.Conditions.Ready, true) && len(ep.Addresses) > 0 {
 				local[ep.Addresses[0]] = true
 			}
 		}

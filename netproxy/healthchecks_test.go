@@ -34,7 +34,7 @@ func TestHealthCheckNodePort(t *testing.T) {
 		status int
 		text   string
 	}{"n1": {http.StatusOK, `"localEndpoints": 2`}, "n2": {http.StatusServiceUnavailable, `"localEndpoints": 0`}} {
-		checks.observe(name, s, []*discoveryv1.EndpointSlice{slice("local", ports("8080/TCP"), podA, podB)}, node)
+		checks.observe(name, s, []*discoveryv1.EndpointSlice{slice("local", ports("8080/TCP"), podA, podB)}, oneNode(node))
 		if err := checks.sync(); err != nil {
 			t.Fatal(err)
 		}
@@ -42,7 +42,7 @@ func TestHealthCheckNodePort(t *testing.T) {
 			t.Errorf("on %s: %d, %v, %s; want %d with %s", node, status, err, body, want.status, want.text)
 		}
 	}
-	checks.observe(name, nil, nil, "n1")
+	checks.observe(name, nil, nil, oneNode("n1"))
 	if err := checks.sync(); err != nil {
 		t.Fatal(err)
 	}

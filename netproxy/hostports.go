@@ -18,6 +18,7 @@ type hostPort struct {
 	Family   family
 	Protocol corev1.Protocol
 	HostIP   netip.Addr // the zero Addr: every address of this machine
+	OfNode   bool       // HostIP is the Pod's node's, of several, for which the port is its own at all addresses
 	Port     uint16
 	To       netip.AddrPort // in the Pod; the zero AddrPort: it has no address yet
 }
@@ -48,16 +49,25 @@ func (h hostPort) rank() int {
 	return 1
 }
 
-// socket is what is reserved for the port.
+// socket is where the port answers.
 func (h hostPort) socket() nodePort {
 	return nodePort{protocol: h.Protocol, port: h.Port, addr: h.HostIP}
 }
 
-// hostPortsOf are the ports of this machine that lead to a Pod of the node, in each of the families. One in the host's
-// network has them itself.
-func hostPortsOf(pod *corev1.Pod, node string, families ...family) (out []hostPort) {
+// reserved is what is held for the port: where it answers, or all addresses if it is a node's.
+func (h hostPort) reserved() nodePort {
+	at := h.socket()
+	if h.OfNode {
+		at.addr = netip.Addr{}
+	}
+	return at
+}
+
+// hostPortsOf are the ports of this machine that lead to a Pod of one of its nodes, in each of the families. One in the
+// host's network has them itself.
+func hostPortsOf(pod *corev1.Pod, families ...family) (out []hostPort) {
 	ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-	if pod.Spec.NodeName != node || pod.Spec.HostNetwork || ended {
+	if pod.Spec.NodeName == "" || pod.Spec.HostNetwork || ended {
 		return nil
 	}
 	for _, f := range families {
@@ -100,17 +110,30 @@ func (f family) hostPortsOf(pod *corev1.Pod) (out []hostPort) {
 }
 
 // hostSnapshot are the ports of this machine that Pods want, in a stable order. Of several Pods that want the same, of
-// which one is mostly about to be rejected or to end, one that has an address goes first, then the older one.
-func hostSnapshot(pods []*corev1.Pod, node string, families ...family) (all []hostPort) {
+// which one is mostly about to be rejected or to end, one that has an address goes first, then the older one; Pods of
+// several nodes have their own at their nodes' addresses.
+func hostSnapshot(pods []*corev1.Pod, on nodes, families ...family) (all []hostPort) {
 	pods = slices.Clone(pods)
 	slices.SortFunc(pods, func(a, b *corev1.Pod) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	for _, pod := range pods {
-		all = append(all, hostPortsOf(pod, node, families...)...)
+		if !on.has(pod.Spec.NodeName) {
+			continue
+		}
+		for _, h := range hostPortsOf(pod, families...) {
+			all = append(all, h)
+			if h.HostIP.IsValid() {
+				continue
+			}
+			for _, address := range on.apart().of(pod.Spec.NodeName, h.Family) {
+				h.HostIP, h.OfNode = address, true
+				all = append(all, h)
+			}
+		}
 	}
-	slices.SortStableFunc(all, func(a, b hostPort) int { // the zero Addr is the least of all
-		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Port, b.Port), a.HostIP.Compare(b.HostIP), strings.Compare(a.Family.ip(), b.Family.ip()), a.rank()-b.rank())
+	slices.SortStableFunc(all, func(a, b hostPort) int { // the zero Addr is the least of all: rules of one address come first
+		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Port, b.Port), b.HostIP.Compare(a.HostIP), strings.Compare(a.Family.ip(), b.Family.ip()), a.rank()-b.rank())
 	})
 	return slices.CompactFunc(all, func(a, b hostPort) bool { return a.Family == b.Family && a.socket() == b.socket() })
 }
@@ -165,5 +188,5 @@ func (s settings) addHostPort(c chains, h hostPort) string {
 
 // withoutHostPorts are the ports but for those that could not be held.
 func withoutHostPorts(ports []hostPort, taken map[nodePort]error) []hostPort {
-	return slices.DeleteFunc(ports, func(h hostPort) bool { return taken[h.socket()] != nil })
+	return slices.DeleteFunc(ports, func(h hostPort) bool { return taken[h.reserved()] != nil })
 }

@@ -35,7 +35,7 @@ func TestWhichPodsHavePortsOfThisMachine(t *testing.T) {
 			[]string{"default/younger@*:9000/tcp 10.244.0.3:8080"}},
 	} {
 		var got []string
-		for _, h := range hostSnapshot(c.pods, "n1", ipv4) {
+		for _, h := range hostSnapshot(c.pods, oneNode("n1"), ipv4) {
 			got = append(got, h.String()+" "+h.To.String())
 		}
 		if !slices.Equal(got, c.want) {
@@ -47,7 +47,7 @@ func TestWhichPodsHavePortsOfThisMachine(t *testing.T) {
 func TestALongNameFitsARule(t *testing.T) {
 	p := pod(strings.Repeat("n", 253), podA, "9000/TCP")
 	p.Namespace = strings.Repeat("s", 63)
-	if got := hostSnapshot([]*corev1.Pod{p}, "n1", ipv4)[0].comment(); len(got) > 255 || !strings.HasSuffix(got, "n@*:9000/tcp") {
+	if got := hostSnapshot([]*corev1.Pod{p}, oneNode("n1"), ipv4)[0].comment(); len(got) > 255 || !strings.HasSuffix(got, "n@*:9000/tcp") {
 		t.Errorf("the comment has %d characters: %s", len(got), got)
 	}
 }

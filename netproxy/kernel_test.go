@@ -94,6 +94,8 @@ func newLab(t testing.TB, mode Mode) *lab {
 	l.ip("link add %s type bridge", testBridge)
 	l.ip("address add %s/16 dev %s", gateway, testBridge)
 	l.ip("address add %s dev %s nodad", sixth(gateway+"/16"), testBridge)
+	l.ip("address add %s/32 dev %s", nodeB, testBridge)
+	l.ip("address add %s dev %s nodad noprefixroute", sixth(nodeB+"/15"), testBridge)
 	l.ip("link set %s up", testBridge)
 	l.wire("a", "va0", podA+"/16")
 	l.wire("b", "vb0", podB+"/16")

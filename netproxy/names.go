@@ -35,6 +35,11 @@ func endpointChain(prefix string, sp *servicePort, endpoint netip.AddrPort) stri
 	return prefix + "SEP-" + hash(sp.String() + ">" + endpoint.String())[:8]
 }
 
+// nodeChain names the chain that balances over the endpoints on one node, which has the address, for one port of a Service.
+func nodeChain(prefix string, sp *servicePort, address netip.Addr) string {
+	return prefix + "NOD-" + hash(sp.String() + "@" + address.String())[:8]
+}
+
 // hash has 5 bits a character: 8 of them keep 1,000 Services with 10 endpoints each apart (1 in 20,000).
 func hash(s string) string {
 	sum := sha256.Sum256([]byte(s))

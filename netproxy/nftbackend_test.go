@@ -48,13 +48,13 @@ func TestWithNftablesAChangeIsElementsOfMaps(t *testing.T) {
 	fake := newFakeNft()
 	b := onFake(fake)
 	services, slices := thousand(200)
-	want := desiredOf(testSettings(), snapshot(services, slices, "n1"), nil)
+	want := desiredOf(testSettings(), snapshot(services, slices, oneNode("n1")), nil)
 	if _, err := b.apply(t.Context(), want, changes{}); err != nil {
 		t.Fatal(err)
 	}
 	var changed changes
 	slices[100].Endpoints[2].Addresses[0] = "10.244.200.2"
-	want.setService(types.NamespacedName{Namespace: "default", Name: "svc-100"}, portsOf(services[100], slices[100:101], "n1"), &changed)
+	want.setService(types.NamespacedName{Namespace: "default", Name: "svc-100"}, portsOf(services[100], slices[100:101], oneNode("n1")), &changed)
 	if n, err := b.apply(t.Context(), want, changed); err != nil || n != 1 {
 		t.Fatal(n, err)
 	}
@@ -96,7 +96,7 @@ func TestWithNftablesChangesEndWhereAFreshTableBegins(t *testing.T) {
 			services[i].Spec.ExternalTrafficPolicy = []corev1.ServiceExternalTrafficPolicy{"Cluster", "Local"}[random.IntN(2)]
 		}
 		var changed changes
-		want.setService(types.NamespacedName{Namespace: "default", Name: services[i].Name}, portsOf(services[i], eps[i:i+1], "n1"), &changed)
+		want.setService(types.NamespacedName{Namespace: "default", Name: services[i].Name}, portsOf(services[i], eps[i:i+1], oneNode("n1")), &changed)
 		if _, err := b.apply(t.Context(), want, changed); err != nil {
 			t.Fatal(err)
 		}
@@ -233,7 +233,7 @@ func TestOfTwoServicesWithOneExternalIPTheFirstHasIt(t *testing.T) {
 		s := svc(name, "10.96.1."+name, "80/TCP")
 		s.Spec.ExternalIPs = []string{"203.0.113.7"}
 		var changed changes
-		want.setService(types.NamespacedName{Namespace: "default", Name: name}, portsOf(s, []*discoveryv1.EndpointSlice{slice(name, ports("8080/TCP"), endpoint)}, "n1"), &changed)
+		want.setService(types.NamespacedName{Namespace: "default", Name: name}, portsOf(s, []*discoveryv1.EndpointSlice{slice(name, ports("8080/TCP"), endpoint)}, oneNode("n1")), &changed)
 		if endpoint == "" {
 			want.setService(types.NamespacedName{Namespace: "default", Name: name}, nil, &changed)
 		}

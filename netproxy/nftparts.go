@@ -50,6 +50,10 @@ func nftServicePart(ports []servicePort) *nftPart {
 			key := fmt.Sprintf("%s . %d", protocolName(sp.Protocol), sp.NodePort)
 			p.add(nftNodePorts, key, "goto "+p.to(byNodePort, key, sp), sp.id)
 		}
+		for _, at := range sp.ByNode {
+			key := fmt.Sprintf("%s . %s . %d", at.Address, protocolName(sp.Protocol), sp.NodePort)
+			p.add(nftOutsideIPs, key, "goto "+p.lead(byExternalIP, key, sourceKeptOutside, sp, at.Endpoints), sp.id)
+		}
 	}
 	return p
 }
@@ -75,6 +79,11 @@ func (p *nftPart) to(way way, key string, sp *servicePort) string {
 	} else if sp.PreserveSource {
 		source = sourceKeptOutside
 	}
+	return p.lead(way, key, source, sp, eps)
+}
+
+// lead is to with the endpoints that are meant, and with what becomes of the client's address.
+func (p *nftPart) lead(way way, key string, source source, sp *servicePort, eps []netip.AddrPort) string {
 	if len(eps) == 0 {
 		return nftRefuse
 	}
@@ -111,15 +120,19 @@ func (p *nftPart) firewall(sp *servicePort, to string) string {
 
 // sticky returns the chain of a port whose clients keep their endpoints.
 func (p *nftPart) sticky(source source, sp *servicePort, eps []netip.AddrPort) string {
-	inside := "service-" + hash(sp.id)[:8]
+	inside, outside := "service-"+hash(sp.id)[:8], "outside-"+hash(sp.id)[:8]
 	if !slices.Equal(sp.Internal, eps) {
 		inside = "local-" + hash(sp.id)[:8]
+	}
+	for _, at := range sp.ByNode {
+		if slices.Equal(at.Endpoints, eps) && !slices.Equal(sp.External, eps) {
+			inside, outside = "node-"+hash(sp.id + "@" + at.Address.String())[:8], "outside-"+hash(sp.id + "@" + at.Address.String())[:8]
+		}
 	}
 	p.stickyBalance(inside, sp, eps)
 	if source == sourceKept {
 		return inside
 	}
-	outside := "outside-" + hash(sp.id)[:8]
 	p.chains[outside] = []string{source.mark(), "goto " + inside}
 	return outside
 }

@@ -88,8 +88,8 @@ func (s settings) nftChains() chains {
 	c.add(nftServices, "goto", nftOutside)
 	c.add(nftOutside, nftAt, "vmap @"+nftOutsideIPs)
 	c.add(nftOutside, s.nftToThisMachine(), nftPort, "vmap @"+nftNodePorts)
-	c.add(nftHosts, nftPort, "vmap @"+nftHostPorts)
 	c.add(nftHosts, nftAt, "vmap @"+nftHostIPPorts)
+	c.add(nftHosts, nftPort, "vmap @"+nftHostPorts)
 	for chain, to := range map[string]string{nftToPod: nftPort + " map @" + nftHostPods, nftToPodIP: nftAt + " map @" + nftHostIPPods} {
 		// 127.0.0.1 no Pod can answer.
 		c.add(chain, s.family.ip()+" saddr", s.family.loopback(), nftMarkMasquerade)

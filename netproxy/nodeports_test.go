@@ -172,7 +172,7 @@ func TestATroubleIsToldOnceForAsLongAsItLasts(t *testing.T) {
 	recorder := record.NewFakeRecorder(10)
 	services := []*corev1.Service{svc("web", "10.96.0.2", "80/TCP:30080"), svc("dns", "10.96.0.3", "53/SCTP")}
 	services[0].Spec.SessionAffinity = corev1.ServiceAffinityClientIP
-	ports := snapshot(services, nil, "n1")
+	ports := snapshot(services, nil, oneNode("n1"))
 	taken := map[nodePort]error{{protocol: corev1.ProtocolTCP, port: 30080}: errors.New("in use")}
 	told := troubles{}
 	object := func(tr trouble) runtime.Object {

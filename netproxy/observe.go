@@ -22,6 +22,12 @@ type observed struct {
 
 // observe reads what is pending and notes in the description what is wanted now.
 func (p *Proxy) observe() error {
+	if p.pending.takeNodes() {
+		if err := p.observeNodes(); err != nil {
+			p.pending.addNodes()
+			return err
+		}
+	}
 	services, hosts := p.pending.take()
 	for name := range services {
 		if err := p.observeService(name); err != nil {
@@ -83,7 +89,7 @@ func (p *Proxy) observeService(name types.NamespacedName) error {
 	}
 	now := observed{targets: targetsOf(eps, nil)}
 	if err == nil && svc != nil {
-		now.ports = portsOf(svc, eps, p.nodeName)
+		now.ports = portsOf(svc, eps, p.nodes)
 	}
 	for _, r := range p.redirections.of(name) {
 		r.redirect(now.ports)
@@ -93,7 +99,7 @@ func (p *Proxy) observeService(name types.NamespacedName) error {
 	for _, s := range p.sides {
 		s.flows.retarget(s.targets(old.targets), s.targets(now.targets))
 	}
-	p.health.observe(name, svc, eps, p.nodeName)
+	p.health.observe(name, svc, eps, p.nodes)
 	if now.ports == nil && len(now.targets) == 0 {
 		delete(p.observed, name)
 	} else {
@@ -121,7 +127,7 @@ func (p *Proxy) observeHosts() error {
 	if err != nil {
 		return fmt.Errorf("listing Pods: %w", err)
 	}
-	hosts := hostSnapshot(pods, p.nodeName, p.families()...)
+	hosts := hostSnapshot(pods, p.nodes, p.families()...)
 	p.claims.replace(hostClaims(p.hosts), hostClaims(hosts))
 	p.hosts = hosts
 	return nil
@@ -219,7 +225,9 @@ func claimsOf(ports []servicePort) (all []nodePort) {
 
 func hostClaims(hosts []hostPort) (all []nodePort) {
 	for _, h := range hosts {
-		all = append(all, h.socket())
+		if !h.OfNode { // the port is held at all addresses
+			all = append(all, h.socket())
+		}
 	}
 	return all
 }

@@ -14,6 +14,7 @@ type pending struct {
 	mu       sync.Mutex // guards what follows
 	services map[types.NamespacedName]bool
 	hosts    bool // ports of this machine
+	nodes    bool
 }
 
 func (p *pending) addService(name types.NamespacedName) {
@@ -31,7 +32,21 @@ func (p *pending) addHosts() {
 	p.hosts = true
 }
 
-// take returns what is pending, and begins anew.
+func (p *pending) addNodes() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.nodes = true
+}
+
+// takeNodes tells whether nodes came, changed or went.
+func (p *pending) takeNodes() (changed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	changed, p.nodes = p.nodes, false
+	return changed
+}
+
+// take returns what else is pending, and begins anew.
 func (p *pending) take() (services map[types.NamespacedName]bool, hosts bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

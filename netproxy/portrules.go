@@ -50,6 +50,10 @@ func (s settings) portRules(sp *servicePort) portRules {
 	}
 	addresses(sp.ExternalIPs, target)
 	addresses(sp.balancedIPs(), balanced)
+	for _, at := range sp.ByNode {
+		rule := "-d " + one(at.Address) + " " + portMatch(sp.Protocol, sp.NodePort) + comment(sp)
+		r.externalIPs = append(r.externalIPs, leaf{addressKey(at.Address), rule + " -j " + s.addNode(r.chains, sp, at)})
+	}
 	if sp.NodePort != 0 {
 		r.nodePort = []leaf{{portKey(sp.NodePort), portMatch(sp.Protocol, sp.NodePort) + target}}
 	}
@@ -71,6 +75,17 @@ func (s settings) addExternal(c chains, sp *servicePort) string {
 	}
 	c.add(ext, "-j", balance)
 	return ext
+}
+
+// addNode makes the chain for what comes to one node, and returns how to get there.
+func (s settings) addNode(c chains, sp *servicePort, at nodeEndpoints) string {
+	if len(at.Endpoints) == 0 {
+		return "MARK --set-xmark " + rejectMark
+	}
+	chain := nodeChain(s.prefix, sp, at.Address)
+	c.add(chain, "-m addrtype --src-type LOCAL -j MARK --set-xmark", masqueradeMark)
+	s.addBalancing(c, chain, sp, at.Endpoints)
+	return chain
 }
 
 // addSourceRanges returns the chain that leads to ext only from where a load balancer may be reached. This machine may

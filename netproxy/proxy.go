@@ -29,7 +29,7 @@ type Options struct {
 	// Bridge is the name of the network device that the pods are attached to, at most 15 characters.
 	// It may come later than Run and go meanwhile: route and settings are made when it is there.
 	Bridge string
-	// NodeName is this node's name in EndpointSlices; it decides what counts as local for a traffic policy.
+	// NodeName is this node's name in EndpointSlices; it decides what counts as local for a traffic policy. See FollowNodes.
 	NodeName string
 	// PodCIDR is the range of the pods' addresses, IPv4. It must not overlap with ServiceCIDR.
 	PodCIDR netip.Prefix
@@ -152,7 +152,10 @@ type Proxy struct {
 	slices   cache.Indexer // of EndpointSlices, see sliceIndex
 	pods     corelisters.PodLister
 	synced   []cache.InformerSynced
-	nodeName string
+
+	nodeLister corelisters.NodeLister // nil: there is Options.NodeName alone
+
+	own      string // Options.NodeName
 	recorder record.EventRecorder
 	log      *slog.Logger
 	kernel   *kernelTools // those of either family: what is asked of them is the same
@@ -171,6 +174,7 @@ type Proxy struct {
 	// What follows belongs to the one goroutine of Run that does the work.
 	readyOnce  sync.Once
 	hostReady  bool                              // the route stood at least once
+	nodes      nodes                             // those that this machine is
 	observed   map[types.NamespacedName]observed // what is declared
 	hosts      []hostPort                        // and of Pods
 	claims     claims                            // of ports of this machine
@@ -201,7 +205,8 @@ func New(services coreinformers.ServiceInformer, endpoints discoveryinformers.En
 		services:       services.Lister(),
 		slices:         endpoints.Informer().GetIndexer(),
 		pods:           pods.Lister(),
-		nodeName:       opts.NodeName,
+		own:            opts.NodeName,
+		nodes:          nodes{{name: opts.NodeName}},
 		recorder:       opts.Recorder,
 		log:            log,
 		kernel:         kernel,
@@ -252,7 +257,7 @@ func (p *Proxy) podHandler() cache.ResourceEventHandler {
 			obj = gone.Obj
 		}
 		if pod, ok := obj.(*corev1.Pod); ok {
-			return hostPortsOf(pod, p.nodeName, p.families()...)
+			return hostPortsOf(pod, p.families()...)
 		}
 		return nil
 	}

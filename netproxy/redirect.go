@@ -138,7 +138,7 @@ func (r Redirection) redirect(ports []servicePort) {
 		at := slices.IndexFunc(r.To, func(to netip.AddrPort) bool { return familyOf(to.Addr()) == familyOf(sp.ClusterIP) })
 		if at >= 0 {
 			sp.Internal = []netip.AddrPort{r.To[at]}
-			sp.External = sp.Internal
+			sp.External, sp.ByNode = sp.Internal, nil
 		}
 	}
 	if r.Endpoints != nil {

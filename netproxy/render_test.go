@@ -133,7 +133,7 @@ func TestChainNamesFitTheKernel(t *testing.T) {
 	for _, instance := range []string{"default", strings.Repeat("x", 32)} {
 		s := testSettings()
 		s.prefix = ChainPrefix(instance)
-		for _, chains := range render(s, snapshot(services, slices, "n1"), nil) {
+		for _, chains := range render(s, snapshot(services, slices, oneNode("n1")), nil) {
 			for name := range chains {
 				if len(name) > longest || !strings.HasPrefix(name, ChainPrefix(instance)) {
 					t.Errorf("chain name %s", name)
@@ -149,7 +149,7 @@ func TestChainNamesFitTheKernel(t *testing.T) {
 func TestEveryServiceOfAThousandIsFound(t *testing.T) {
 	services, slices := thousand(1000)
 	for _, mode := range modes() {
-		tr := newWalker(t, mode, desiredOf(testSettings(), snapshot(services, slices, "n1"), nil))
+		tr := newWalker(t, mode, desiredOf(testSettings(), snapshot(services, slices, oneNode("n1")), nil))
 		for i, s := range services {
 			want := fmt.Sprintf("%[1]s:8080<-10.244.0.1 %[2]s:8080<-10.244.0.1 %[3]s:8080<-10.244.0.1",
 				endpointAddress(3*i), endpointAddress(3*i+1), endpointAddress(3*i+2))
@@ -168,7 +168,7 @@ func TestEveryServiceOfAThousandIsFound(t *testing.T) {
 
 func TestAmongAThousandAChangeIsSmallAndChainsAreShort(t *testing.T) {
 	services, slices := thousand(1000)
-	before := render(testSettings(), snapshot(services, slices, "n1"), nil)["nat"]
+	before := render(testSettings(), snapshot(services, slices, oneNode("n1")), nil)["nat"]
 	for name, rules := range before {
 		if len(rules) > fanout+2 {
 			t.Errorf("chain %s has %d rules", name, len(rules))
@@ -176,7 +176,7 @@ func TestAmongAThousandAChangeIsSmallAndChainsAreShort(t *testing.T) {
 	}
 	services = append(services, svc("extra", "10.96.128.77", "80/TCP:31999"))
 	slices = append(slices, slice("extra", ports("8080/TCP"), podA))
-	after := render(testSettings(), snapshot(services, slices, "n1"), nil)["nat"]
+	after := render(testSettings(), snapshot(services, slices, oneNode("n1")), nil)["nat"]
 	// SERVICES at most, two branches, NODEPORTS and its branch, SVC, EXT and SEP.
 	if lines := strings.Count(string(restoreText("nat", before, after, nil, nil)), "\n"); lines > 8*(fanout+3) {
 		t.Errorf("a new Service takes %d lines", lines)
@@ -200,7 +200,7 @@ func TestWhatIsRememberedDoesNotShow(t *testing.T) {
 		}
 		s := testSettings()
 		s.features.recent = step%50 != 0
-		ports := snapshot(services, slices, "n1")
+		ports := snapshot(services, slices, oneNode("n1"))
 		if got, want := r.render(s, ports, nil).String(), render(s, ports, nil).String(); got != want {
 			t.Fatalf("step %d:\n%s\nwant\n%s", step, got, want)
 		}

@@ -81,6 +81,9 @@ func (l *lab) start(opts Options, client kubernetes.Interface) *daemon {
 	if err := p.EnforcePolicies(factory.Networking().V1().NetworkPolicies(), factory.Core().V1().Namespaces(), factory.Core().V1().Pods()); err != nil {
 		l.t.Fatal(err)
 	}
+	if err := p.FollowNodes(factory.Core().V1().Nodes()); err != nil {
+		l.t.Fatal(err)
+	}
 	p.verifyInterval, p.pollInterval = 100*time.Millisecond, 500*time.Millisecond
 	factory.Start(ctx.Done())
 	var running sync.WaitGroup

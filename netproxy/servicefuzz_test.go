@@ -84,7 +84,7 @@ func fuzzServices(t *testing.T, d dice, f family) {
 	set := func(n int) {
 		s := d.service(n)
 		eps := []*discoveryv1.EndpointSlice{d.endpoints(s, discoveryv1.AddressTypeIPv4), d.endpoints(s, discoveryv1.AddressTypeIPv6)}
-		want.setService(types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, f.ports(portsOf(s, eps, "n1")), &changed)
+		want.setService(types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, f.ports(portsOf(s, eps, oneNode("n1"))), &changed)
 	}
 	fake := knftables.NewFake(f.nftables(), nftTable("test"))
 	b := newNftBackend(fake, f, "test", nil, slog.New(slog.DiscardHandler))

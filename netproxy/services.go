@@ -31,8 +31,17 @@ type servicePort struct {
 	AffinitySeconds int32 // how long a client keeps its endpoint; 0: no affinity
 	PreserveSource  bool  // externalTrafficPolicy Local: outside clients keep their address
 
+	// ByNode has who answers at the NodePort of single nodes, if outside clients are kept to their node.
+	ByNode []nodeEndpoints
+
 	Internal []netip.AddrPort // who answers at the ClusterIP, sorted
 	External []netip.AddrPort // who answers at NodePort, externalIPs and load balancer's, sorted
+}
+
+// nodeEndpoints are those on one node, which has the address.
+type nodeEndpoints struct {
+	Address   netip.Addr
+	Endpoints []netip.AddrPort // sorted
 }
 
 // String is the port's name in comments and events, and its identity: namespace/name:port/protocol.
@@ -51,21 +60,21 @@ func (sp *servicePort) balancedIPs() []netip.Addr {
 const serviceProxyNameLabel = "service.kubernetes.io/service-proxy-name"
 
 // portsOf is empty for Services that rules have nothing to do with: headless, ExternalName, another proxy's.
-func portsOf(svc *corev1.Service, eps []*discoveryv1.EndpointSlice, node string) []servicePort {
+func portsOf(svc *corev1.Service, eps []*discoveryv1.EndpointSlice, on nodes) []servicePort {
 	if _, foreign := svc.Labels[serviceProxyNameLabel]; foreign || svc.Spec.Type == corev1.ServiceTypeExternalName {
 		return nil
 	}
 	var ports []servicePort
 	for _, f := range []family{ipv4, ipv6} {
 		if ips := f.addresses(append([]string{svc.Spec.ClusterIP}, svc.Spec.ClusterIPs...)); len(ips) > 0 {
-			ports = append(ports, f.portsOf(svc, ips[0], eps, node)...)
+			ports = append(ports, f.portsOf(svc, ips[0], eps, on)...)
 		}
 	}
 	return ports
 }
 
 // portsOf are those of one ClusterIP.
-func (f family) portsOf(svc *corev1.Service, ip netip.Addr, eps []*discoveryv1.EndpointSlice, node string) (ports []servicePort) {
+func (f family) portsOf(svc *corev1.Service, ip netip.Addr, eps []*discoveryv1.EndpointSlice, on nodes) (ports []servicePort) {
 	for _, p := range svc.Spec.Ports {
 		sp := servicePort{
 			Service:         types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name},
@@ -82,10 +91,17 @@ func (f family) portsOf(svc *corev1.Service, ip netip.Addr, eps []*discoveryv1.E
 		}
 		sp.id = sp.Service.Namespace + "/" + sp.Service.Name + ":" + p.Name + "/" + strings.ToLower(string(sp.Protocol))
 		internalLocal := ptr.Deref(svc.Spec.InternalTrafficPolicy, "") == corev1.ServiceInternalTrafficPolicyLocal
-		sp.Internal = f.endpoints(eps, p.Name, sp.Protocol, node, internalLocal)
+		sp.Internal = f.endpoints(eps, p.Name, sp.Protocol, on, internalLocal)
 		sp.External = sp.Internal
 		if sp.PreserveSource != internalLocal {
-			sp.External = f.endpoints(eps, p.Name, sp.Protocol, node, sp.PreserveSource)
+			sp.External = f.endpoints(eps, p.Name, sp.Protocol, on, sp.PreserveSource)
+		}
+		if sp.PreserveSource && sp.NodePort != 0 {
+			for _, one := range on.apart() {
+				for _, address := range on.of(one.name, f) {
+					sp.ByNode = append(sp.ByNode, nodeEndpoints{address, f.endpoints(eps, p.Name, sp.Protocol, nodes{one}, true)})
+				}
+			}
 		}
 		ports = append(ports, sp)
 	}
@@ -95,7 +111,7 @@ func (f family) portsOf(svc *corev1.Service, ip netip.Addr, eps []*discoveryv1.E
 // endpoints are those that take new connections for one port: the ready ones, or, when there is none, those that
 // are on their way out but still serve.
 // See https://kubernetes.io/docs/reference/networking/virtual-ips/#traffic-to-terminating-endpoints
-func (f family) endpoints(eps []*discoveryv1.EndpointSlice, port string, protocol corev1.Protocol, node string, local bool) []netip.AddrPort {
+func (f family) endpoints(eps []*discoveryv1.EndpointSlice, port string, protocol corev1.Protocol, on nodes, local bool) []netip.AddrPort {
 	var ready, leaving []netip.AddrPort
 	for _, slice := range eps {
 		number, ok := portNumber(slice, port, protocol)
@@ -103,7 +119,7 @@ func (f family) endpoints(eps []*discoveryv1.EndpointSlice, port string, protoco
 			continue
 		}
 		for _, ep := range slice.Endpoints {
-			if len(ep.Addresses) == 0 || local && ptr.Deref(ep.NodeName, "") != node {
+			if len(ep.Addresses) == 0 || local && !on.has(ptr.Deref(ep.NodeName, "")) {
 				continue
 			}
 			addr, err := netip.ParseAddr(ep.Addresses[0])

@@ -53,7 +53,7 @@ func TestWhoAnswers(t *testing.T) {
 		})}, nil},
 		"nobody": {nil, nil},
 	} {
-		got := snapshot([]*corev1.Service{svc("web", "10.96.0.2", "http=80/TCP")}, c.slices, "n1")
+		got := snapshot([]*corev1.Service{svc("web", "10.96.0.2", "http=80/TCP")}, c.slices, oneNode("n1"))
 		if len(got) != 1 || fmt.Sprint(got[0].Internal) != fmt.Sprint(c.want) {
 			t.Errorf("%s: got %v, want %v", says, got, c.want)
 		}
@@ -66,7 +66,7 @@ func TestTrafficPolicies(t *testing.T) {
 		for _, external := range []corev1.ServiceExternalTrafficPolicy{"", "Cluster", "Local"} {
 			s := svc("web", "10.96.0.2", "http=80/TCP:30080")
 			s.Spec.InternalTrafficPolicy, s.Spec.ExternalTrafficPolicy = &internal, external
-			got := snapshot([]*corev1.Service{s}, []*discoveryv1.EndpointSlice{eps}, "n1")[0]
+			got := snapshot([]*corev1.Service{s}, []*discoveryv1.EndpointSlice{eps}, oneNode("n1"))[0]
 			if want := map[bool]int{true: 1, false: 2}[internal == "Local"]; len(got.Internal) != want {
 				t.Errorf("internal policy %q: %v", internal, got.Internal)
 			}
@@ -84,7 +84,7 @@ func TestServicesWithoutRules(t *testing.T) {
 	headless, name, foreign := svc("h", "None", "80/TCP"), svc("n", "", "80/TCP"), svc("f", "10.96.0.9", "80/TCP")
 	name.Spec.Type = corev1.ServiceTypeExternalName
 	foreign.Labels = map[string]string{serviceProxyNameLabel: "somebody"}
-	if got := snapshot([]*corev1.Service{headless, name, foreign}, nil, "n1"); len(got) != 0 {
+	if got := snapshot([]*corev1.Service{headless, name, foreign}, nil, oneNode("n1")); len(got) != 0 {
 		t.Errorf("got %v", got)
 	}
 }
@@ -95,7 +95,7 @@ func TestPortsOfAService(t *testing.T) {
 	s.Spec.ExternalIPs = []string{"fd00::2", "203.0.113.7"}
 	s.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
 	s.Spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: ptr.To[int32](60)}}
-	all := snapshot([]*corev1.Service{s}, nil, "n1")
+	all := snapshot([]*corev1.Service{s}, nil, oneNode("n1"))
 	got, six := ipv4.ports(all), ipv6.ports(all)
 	if len(got) != 2 || len(six) != 2 {
 		t.Fatalf("got %d ports of IPv4 and %d of IPv6", len(got), len(six))

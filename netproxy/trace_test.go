@@ -239,7 +239,7 @@ func maskOf(t *testing.T, s string) (value, mask uint64) {
 
 func isLocal(a netip.Addr) bool {
 	f := familyOf(a)
-	return a.IsLoopback() || a.String() == f.text(gateway) || a.String() == f.text(hostOnLAN)
+	return a.IsLoopback() || a.String() == f.text(gateway) || a.String() == f.text(hostOnLAN) || a.String() == f.text(nodeB)
 }
 
 // deviceTo is the world's routing table.

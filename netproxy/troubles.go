@@ -71,7 +71,7 @@ func serviceTroubles(ports []servicePort, taken map[nodePort]error, f features) 
 func hostTroubles(hosts []hostPort, taken map[nodePort]error, f features) map[trouble]func() string {
 	found := map[trouble]func() string{}
 	for _, h := range hosts {
-		if err := taken[h.socket()]; err != nil {
+		if err := taken[h.reserved()]; err != nil && !h.OfNode {
 			found[trouble{"Pod", h.Pod, reasonHostPortUnavailable, h.socket().String()}] = func() string {
 				return takenMessage("hostPort", h.socket(), err, "the Pod's own address")
 			}

@@ -102,7 +102,7 @@ func (f family) worldPorts() []servicePort {
 	for _, s := range eps {
 		f.translateSlice(s)
 	}
-	return snapshot(services, eps, "n1")
+	return snapshot(services, eps, worldNodes(f))
 }
 
 func (f family) translateService(s *corev1.Service) {
@@ -132,5 +132,5 @@ func (f family) worldHosts() []hostPort {
 			p.Spec.Containers[0].Ports[i].HostIP = f.text(p.Spec.Containers[0].Ports[i].HostIP)
 		}
 	}
-	return hostSnapshot(pods, "n1", f)
+	return hostSnapshot(pods, worldNodes(f), f)
 }

@@ -20,6 +20,7 @@ const (
 	podA        = "10.244.0.2"
 	podB        = "10.244.0.3"
 	hostOnLAN   = "198.51.100.1"
+	nodeB       = "10.244.1.1" // of the node n2, which is this machine too
 	strangerLAN = "198.51.100.2"
 )
 
@@ -90,7 +91,15 @@ func worldObjects() ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
 	local := svc("local", "10.96.0.6", "80/TCP:30084")
 	local.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
 	elsewhere := slice("local", ports("8080/TCP"), podB)
-	elsewhere.Name, elsewhere.Endpoints[0].NodeName = "local-2", ptr.To("n2")
+	elsewhere.Name, elsewhere.Endpoints[0].NodeName = "local-2", ptr.To("n9") // of another machine
+	apart := svc("apart", "10.96.0.15", "80/TCP:30085")
+	apart.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+	beyond := slice("apart", ports("8080/TCP"), podB)
+	beyond.Name, beyond.Endpoints[0].NodeName = "apart-2", ptr.To("n2")
+	there := svc("there", "10.96.0.16", "80/TCP:30086")
+	there.Spec.ExternalTrafficPolicy, there.Spec.SessionAffinity = corev1.ServiceExternalTrafficPolicyLocal, corev1.ServiceAffinityClientIP
+	onlyThere := slice("there", ports("8080/TCP"), podB)
+	onlyThere.Endpoints[0].NodeName = ptr.To("n2")
 
 	sticky := svc("sticky", "10.96.0.5", "80/TCP:30083")
 	sticky.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
@@ -109,7 +118,7 @@ func worldObjects() ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
 	return []*corev1.Service{
 			svc("web", "10.96.0.2", "http=80/TCP:30080", "admin=81/TCP"),
 			svc("self", "10.96.0.3", "80/TCP:30081"),
-			none, sticky, local, external, balanced, ranged, nearby, unanswered,
+			none, sticky, local, apart, there, external, balanced, ranged, nearby, unanswered,
 			svc("dns", "10.96.0.10", "dns=53/UDP:30053", "dns-tcp=53/TCP"),
 			svc("machine", "10.96.0.1", "443/TCP"),
 			svc("outside", "10.96.0.8", "80/TCP"),
@@ -118,6 +127,7 @@ func worldObjects() ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
 			slice("self", ports("8080/TCP"), podA),
 			slice("sticky", ports("8080/TCP"), podA, podB),
 			slice("local", ports("8080/TCP"), podA), elsewhere,
+			slice("apart", ports("8080/TCP"), podA), beyond, onlyThere,
 			slice("external", ports("8080/TCP"), podA),
 			slice("balanced", ports("8080/TCP"), podA),
 			slice("ranged", ports("8080/TCP"), podA),
@@ -128,15 +138,23 @@ func worldObjects() ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
 		}
 }
 
+// oneNode is a machine that is one node.
+func oneNode(name string) nodes { return nodes{{name: name}} }
+
+// worldNodes are those that this machine is: n1, and n2 with an address on the bridge.
+func worldNodes(f family) nodes {
+	return nodes{{"n1", []netip.Addr{netip.MustParseAddr(f.text(hostOnLAN))}}, {"n2", []netip.Addr{netip.MustParseAddr(f.text(nodeB))}}}
+}
+
 // snapshot joins Services with their EndpointSlices, as a Proxy does.
-func snapshot(services []*corev1.Service, eps []*discoveryv1.EndpointSlice, node string) []servicePort {
+func snapshot(services []*corev1.Service, eps []*discoveryv1.EndpointSlice, on nodes) []servicePort {
 	of := map[types.NamespacedName][]*discoveryv1.EndpointSlice{}
 	for _, s := range eps {
 		of[ownerOf(s)] = append(of[ownerOf(s)], s)
 	}
 	var all []servicePort
 	for _, s := range services {
-		all = append(all, portsOf(s, of[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}], node)...)
+		all = append(all, portsOf(s, of[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}], on)...)
 	}
 	slices.SortFunc(all, compareServicePorts)
 	return all
@@ -162,11 +180,17 @@ func pod(name, address string, ports ...string) *corev1.Pod {
 	return p
 }
 
+func onNodeB(p *corev1.Pod) *corev1.Pod {
+	p.Spec.NodeName = "n2"
+	return p
+}
+
 // worldPods are Pods with ports of this machine.
 func worldPods() []*corev1.Pod {
 	return []*corev1.Pod{
 		pod("ported", podA, "9080/TCP", "9080/UDP", "127.0.0.1:9081/TCP", "0.0.0.0:9083/TCP"),
 		pod("starting", "", "9082/TCP", "9082/UDP"),
+		onNodeB(pod("twin", podB, "9080/TCP", "9084/TCP")),
 	}
 }
 
@@ -185,7 +209,7 @@ const (
 	untouched = "untouched" // no rule applies: it goes to what is there, which is nothing, so TCP refuses
 )
 
-// paths is what Services promise.
+// paths is what Services promise. Once one is blind, all that follow are.
 var paths = []path{
 	{says: "pod to ClusterIP", from: podA, to: "tcp://10.96.0.2:80",
 		want: "10.244.0.2:8080<-10.244.0.1 10.244.0.3:8080<-10.244.0.2"},
@@ -304,6 +328,21 @@ var paths = []path{
 	{says: "LAN to hostPort, UDP", from: strangerLAN, to: "udp://198.51.100.1:9080", want: "10.244.0.2:8080<-198.51.100.2"},
 	{says: "LAN to hostPort of localhost", from: strangerLAN, to: "tcp://198.51.100.1:9081", want: untouched},
 	{says: "LAN to hostPort of a pod without an address", from: strangerLAN, to: "tcp://198.51.100.1:9082", want: refused},
+	{says: "host to NodePort of all nodes", from: "host", to: "tcp://127.0.0.1:30085",
+		want: "10.244.0.2:8080<-10.244.0.1 10.244.0.3:8080<-10.244.0.1"},
+	{says: "host to NodePort of its own node", from: "host", to: "tcp://198.51.100.1:30085", want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "host to NodePort of the other node", from: "host", to: "tcp://10.244.1.1:30085", want: "10.244.0.3:8080<-10.244.0.1"},
+	{says: "pod to NodePort of the other node", from: podA, to: "tcp://10.244.1.1:30085", want: "10.244.0.3:8080<-10.244.0.2"},
+	{says: "LAN to open NodePort of the first node", from: strangerLAN, to: "tcp://198.51.100.1:30085", opens: "198.51.100.0/24",
+		want: "10.244.0.2:8080<-198.51.100.2"},
+	{says: "host to NodePort that only the other node has", from: "host", to: "tcp://127.0.0.1:30086", want: "10.244.0.3:8080<-10.244.0.1"},
+	{says: "pod to NodePort that only the other node has", from: podA, to: "tcp://10.244.1.1:30086", want: "10.244.0.3:8080<-10.244.0.2"},
+	{says: "host to NodePort of a node that has none", from: "host", to: "tcp://198.51.100.1:30086", want: refused},
+	{says: "host to NodePort at the other node", from: "host", to: "tcp://10.244.1.1:30081", want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "host to hostPort of the other node", from: "host", to: "tcp://10.244.1.1:9080", want: "10.244.0.3:8080<-10.244.1.1"},
+	{says: "pod to hostPort of the other node", from: podA, to: "tcp://10.244.1.1:9080", want: "10.244.0.3:8080<-10.244.0.2"},
+	{says: "host to hostPort that only the other node has", from: "host", to: "tcp://127.0.0.1:9084", want: "10.244.0.3:8080<-10.244.0.1"},
+
 	{says: "pod to hostPort, unseen", from: podB, to: "tcp://10.244.0.1:9080", blind: true, want: "10.244.0.2:8080<-10.244.0.1"},
 	{says: "pod to hostPort, UDP, unseen", from: podB, to: "udp://10.244.0.1:9080", blind: true,
 		want: "10.244.0.2:8080<-10.244.0.1"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -228,7 +229,9 @@ func (s NetworkSpec) RemoveAddress(a netip.Addr) error {
 }
 
 // eachAddress calls do with an address of Subnet and the one at its place in Subnet6, if there is a bridge here: the engine
-// may be on another machine. Pods reach them as they do the gateway: by the range that they are in.
+// may be on another machine. Pods reach them as they do the gateway: by the range that they are in. Nothing that this machine
+// sends to Pods has them as its source: of several of IPv6 kernels choose one of the range that shares most with the destination
+// (RFC 6724, section 5, rule 8), so theirs is said to be wider than the gateway's.
 func (s NetworkSpec) eachAddress(a netip.Addr, do func(netlink.Link, *netlink.Addr) error) error {
 	bridge, err := netlink.LinkByName(s.Bridge)
 	if errors.As(err, new(netlink.LinkNotFoundError)) {
@@ -239,7 +242,8 @@ func (s NetworkSpec) eachAddress(a netip.Addr, do func(netlink.Link, *netlink.Ad
 	}
 	err = do(bridge, &netlink.Addr{IPNet: netlink.NewIPNet(a.AsSlice())})
 	if s.Subnet6.IsValid() {
-		six := &netlink.Addr{IPNet: netlink.NewIPNet(s.Address6(a).AsSlice()), Flags: unix.IFA_F_NODAD}
+		wider := &net.IPNet{IP: s.Address6(a).AsSlice(), Mask: net.CIDRMask(s.Subnet6.Bits()-1, 128)}
+		six := &netlink.Addr{IPNet: wider, Flags: unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE}
 		err = errors.Join(err, do(bridge, six))
 	}
 	return err
