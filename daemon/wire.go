@@ -39,23 +39,11 @@ func (d *daemon) startRooms(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	events, err := d.newEvents(user.KubeProxy)
+	proxy, err := d.newProxy()
 	if err != nil {
 		return err
 	}
-	proxy, err := netproxy.New(d.server.Informers().Core().V1().Services(),
-		d.server.Informers().Discovery().V1().EndpointSlices(), d.server.Informers().Core().V1().Pods(), d.proxyOptions(events))
-	if err != nil {
-		return err
-	}
-	informers := d.server.Informers()
-	if err := proxy.EnforcePolicies(informers.Networking().V1().NetworkPolicies(), informers.Core().V1().Namespaces(), informers.Core().V1().Pods()); err != nil {
-		return err
-	}
-	if err := proxy.FollowNodes(informers.Core().V1().Nodes()); err != nil {
-		return err
-	}
-	if err := d.nodes.prepare(ctx, d.server.Client(), informers, d.newAgent); err != nil {
+	if err := d.nodes.prepare(ctx, d.server.Client(), d.server.Informers(), d.newAgent); err != nil {
 		return err
 	}
 	router, err := d.newRouter()
@@ -114,6 +102,22 @@ func (d *daemon) newDNS() (*dns.Server, error) {
 		return bind(0)
 	}
 	return server, err
+}
+
+// newProxy makes the room of the rules of Services and policies.
+func (d *daemon) newProxy() (*netproxy.Proxy, error) {
+	events, err := d.newEvents(user.KubeProxy)
+	if err != nil {
+		return nil, err
+	}
+	informers := d.server.Informers()
+	core := informers.Core().V1()
+	proxy, err := netproxy.New(core.Services(), informers.Discovery().V1().EndpointSlices(), core.Pods(), d.proxyOptions(events))
+	if err != nil {
+		return nil, err
+	}
+	return proxy, errors.Join(proxy.FollowNodes(core.Nodes()),
+		proxy.EnforcePolicies(informers.Networking().V1().NetworkPolicies(), core.Namespaces(), core.Pods()))
 }
 
 func (d *daemon) proxyOptions(events record.EventBroadcaster) netproxy.Options {
