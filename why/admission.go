@@ -26,7 +26,7 @@ func (l *look) refusals(at Object, o metav1.Object, reasons ...string) links {
 	if message == "" {
 		return nil
 	}
-	return links{l.refusal(at, topOf(at, o), message).seen(evidence)}
+	return links{l.refusal(at, topOf(at, o), message).seen(evidence).caused(Refused)}
 }
 
 // topOf is the object in which the template of a workload's pods is changed, as commands name it.

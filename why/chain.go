@@ -27,6 +27,23 @@ type Object struct {
 
 func (o Object) String() string { return o.Kind + " " + o.Name }
 
+// Cause names what is wrong, of those things that time alone does not mend.
+type Cause string
+
+// The causes of broken links. A link that names none may become well by itself, or nobody can tell.
+const (
+	// ImageMissing: the registry says that there is no such image, or the pod forbids to pull one that is not there.
+	ImageMissing Cause = "ImageMissing"
+	// RegistryUnreachable: the image is not there and its registry does not answer.
+	RegistryUnreachable Cause = "RegistryUnreachable"
+	// CrashLoop: a container has ended again after three restarts or more.
+	CrashLoop Cause = "CrashLoop"
+	// Unschedulable: the scheduler has found no node for the pod.
+	Unschedulable Cause = "Unschedulable"
+	// Refused: the API takes no more pods of the workload, for a quota or another rule of the namespace.
+	Refused Cause = "Refused"
+)
+
 // Link is one object on the way, and what was found there.
 type Link struct {
 	Object   Object   `json:"object"`
@@ -34,6 +51,7 @@ type Link struct {
 	Sentence string   `json:"sentence"`
 	Evidence []string `json:"evidence,omitempty"` // what was read, in the words of where it was read
 	Mend     string   `json:"mend,omitempty"`     // a command, or what to do before one
+	Cause    Cause    `json:"cause,omitempty"`    // empty: none of those that have a name
 }
 
 // Chain leads from the object that was asked for to the first link that is not well, or to the last one.
@@ -109,6 +127,15 @@ func (l Link) mended(command string) Link {
 	l.Mend = command
 	return l
 }
+
+// caused names the cause.
+func (l Link) caused(c Cause) Link {
+	l.Cause = c
+	return l
+}
+
+// Last is where the chain leads to: the first link that is not well, or the last one. A chain is never empty.
+func (c Chain) Last() Link { return c.Links[len(c.Links)-1] }
 
 // marks of the states, before each line.
 var marks = map[State]string{OK: "✓", Broken: "✗", Waiting: "…", Unknown: "?"}

@@ -92,13 +92,20 @@ func (l *look) waitingContainer(pod *v1.Pod, c *v1.Container, s v1.ContainerStat
 		return l.hookFailed(pod, c, w.Message)
 	}
 	if t := s.LastTerminationState.Terminated; t != nil {
-		return l.exited(pod, s, t, false).seen(pauseText(w.Message))
+		out := l.exited(pod, s, t, false).seen(pauseText(w.Message))
+		if s.RestartCount >= crashLoops {
+			out = out.caused(CrashLoop)
+		}
+		return out
 	}
 	if pulling := l.events(pod.Namespace, pod.UID, "Pulling"); len(pulling) > 0 && strings.Contains(pulling[0].Message, quote(c.Image)) {
 		return waiting(at, "the image %s of container %s is being pulled, for %s so far", quote(c.Image), c.Name, l.since(eventTime(pulling[0]))).seen(pulling[0].Message)
 	}
 	return waiting(at, "container %s has not been started yet", c.Name).seen(strings.TrimSpace(w.Reason + " " + w.Message))
 }
+
+// crashLoops is how many restarts make a CrashLoop: a program that waits for another one may end once or twice.
+const crashLoops = 3
 
 // hookFailed explains a container that is ended since its postStart hook failed.
 func (l *look) hookFailed(pod *v1.Pod, c *v1.Container, said string) Link {

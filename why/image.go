@@ -15,7 +15,7 @@ func (l *look) image(pod *v1.Pod, c *v1.Container, w *v1.ContainerStateWaiting) 
 	name, err := reference.ParseNormalizedNamed(c.Image)
 	if err != nil || w.Reason == "InvalidImageName" {
 		return broken(at, "the image of container %s, %s, is no name that an image can have", c.Name, quote(c.Image)).
-			seen(w.Reason + ": " + w.Message).mended(l.setImage(pod, c, "NAME:TAG"))
+			seen(w.Reason + ": " + w.Message).mended(l.setImage(pod, c, "NAME:TAG")).caused(ImageMissing)
 	}
 	said := pullError(w.Message)
 	text := fmt.Sprintf("is not on node %s, and %s", pod.Spec.NodeName, pullWords(name, said))
@@ -24,7 +24,8 @@ func (l *look) image(pod *v1.Pod, c *v1.Container, w *v1.ContainerStateWaiting) 
 	}
 	local, complete := l.imagesOf(pod.Spec.NodeName)
 	close := nearestImages(name, local)
-	out := broken(at, "the image %s of container %s %s%s", quote(c.Image), c.Name, text, thereIs(close)).seen(w.Reason + ": " + said)
+	out := broken(at, "the image %s of container %s %s%s", quote(c.Image), c.Name, text, thereIs(close)).seen(w.Reason + ": " + said).
+		caused(imageCause(c, w, said))
 	if refused(said) {
 		if secret := l.missingPullSecret(pod); secret != "" {
 			out = out.seen(secret)
@@ -74,22 +75,46 @@ func refused(said string) bool {
 	return strings.Contains(low, "denied") || strings.Contains(low, "unauthorized") || strings.Contains(low, "authentication required") || strings.Contains(low, "no basic auth")
 }
 
+// imageCause tells an image that there is none of from one that may be there a moment later.
+func imageCause(c *v1.Container, w *v1.ContainerStateWaiting, said string) Cause {
+	switch {
+	case w.Reason == "ErrImageNeverPull", c.ImagePullPolicy == v1.PullNever, refused(said), says(said, "no matching manifest"):
+		return ImageMissing
+	case unreachable(said):
+		return RegistryUnreachable
+	case absent(said):
+		return ImageMissing
+	}
+	return ""
+}
+
+// says tells whether one of the parts is in what was said, in whichever case.
+func says(said string, parts ...string) bool {
+	low := strings.ToLower(said)
+	return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(low, part) })
+}
+
+// unreachable tells of a registry that does not answer.
+func unreachable(said string) bool {
+	return says(said, "no such host", "did not answer", "dial tcp", "connection refused", "timeout", "deadline exceeded", "unreachable", "network")
+}
+
+// absent tells of a registry that has no such image.
+func absent(said string) bool { return says(said, "not found", "manifest unknown", "does not exist") }
+
 // pullWords puts into words why a pull failed.
 func pullWords(name reference.Named, said string) string {
-	registry, low := reference.Domain(name), strings.ToLower(said)
-	has := func(parts ...string) bool {
-		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(low, part) })
-	}
+	registry := reference.Domain(name)
 	switch {
 	case refused(said):
 		return fmt.Sprintf("the registry %s gives it to nobody without a login, or does not have it", registry)
-	case has("no matching manifest"):
+	case says(said, "no matching manifest"):
 		return fmt.Sprintf("the registry %s does not have it for this machine's processor", registry)
-	case has("no such host", "did not answer", "dial tcp", "connection refused", "timeout", "deadline exceeded", "unreachable", "network"):
+	case unreachable(said):
 		return fmt.Sprintf("its registry %s cannot be reached", registry)
-	case has("not found", "manifest unknown", "does not exist"):
+	case absent(said):
 		return fmt.Sprintf("the registry %s does not have it", registry)
-	case has("no space left"):
+	case says(said, "no space left"):
 		return "there is no space left on the disk to pull it"
 	}
 	return "it cannot be pulled: " + firstLine(said)

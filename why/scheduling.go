@@ -42,7 +42,7 @@ func (l *look) unscheduled(pod *v1.Pod) links {
 	if reason.Sentence == "" || l.otherReason(c.Message) {
 		reason = l.byMessage(pod, c.Message)
 	}
-	return links{broken(at, "no node takes it: %s", reason.Sentence).seen(reason.Evidence...).seen(evidence).mended(reason.Mend)}
+	return links{broken(at, "no node takes it: %s", reason.Sentence).seen(reason.Evidence...).seen(evidence).mended(reason.Mend).caused(Unschedulable)}
 }
 
 // nodesRefuse finds what keeps a Pod from every node, or from most of them; its Sentence is empty if nothing does that we
