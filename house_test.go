@@ -19,7 +19,7 @@ const module = "github.com/kube-lite/kube-lite"
 // the arrows point: down. A package that is not listed fails the test.
 var mayImport = map[string][]string{
 	"":             {"cli"},
-	"cli":          {"cli/messages", "daemon", "manifest", "apiserver", "runtime/docker", "runtime/prune", "router", "why", "intercept"},
+	"cli":          {"cli/messages", "daemon", "manifest", "apiserver", "runtime/docker", "runtime/prune", "router", "verdict", "why", "intercept"},
 	"cli/messages": {},
 	"daemon":       {"apiserver", "store", "orchestrator", "runtime", "runtime/docker", "runtime/prune", "netproxy", "dns", "hostdns", "router", "intercept"},
 	"apiserver":    {"store"},
@@ -48,6 +48,7 @@ var mayImport = map[string][]string{
 	"router":            {},
 	"why":               {},
 	"intercept":         {},
+	"verdict":           {"manifest", "why"},
 	"manifest":          {},
 	"store":             {},
 	"e2e":               {},

@@ -100,13 +100,16 @@ func newApp(e *env) *cli.App {
 	}
 	app.Commands = []*cli.Command{
 		startCommand(e), serveCommand(e), stopCommand(e), statusCommand(e),
-		resetCommand(e), pruneCommand(e), nodeCommand(e), kubeconfigCommand(e), trustCommand(e), dnsCommand(e), whyCommand(e), interceptCommand(e), versionCommand(e),
+		resetCommand(e), pruneCommand(e), nodeCommand(e), kubeconfigCommand(e), trustCommand(e), dnsCommand(e),
+		whyCommand(e), testCommand(e), interceptCommand(e), versionCommand(e),
 	}
 	app.Commands = append(app.Commands, helpCommand())
 	app.OnUsageError = usageError
 	for _, c := range app.Commands {
 		c.Category = instanceCategory
-		c.OnUsageError = usageError
+		if c.OnUsageError == nil {
+			c.OnUsageError = usageError
+		}
 	}
 	app.Commands = append(app.Commands, kubectlCommands(e)...)
 	return app

@@ -57,8 +57,10 @@ func applyInOrder(o *apply.ApplyOptions) error {
 	return err
 }
 
-func rank(info *resource.Info) int {
-	switch info.Mapping.GroupVersionKind.GroupKind() {
+func rank(info *resource.Info) int { return rankOf(info.Mapping.GroupVersionKind.GroupKind()) }
+
+func rankOf(kind schema.GroupKind) int {
+	switch kind {
 	case schema.GroupKind{Group: apiextensionsv1.GroupName, Kind: "CustomResourceDefinition"}:
 		return 0
 	case schema.GroupKind{Kind: "Namespace"}:
