@@ -30,6 +30,8 @@ type Run struct {
 	*Cluster
 	Objects []Object
 	Report  *Report
+
+	seen map[string]time.Time // when a container was seen running first
 }
 
 // entry is one object on its way.
@@ -122,6 +124,11 @@ func (r *Run) look(ctx context.Context, e *entry, entries []*entry) {
 			e.finding = waits("cannot be judged: %v", err)
 		} else {
 			e.finding = judge(o, by)
+		}
+	}
+	if e.State == Ready && e.seen != nil {
+		if unsteady, ok := r.steady(ctx, e.seen); !ok {
+			e.finding = unsteady
 		}
 	}
 	if e.finding != before {

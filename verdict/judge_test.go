@@ -27,7 +27,7 @@ func object(t *testing.T, text string) *unstructured.Unstructured {
 }
 
 const (
-	deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, generation: 2}\nspec: {replicas: 2, progressDeadlineSeconds: 600}\n"
+	deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, generation: 2}\nspec: {replicas: 2, progressDeadlineSeconds: 600, selector: {matchLabels: {app: web}}}\n"
 	job        = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: once}\n"
 	pod        = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\n"
 	service    = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n"
