@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -137,10 +138,11 @@ func (e *env) newTest(c *cli.Context) (*test, error) {
 	case t.elsewhere() && c.IsSet("docker-host"):
 		return nil, errors.New("test: --docker-host is of an instance, and --context and --kubeconfig make none")
 	}
-	for flag, file := range map[string]string{"junit": t.junit} {
-		if err := checkFolderOf(file); err != nil {
-			return nil, fmt.Errorf("test: --%s: %w", flag, err)
-		}
+	if err := checkFolder(filepath.Dir(t.junit), true); err != nil {
+		return nil, fmt.Errorf("test: --junit: %w", err)
+	}
+	if err := checkFolder(t.logs, false); err != nil {
+		return nil, fmt.Errorf("test: --logs: %w", err)
 	}
 	if err := t.readChecks(c); err != nil {
 		return nil, err
@@ -150,14 +152,14 @@ func (e *env) newTest(c *cli.Context) (*test, error) {
 	return t, err
 }
 
-// checkFolderOf refuses a file that could not be written at the end of the run.
-func checkFolderOf(file string) error {
-	if file == "" {
+// checkFolder refuses what could not be written into at the end of the run; one that need not be there is made then.
+func checkFolder(dir string, there bool) error {
+	stat, err := os.Stat(dir)
+	switch {
+	case err == nil && !stat.IsDir():
+		return fmt.Errorf("%s is no directory", dir)
+	case errors.Is(err, fs.ErrNotExist) && !there:
 		return nil
-	}
-	stat, err := os.Stat(filepath.Dir(file))
-	if err == nil && !stat.IsDir() {
-		err = fmt.Errorf("%s is no directory", filepath.Dir(file))
 	}
 	return err
 }

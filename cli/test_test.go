@@ -53,6 +53,7 @@ func TestTestRefusesBeforeItMakesAnything(t *testing.T) {
 		{"-f " + good + " --check-file " + checks, `checks.yaml:2:3: checks[0].urll: unknown field (did you mean "url"?)`},
 		{"-f " + good + " --wait 0s", "--wait 0s: it must be longer than 0"},
 		{"-f " + good + " --junit /nonexistent/report.xml", "--junit: stat /nonexistent"},
+		{"-f " + good + " --logs " + good, "--logs: " + good + " is no directory"},
 		{"-f " + good + " --context a --docker-host b", "--docker-host is of an instance"},
 		{"-f " + bad, `bad.yaml:4:1: date: unknown field (did you mean "data"?)`},
 		{"-f " + broken, "broken.yaml:"},
