@@ -2,7 +2,6 @@ package verdict
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -41,11 +40,6 @@ func (o Object) String() string { return o.Kind() + " " + o.Name }
 
 // Kind is the object's kind.
 func (o Object) Kind() string { return o.Mapping.GroupVersionKind.Kind }
-
-// key tells objects apart.
-func (o Object) key() string {
-	return fmt.Sprintf("%s/%s/%s", o.Mapping.Resource.GroupResource(), o.Namespace, o.Name)
-}
 
 // get reads the object as it is now.
 func (c *Cluster) get(ctx context.Context, o Object) (*unstructured.Unstructured, error) {
