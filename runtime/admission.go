@@ -1,19 +1,15 @@
 package runtime
 
 import (
-	"cmp"
 	"context"
-	"fmt"
-	"maps"
 	"slices"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/node"
 	"github.com/kube-lite/kube-lite/runtime/pods"
-	"github.com/kube-lite/kube-lite/runtime/status"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
 )
 
@@ -25,74 +21,42 @@ func (a *Agent) allocate(ctx context.Context, pod *v1.Pod, s *podState, have []p
 	if pods.IsFinal(pod.Status.Phase) || s.failure != nil {
 		return pod, time.Time{}
 	}
-	if pod, known := a.asGranted(pod, s); known {
-		return pod, time.Time{}
+	if resize, admitted := a.allocations.Resize(pod); admitted {
+		a.noteResize(pod, s, resize)
+		return resize.Pod, time.Time{}
 	}
-	var node *v1.Node
-	if len(have) == 0 { // what runs already was admitted
-		node = a.nodeFor(ctx, pod)
-	}
-	if r := a.grantResources(pod, node, len(have) > 0); r != nil {
+	if len(have) > 0 { // what runs already was admitted
+		a.allocations.Adopt(pod)
+	} else if r := a.admit(ctx, pod); r != nil {
 		return pod, a.reject(pod, s, r)
 	}
 	if s.rejected != nil {
-		s.rejected = &status.Reason{}
-	}
-	if err := a.keep(pod.UID, grantOf(pod)); err != nil {
-		a.log.Warn("what a pod was granted cannot be kept", "pod", s.ref, "error", err)
+		s.rejected = &pods.Reason{}
 	}
 	return pod, time.Time{}
 }
 
-// grantResources grants a Pod what it declares if the node can take it.
-func (a *Agent) grantResources(pod *v1.Pod, node *v1.Node, ran bool) *status.Reason {
-	a.allocations.mu.Lock()
-	defer a.allocations.mu.Unlock()
-	if !ran {
-		if r := a.admit(pod, node); r != nil {
-			return r
-		}
-	}
-	a.allocations.grants[pod.UID] = &holding{grant: grantOf(pod)}
-	return nil
-}
-
-// asGranted is a Pod that was admitted with what it may use now; known is false if it was not.
-func (a *Agent) asGranted(pod *v1.Pod, s *podState) (out *v1.Pod, known bool) {
-	a.allocations.mu.Lock()
-	defer a.allocations.mu.Unlock()
-	granted, known := a.allocations.grants[pod.UID]
-	if !known {
-		return nil, false
-	}
-	return a.considerResize(pod, s, granted.grant), true
-}
-
-// admit checks a Pod that is new here. The caller holds the lock.
-func (a *Agent) admit(pod *v1.Pod, own *v1.Node) *status.Reason {
-	if pod.Spec.OS != nil && pod.Spec.OS.Name != v1.Linux {
-		return &status.Reason{Reason: "PodOSNotSupported", Message: "Failed to admit pod as the OS field doesn't match node OS"}
-	}
-	others := a.admittedPods(pod.UID)
-	allocatable := a.node.Allocatable()
+// admit grants a Pod what it declares if the node can take it.
+func (a *Agent) admit(ctx context.Context, pod *v1.Pod) *pods.Reason {
+	own, allocatable := a.nodeFor(ctx, pod), a.node.Allocatable()
 	if own != nil {
 		allocatable = node.WithDeclared(allocatable, own.Status.Allocatable)
 	}
-	if r := shortage(pod, others, allocatable); r != nil {
-		return r
+	return a.allocations.Admit(pod, own, allocatable)
+}
+
+// limitsNode is what package limits has to know of this node.
+func (a *Agent) limitsNode() limits.Node {
+	return limits.Node{
+		Dirs: a.dirs, Pods: a.nodesPods, Allocatable: func() v1.ResourceList { return a.node.Allocatable() },
+		Enforceable: func(pod *v1.Pod) *pods.Reason { return unenforceable(pod, hasAppArmor(), a.opts.AllowedUnsafeSysctls) },
+		Enqueue:     a.workers.enqueue, Log: a.log,
 	}
-	if own != nil {
-		if fits, err := nodeaffinity.GetRequiredNodeAffinity(pod).Match(own); err != nil || !fits {
-			return &status.Reason{Reason: "NodeAffinity", Message: "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"}
-		}
-	}
-	if r := unenforceable(pod, hasAppArmor(), a.opts.AllowedUnsafeSysctls); r != nil {
-		return r
-	}
-	if portTaken(pod, others) {
-		return &status.Reason{Reason: "NodePorts", Message: "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"}
-	}
-	return nil
+}
+
+// nodesPods are the Pods of this node that are not over.
+func (a *Agent) nodesPods() []*v1.Pod {
+	return slices.DeleteFunc(a.ownPods(), func(pod *v1.Pod) bool { return pods.IsFinal(pod.Status.Phase) })
 }
 
 // nodeFor reads this node's object for a Pod that cares for its labels, or for resources that
@@ -127,76 +91,19 @@ func (a *Agent) ownNode(ctx context.Context) (*v1.Node, error) {
 	return a.client.CoreV1().Nodes().Get(ctx, a.opts.NodeName, metav1.GetOptions{})
 }
 
-// shortage names the first resource of which the others leave too little; nil if the Pod
-// fits.
-func shortage(pod *v1.Pod, others []admittedPod, allocatable v1.ResourceList) *status.Reason {
-	if most := allocatable[v1.ResourcePods]; int64(len(others)) >= most.Value() {
-		return outOf(v1.ResourcePods, 1, int64(len(others)), most.Value())
+// reject ends a Pod that cannot be taken, or has it wait for its turn to end. What is wrong with
+// it is told at once either way.
+func (a *Agent) reject(pod *v1.Pod, s *podState, r *pods.Reason) (wake time.Time) {
+	if s.rejected == nil || *s.rejected != *r {
+		a.event(pod, nil, v1.EventTypeWarning, r.Reason, "%s", r.Message)
 	}
-	wanted := pods.Requests(pod)
-	if len(wanted) == 0 {
-		return nil
-	}
-	used := v1.ResourceList{}
-	for _, other := range others {
-		for name, amount := range other.requests {
-			sum := used[name]
-			sum.Add(amount)
-			used[name] = sum
+	if owner := metav1.GetControllerOf(pod); owner != nil {
+		if until, waits := a.rejections.Take(owner.UID, a.now()); waits {
+			s.rejected = r
+			return until
 		}
 	}
-	for _, name := range slices.SortedFunc(maps.Keys(wanted), inKubeletsOrder) {
-		all, known := allocatable[name]
-		if !known && v1helper.IsExtendedResourceName(name) {
-			continue // of the cluster, not of this node
-		}
-		want, taken, capacity := count(name, wanted), count(name, used), all.Value()
-		if name == v1.ResourceCPU {
-			capacity = all.MilliValue()
-		}
-		if want > 0 && want > capacity-taken {
-			return outOf(name, want, taken, capacity)
-		}
-	}
-	return nil
-}
-
-func outOf(name v1.ResourceName, requested, used, capacity int64) *status.Reason {
-	return &status.Reason{Reason: "OutOf" + string(name), Message: fmt.Sprintf("Node didn't have enough resource: %s, requested: %d, used: %d, capacity: %d", name, requested, used, capacity)}
-}
-
-// count is an amount as a kubelet counts it: CPU in thousandths, all else in units.
-func count(name v1.ResourceName, in v1.ResourceList) int64 {
-	amount := in[name]
-	if name == v1.ResourceCPU {
-		return amount.MilliValue()
-	}
-	return amount.Value()
-}
-
-// inKubeletsOrder puts first what a kubelet checks first.
-func inKubeletsOrder(a, b v1.ResourceName) int {
-	rank := func(name v1.ResourceName) int {
-		known := slices.Index([]v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.ResourceEphemeralStorage}, name)
-		if known < 0 {
-			return 3
-		}
-		return known
-	}
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
-}
-
-// portTaken tells whether a port of the host that the Pod asks for is another's.
-func portTaken(pod *v1.Pod, others []admittedPod) bool {
-	for _, want := range pods.HostPorts(pod) {
-		for _, other := range others {
-			for _, taken := range pods.HostPorts(other.Pod) {
-				anywhere := !want.Address.IsValid() || !taken.Address.IsValid() || want.Address.IsUnspecified() || taken.Address.IsUnspecified()
-				if want.Port == taken.Port && want.Protocol == taken.Protocol && (anywhere || want.Address == taken.Address) {
-					return true
-				}
-			}
-		}
-	}
-	return false
+	s.rejected = nil
+	s.fail(r.Reason, "Pod was rejected: "+r.Message)
+	return time.Time{}
 }

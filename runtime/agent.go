@@ -81,9 +81,9 @@ type Agent struct {
 
 	// What the node has to give, and what of it is taken.
 	oomScores   limits.OOMScores
-	allocations *allocations
-	evictions   *evictions
-	rejections  *rejections
+	allocations *limits.Allocations
+	evictions   *limits.Evictions
+	rejections  *limits.Rejections
 	cgroups     usage.Cgroups
 	// memoryInUse reads what the cgroup of a process uses, in bytes.
 	memoryInUse func(pid int) (int64, error)
@@ -112,9 +112,8 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 		synced: []cache.InformerSynced{podInformer.Informer().HasSynced, services.Informer().HasSynced},
 		events: newBroadcaster(), tasks: &tasks{}, starts: newStarts(), crashes: newCrashes(),
 		startSeats: make(seats, maxStarts), removalSeats: make(seats, maxRemovals),
-		allocations: newAllocations(), rejections: newRejections(), evictions: &evictions{due: map[types.UID]string{}},
-		memoryInUse: usage.Cgroups{}.Memory,
-		now:         time.Now, step: func(string) {},
+		rejections: limits.NewRejections(), memoryInUse: usage.Cgroups{}.Memory,
+		now: time.Now, step: func(string) {},
 	}
 	a.recorder = newRecorder(a.events, opts.NodeName)
 	a.mirror = mirror.New(e, opts.owner(), a.log)
@@ -143,6 +142,11 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 		NodeName: opts.NodeName, Sharing: opts.Sharing, Dirs: a.dirs, Pods: a.ownPods, Instances: a.mirror.Pod, ClaimPath: a.claimPath,
 		Engine: e, DockerRoot: a.node.DockerRoot, CPUs: a.node.Facts.CPUs, Memory: a.node.Facts.Memory,
 		Start: a.tasks.start, Now: func() time.Time { return a.now() }, Log: a.log,
+	})
+	a.allocations = limits.NewAllocations(a.limitsNode())
+	a.evictions = limits.NewEvictions(limits.Disk{
+		Dirs: a.dirs, Files: []string{hostsFile, resolvConfFile, messagesDir}, Pods: a.nodesPods, Instances: a.mirror.Pod,
+		Written: e.Written, Enqueue: a.workers.enqueue, Now: func() time.Time { return a.now() }, Log: a.log,
 	})
 	a.oomScores.Learn(a.log, a.node.Facts.Memory)
 	a.streams = streaming.New(streams, lookup{a}, a.log)
@@ -189,7 +193,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	group.Go(func() error { return a.node.Run(ctx) })
 	group.Go(func() error { return a.followHostAddress(ctx, a.host) })
 	group.Go(func() error { return a.followHostAddress(ctx, a.host6) })
-	group.Go(func() error { return a.watchDisk(ctx) })
+	group.Go(func() error { return a.evictions.Run(ctx) })
 	group.Go(func() error { return a.streams.Run(ctx) })
 	group.Go(func() error { a.engine.WatchImages(ctx, a.enqueueWaitingForImages); return nil })
 	group.Go(func() error { return a.drivePods(ctx) })
@@ -208,7 +212,7 @@ func (a *Agent) drivePods(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), a.synced...) {
 		return nil
 	}
-	a.recall()
+	a.allocations.Recall()
 	a.workers.start(ctx)
 	defer a.workers.stop()
 	a.enqueueAll()

@@ -34,7 +34,10 @@ func TestMemoryVolumeIsNoLargerThanThePodOrTheNode(t *testing.T) {
 }
 
 func TestHugePagesMustBeAskedFor(t *testing.T) {
-	asks := func(requests v1.ResourceList) *v1.Pod { return asking("x", requests) }
+	asks := func(requests v1.ResourceList) *v1.Pod {
+		c := v1.Container{Name: "app", Resources: v1.ResourceRequirements{Requests: requests}}
+		return &v1.Pod{Spec: v1.PodSpec{Containers: []v1.Container{c}}}
+	}
 	both := asks(amounts("hugepages-2Mi", "4Mi", "hugepages-1Gi", "1Gi"))
 	for _, c := range []struct {
 		what   string

@@ -56,7 +56,8 @@ func (a *Agent) clean(ctx context.Context, s *podState, have []pods.Instance) ve
 	}
 	a.statuses.Forget(s.ref.UID)
 	a.tokens.forget(s.ref.UID)
-	a.release(s.ref.UID)
+	a.evictions.Take(s.ref.UID)
+	a.allocations.Release(s.ref.UID)
 	if last := s.last.Load(); last != nil {
 		a.crashes.forget(last)
 	}

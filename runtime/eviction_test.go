@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/limits"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 )
@@ -33,56 +34,22 @@ func scratch(name, limit string) v1.Volume {
 	return v
 }
 
-func TestExceededLimitsAreNamedInAKubeletsWords(t *testing.T) {
-	limited := func(name, limit string) v1.Container {
-		c := app(name)
-		c.Resources.Limits = amounts("ephemeral-storage", limit)
-		return c
-	}
-	memory := scratch("memory", "1Ki")
-	memory.EmptyDir.Medium = v1.StorageMediumMemory
-	for _, c := range []struct {
-		what string
-		spec v1.PodSpec
-		use  diskUse
-		want string
-	}{
-		{"no limits", v1.PodSpec{Containers: []v1.Container{app("a")}, Volumes: []v1.Volume{scratch("v", "")}}, diskUse{volumes: map[string]int64{"v": 1 << 40}}, ""},
-		{"just full", v1.PodSpec{Volumes: []v1.Volume{scratch("v", "1Gi")}}, diskUse{volumes: map[string]int64{"v": 1 << 30}}, ""},
-		{"a directory", v1.PodSpec{Volumes: []v1.Volume{scratch("v", "1Gi")}}, diskUse{volumes: map[string]int64{"v": 1<<30 + 1}}, `Usage of EmptyDir volume "v" exceeds the limit "1Gi". `},
-		{"a directory in memory", v1.PodSpec{Volumes: []v1.Volume{memory}}, diskUse{volumes: map[string]int64{"memory": 4096}}, ""},
-		{
-			"a container", v1.PodSpec{Containers: []v1.Container{limited("a", "1Mi"), limited("b", "9Mi")}},
-			diskUse{containers: map[string]int64{"a": 2 << 20}}, `Container a exceeded its local ephemeral storage limit "1Mi". `,
-		},
-		{
-			"all together", v1.PodSpec{Containers: []v1.Container{limited("a", "1Mi"), limited("b", "1Mi")}},
-			diskUse{containers: map[string]int64{"a": 1 << 20, "b": 1 << 20}, volumes: map[string]int64{"v": 1}},
-			"Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. ",
-		},
-	} {
-		if got := c.use.exceeds(&v1.Pod{Spec: c.spec}); got != c.want {
-			t.Errorf("%s: %q, want %q", c.what, got, c.want)
-		}
-	}
-}
-
 func TestPodThatFillsItsDirectoryIsEvicted(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.engine.stopDelay = time.Minute // deaf to SIGTERM
 		r.pod("full", func(p *v1.Pod) { p.Spec.Volumes = []v1.Volume{scratch("v", "100Ki"), scratch("w", "")} })
 		pod := r.get("full")
 		fill(t, filepath.Join(r.agent.dirs.Volume(pod.UID, pod.Spec.Volumes[1]), "x"), 1_000_000)
-		r.after(2 * measurePeriod)
+		r.after(2 * limits.MeasurePeriod)
 		r.wantState("full", "app", "running 0")
 		fill(t, filepath.Join(r.agent.dirs.Volume(pod.UID, pod.Spec.Volumes[0]), "x"), 200_000)
-		r.after(measurePeriod + evictionGrace)
+		r.after(limits.MeasurePeriod + limits.EvictionGrace)
 		const message = `Usage of EmptyDir volume "v" exceeds the limit "100Ki". `
 		if s := r.get("full").Status; s.Phase != v1.PodFailed || s.Reason != "Evicted" || s.Message != message {
 			t.Errorf("%s, %s: %q", s.Phase, s.Reason, s.Message)
 		}
 		r.wantNames("k8s_app_full_ns_uid-full_0 exited")
-		r.after(3 * measurePeriod)
+		r.after(3 * limits.MeasurePeriod)
 		told := slices.DeleteFunc(r.reasons("full"), func(e string) bool { return e != "Evicted: "+message })
 		if len(told) != 1 {
 			t.Errorf("told %d times", len(told))
@@ -114,7 +81,7 @@ func TestContainerThatWritesTooMuchHasItsPodEvicted(t *testing.T) {
 				if _, err := r.agent.mirror.Refresh(t.Context(), r.engine.get("k8s_app_full_ns_uid-full_0").ID); err != nil {
 					t.Fatal(err)
 				}
-				r.after(measurePeriod + evictionGrace)
+				r.after(limits.MeasurePeriod + limits.EvictionGrace)
 				if s := r.get("full").Status; s.Reason != "Evicted" || s.Message != `Container app exceeded its local ephemeral storage limit "1Mi". ` {
 					t.Errorf("%s, %s: %q", s.Phase, s.Reason, s.Message)
 				}
@@ -130,7 +97,7 @@ func TestWhatContainersWriteToThePodsOwnFilesCounts(t *testing.T) {
 			p.Spec.Containers[0].Resources.Limits = amounts("ephemeral-storage", "1Mi")
 		})
 		fill(t, r.agent.messagePath("uid-full", "app", 0), 2<<20)
-		r.after(measurePeriod + evictionGrace)
+		r.after(limits.MeasurePeriod + limits.EvictionGrace)
 		if s := r.get("full").Status; s.Message != "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. " {
 			t.Errorf("%s, %s: %q", s.Phase, s.Reason, s.Message)
 		}
@@ -143,9 +110,9 @@ func TestPodThatIsSlowToMeasureHidesNoOther(t *testing.T) {
 		r.pod("slow", func(p *v1.Pod) { p.Spec.Containers[0].Resources.Limits = amounts("ephemeral-storage", "1Gi") })
 		r.engine.change("k8s_app_slow_ns_uid-slow_0", func(c *fakeContainer) { c.counted = long })
 		r.pod("full", func(p *v1.Pod) { p.Spec.Volumes = []v1.Volume{scratch("v", "100Ki")} })
-		r.after(measurePeriod + long)
+		r.after(limits.MeasurePeriod + long)
 		fill(t, filepath.Join(r.agent.dirs.Volume("uid-full", scratch("v", "")), "x"), 200_000)
-		r.after(2*measurePeriod + evictionGrace)
+		r.after(2*limits.MeasurePeriod + limits.EvictionGrace)
 		if s := r.get("full").Status; s.Reason != "Evicted" {
 			t.Errorf("%s, %s", s.Phase, s.Reason)
 		}
@@ -160,7 +127,7 @@ func TestCriticalPodsAreNotEvicted(t *testing.T) {
 		})
 		pod := r.get("vital")
 		fill(t, filepath.Join(r.agent.dirs.Volume(pod.UID, pod.Spec.Volumes[0]), "x"), 200_000)
-		r.after(2 * measurePeriod)
+		r.after(2 * limits.MeasurePeriod)
 		r.wantState("vital", "app", "running 0")
 	})
 }

@@ -3,8 +3,8 @@ package runtime
 import (
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/pods"
-	"github.com/kube-lite/kube-lite/runtime/status"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -13,7 +13,7 @@ const reasonDeadlineExceeded = "DeadlineExceeded"
 
 // lastingFailures are the reasons of failures that are found in the Pod's status again
 // when the agent ended before all containers had.
-var lastingFailures = map[string]bool{reasonDeadlineExceeded: true, reasonEvicted: true}
+var lastingFailures = map[string]bool{reasonDeadlineExceeded: true, limits.ReasonEvicted: true}
 
 // A Pod may end before its containers do: its deadline passed, it was evicted, or the node cannot take it. That becomes
 // the reason and message of its status.
@@ -23,7 +23,7 @@ var lastingFailures = map[string]bool{reasonDeadlineExceeded: true, reasonEvicte
 // told. Only the Pod's worker may call it, before it decides.
 func (s *podState) fail(reason, message string) {
 	if s.failure == nil {
-		s.failure = &status.Reason{Reason: reason, Message: message}
+		s.failure = &pods.Reason{Reason: reason, Message: message}
 	}
 }
 
@@ -39,8 +39,8 @@ func (s *podState) mustEnd(pod *v1.Pod) bool {
 // grace is what the containers of a Pod get that is over: no more than a second if it is
 // over because it took too much.
 func (s *podState) grace(pod *v1.Pod) time.Duration {
-	if s.failure != nil && s.failure.Reason == reasonEvicted {
-		return min(evictionGrace, pods.GracePeriod(pod))
+	if s.failure != nil && s.failure.Reason == limits.ReasonEvicted {
+		return min(limits.EvictionGrace, pods.GracePeriod(pod))
 	}
 	return pods.GracePeriod(pod)
 }
@@ -62,4 +62,15 @@ func (a *Agent) checkDeadline(pod *v1.Pod, s *podState) (wake time.Time) {
 	}
 	s.fail(reasonDeadlineExceeded, "Pod was active on the node longer than the specified deadline")
 	return time.Time{}
+}
+
+// checkEviction fails a Pod that was found to take too much.
+// https://kubernetes.io/docs/concepts/storage/ephemeral-storage/#how-pods-with-ephemeral-storage-limits-run
+func (a *Agent) checkEviction(pod *v1.Pod, s *podState) {
+	message, due := a.evictions.Take(pod.UID)
+	if !due || s.failure != nil || pods.IsFinal(pod.Status.Phase) {
+		return
+	}
+	a.event(pod, nil, v1.EventTypeWarning, limits.ReasonEvicted, "%s", message)
+	s.fail(limits.ReasonEvicted, message)
 }

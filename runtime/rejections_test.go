@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/limits"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -54,7 +55,7 @@ func TestPodThatWaitsToBeRejectedSaysWhy(t *testing.T) {
 				t.Errorf("%s is %s, %s", name, s.Phase, s.Reason)
 			}
 		}
-		r.after(2 * rejectFirst)
+		r.after(2 * limits.RejectFirst)
 		if s := r.get("two").Status; s.Phase != v1.PodFailed {
 			t.Errorf("two is %s", s.Phase)
 		}

@@ -11,7 +11,7 @@ func (a *Agent) report(pod *v1.Pod, s *podState, have []pods.Instance, p plan) {
 	o := status.Observation{
 		Pod: pod, Have: have, Waiting: s.waiting, Finished: p.finished, Failure: s.failure, Held: s.rejected,
 		HostIPs: a.hostIPs(), ImageID: func(id string) string { return a.images.ID(s.ref, id) }, Message: a.terminationMessage(pod, s),
-		Health: a.healthOf(s), Renewed: s.renewed, RestartGeneration: p.restartGeneration, Resize: s.resize.conditions(), Now: a.now(),
+		Health: a.healthOf(s), Renewed: s.renewed, RestartGeneration: p.restartGeneration, Resize: s.resize.Conditions(), Now: a.now(),
 	}
 	for _, i := range have {
 		if i.IsSandbox() && i.Running() {

@@ -7,7 +7,6 @@ import (
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/images"
 	"github.com/kube-lite/kube-lite/runtime/pods"
-	"github.com/kube-lite/kube-lite/runtime/status"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 )
@@ -52,10 +51,10 @@ type podState struct {
 	// logEnds are the ends of logs that serve as termination messages, by container ID.
 	logEnds map[string]string
 	// failure ends the Pod; nil: nothing does.
-	failure *status.Reason
+	failure *pods.Reason
 	// rejected is why the Pod waits to be rejected; without a reason: it was admitted after all; nil:
 	// it did not wait.
-	rejected *status.Reason
+	rejected *pods.Reason
 	// resize is how far a change of the Pod's resources is.
 	resize resizeState
 	// bounds are those of its control group.

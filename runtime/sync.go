@@ -87,7 +87,7 @@ func (a *Agent) finish(ctx context.Context, pod *v1.Pod, s *podState, have []pod
 		return a.again(a.endContainers(pod, s, have, endings(containers), s.grace(pod)))
 	}
 	a.dropVolumes(s)
-	a.enqueueDeferred() // it made room
+	a.allocations.EnqueueDeferred() // it made room
 	_, sandboxes := pods.Split(have)
 	if a.removeAll(ctx, append(p.remove, sandboxes...)) || !a.removeGroup(s) {
 		return verdict{after: cleanRetry}

@@ -21,3 +21,6 @@ type Health struct {
 
 // Waiting is the reason and message of a container's state waiting.
 type Waiting struct{ Reason, Message string }
+
+// Reason is why a Pod fails, waits or cannot grow, as its status and events have it, in a kubelet's words.
+type Reason struct{ Reason, Message string }

@@ -13,19 +13,16 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// Reason is why a Pod fails, waits or cannot grow, as its status and events have it, in a kubelet's words.
-type Reason struct{ Reason, Message string }
-
 // Observation is all that a Pod's status is computed from.
 type Observation struct {
 	Pod               *v1.Pod // with the status that the API has
 	Have              []pods.Instance
 	Waiting           map[string]pods.Waiting
-	Finished          bool     // no container will run again
-	Failure           *Reason  // ends the Pod; nil: nothing does
-	Held              *Reason  // keeps it from being taken for now; an empty one: it was kept; nil: nothing does
-	Sandbox           bool     // a sandbox runs
-	PodIPs            pods.IPs // none yet: empty
+	Finished          bool         // no container will run again
+	Failure           *pods.Reason // ends the Pod; nil: nothing does
+	Held              *pods.Reason // keeps it from being taken for now; an empty one: it was kept; nil: nothing does
+	Sandbox           bool         // a sandbox runs
+	PodIPs            pods.IPs     // none yet: empty
 	HostIPs           pods.IPs
 	ImageID           func(id string) string     // how an image is shown
 	Message           func(pods.Instance) string // what a container that ended left to say
@@ -315,7 +312,7 @@ func (o Observation) hold(s *v1.PodStatus) {
 		return
 	}
 	s.Reason, s.Message = o.Held.Reason, o.Held.Message
-	if *o.Held != (Reason{}) { // or it was admitted
+	if *o.Held != (pods.Reason{}) { // or it was admitted
 		s.InitContainerStatuses, s.ContainerStatuses = nil, nil
 	}
 }
