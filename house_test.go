@@ -21,13 +21,13 @@ var mayImport = map[string][]string{
 	"":             {"cli"},
 	"cli":          {"cli/messages", "daemon", "manifest", "apiserver", "runtime/docker", "runtime/prune", "router", "verdict", "why", "intercept"},
 	"cli/messages": {},
-	"daemon":       {"apiserver", "store", "orchestrator", "runtime", "runtime/docker", "runtime/prune", "netproxy", "dns", "hostdns", "router", "intercept"},
+	"daemon":       {"apiserver", "store", "orchestrator", "runtime", "runtime/docker", "runtime/prune", "runtime/spec", "netproxy", "dns", "hostdns", "router", "intercept"},
 	"apiserver":    {"store"},
 	"orchestrator": {"orchestrator/queuemetrics"},
 
 	"orchestrator/queuemetrics": {},
 
-	"runtime":           {"runtime/docker", "runtime/images", "runtime/limits", "runtime/mirror", "runtime/node", "runtime/pause", "runtime/pods", "runtime/probe", "runtime/stats", "runtime/status", "runtime/streaming", "runtime/usage", "runtime/volume"},
+	"runtime":           {"runtime/docker", "runtime/images", "runtime/limits", "runtime/mirror", "runtime/node", "runtime/pause", "runtime/pods", "runtime/probe", "runtime/spec", "runtime/stats", "runtime/status", "runtime/streaming", "runtime/usage", "runtime/volume"},
 	"runtime/docker":    {},
 	"runtime/pause":     {},
 	"runtime/images":    {"runtime/docker", "runtime/pods"},
@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"runtime/pods":      {"runtime/docker"},
 	"runtime/probe":     {},
 	"runtime/prune":     {"runtime/docker", "runtime/images", "runtime/limits", "runtime/mirror", "runtime/node", "runtime/pause", "runtime/pods", "runtime/usage", "runtime/volume"},
+	"runtime/spec":      {"runtime/docker", "runtime/limits", "runtime/pause", "runtime/pods"},
 	"runtime/stats":     {"runtime/docker", "runtime/pods", "runtime/usage"},
 	"runtime/status":    {"runtime/docker", "runtime/limits", "runtime/pods"},
 	"runtime/streaming": {"runtime/docker"},

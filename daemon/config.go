@@ -11,7 +11,7 @@ import (
 
 	"github.com/kube-lite/kube-lite/apiserver"
 	"github.com/kube-lite/kube-lite/netproxy"
-	"github.com/kube-lite/kube-lite/runtime"
+	"github.com/kube-lite/kube-lite/runtime/spec"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -126,7 +126,7 @@ func (c Config) WithDefaults() (Config, error) {
 	if c.PidsLimit < 0 {
 		return c, fmt.Errorf("--pids-limit %d: a container has at least one process", c.PidsLimit)
 	}
-	if err := runtime.CheckSysctls(c.AllowedUnsafeSysctls); err != nil {
+	if err := spec.CheckSysctls(c.AllowedUnsafeSysctls); err != nil {
 		return c, fmt.Errorf("--allowed-unsafe-sysctls: %w", err)
 	}
 	if c.Audit, err = c.Audit.WithDefaults(); err != nil {

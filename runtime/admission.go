@@ -49,8 +49,7 @@ func (a *Agent) admit(ctx context.Context, pod *v1.Pod) *pods.Reason {
 func (a *Agent) limitsNode() limits.Node {
 	return limits.Node{
 		Dirs: a.dirs, Pods: a.nodesPods, Allocatable: func() v1.ResourceList { return a.node.Allocatable() },
-		Enforceable: func(pod *v1.Pod) *pods.Reason { return unenforceable(pod, hasAppArmor(), a.opts.AllowedUnsafeSysctls) },
-		Enqueue:     a.workers.enqueue, Log: a.log,
+		Enforceable: a.specs.Enforceable, Enqueue: a.workers.enqueue, Log: a.log,
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/kube-lite/kube-lite/runtime/mirror"
 	"github.com/kube-lite/kube-lite/runtime/node"
 	"github.com/kube-lite/kube-lite/runtime/pods"
+	"github.com/kube-lite/kube-lite/runtime/spec"
 	"github.com/kube-lite/kube-lite/runtime/stats"
 	"github.com/kube-lite/kube-lite/runtime/status"
 	"github.com/kube-lite/kube-lite/runtime/streaming"
@@ -69,6 +70,7 @@ type Agent struct {
 	probes   *probes
 	tokens   *apiTokens
 	images   *images.Images
+	specs    *spec.Builder
 	crashes  *crashes
 	statuses *status.Writer
 	node     *node.Node
@@ -142,6 +144,12 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 		NodeName: opts.NodeName, Sharing: opts.Sharing, Dirs: a.dirs, Pods: a.ownPods, Instances: a.mirror.Pod, ClaimPath: a.claimPath,
 		Engine: e, DockerRoot: a.node.DockerRoot, CPUs: a.node.Facts.CPUs, Memory: a.node.Facts.Memory,
 		Start: a.tasks.start, Now: func() time.Time { return a.now() }, Log: a.log,
+	})
+	a.specs = spec.New(spec.Config{
+		Owner: opts.owner(), Root: opts.Root, ClusterDomain: opts.ClusterDomain, Network: opts.Network,
+		IPv6: a.node.Facts.IPv6, Addressed6: slices.Contains(opts.families(), v1.IPv6Protocol), PidsLimit: opts.PidsLimit,
+		AllowedUnsafeSysctls: opts.AllowedUnsafeSysctls, OOMScores: &a.oomScores, Engine: e,
+		Account: a.images.Account, RuntimeClass: a.runtimeClass,
 	})
 	a.allocations = limits.NewAllocations(a.limitsNode())
 	a.evictions = limits.NewEvictions(limits.Disk{

@@ -1,10 +1,12 @@
 package runtime
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/pause"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 )
 
@@ -89,4 +91,13 @@ func (a *Agent) removeContainer(ctx context.Context, id string) error {
 	a.unanswered.Delete(id)
 	a.step("removed")
 	return nil
+}
+
+// ensurePauseImage loads the sandbox image into Docker unless it is there.
+func (a *Agent) ensurePauseImage(ctx context.Context) error {
+	_, err := a.engine.Image(ctx, pause.Ref)
+	if docker.IsNotFound(err) {
+		return a.engine.Load(ctx, bytes.NewReader(pause.Tar()))
+	}
+	return err
 }

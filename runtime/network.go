@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
@@ -17,20 +16,6 @@ import (
 // The Pods are on the bridge of a Docker network, but most are no members of it: Docker starts
 // a sandbox without any network in two thirds of the time, and the rest takes us little.
 // See docs/decisions/pods-on-the-bridge.md.
-
-// engineConnects tells that Docker itself has to make the Pod a member of the network:
-// another runtime, or the kernel's parameters of the device, want the device to be there first.
-func engineConnects(pod *v1.Pod) bool {
-	if pod.Spec.RuntimeClassName != nil {
-		return true
-	}
-	for name := range sysctls(pod, false, false) {
-		if strings.Contains(name, ".eth0.") {
-			return true
-		}
-	}
-	return false
-}
 
 // connect gives a running sandbox its place on the bridge, unless it has one or Docker did.
 func (a *Agent) connect(sandbox pods.Instance) error {

@@ -56,7 +56,7 @@ type Options struct {
 	PidsLimit int64
 	// AllowedUnsafeSysctls are patterns such as net.core.somaxconn or kernel.msg* of the
 	// kernel's parameters that Pods may set though it is not known that no other suffers
-	// from it. See CheckSysctls.
+	// from it. See spec.CheckSysctls.
 	AllowedUnsafeSysctls []string
 	// Log receives what happens; nil is slog.Default().
 	Log *slog.Logger

@@ -1,13 +1,11 @@
 package runtime
 
 import (
-	"cmp"
 	"context"
-	"strconv"
-	"strings"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/pods"
+	"github.com/kube-lite/kube-lite/runtime/spec"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 )
@@ -17,12 +15,12 @@ import (
 
 // giveVolumes gives away what a container is the first to mount, just before it is created.
 // Without, it can still write there.
-func (r *pipeline) giveVolumes(ctx context.Context, c *v1.Container, spec docker.ContainerSpec) {
+func (r *pipeline) giveVolumes(ctx context.Context, c *v1.Container, made docker.ContainerSpec) {
 	for _, m := range c.VolumeMounts {
 		if !r.ownedByUse(m) || !r.isFirst(ctx, c, m.Name) {
 			continue
 		}
-		if err := r.giveVolume(ctx, c, r.state.persistent[m.Name].path, spec); err != nil {
+		if err := r.giveVolume(ctx, c, r.state.persistent[m.Name].path, made); err != nil {
 			r.agent.log.Warn("a volume is not given to the user of its first container", "pod", r.state.ref, "container", c.Name, "volume", m.Name, "error", err)
 		}
 	}
@@ -56,22 +54,16 @@ func (r *pipeline) runsAsAnother(ctx context.Context, c *v1.Container) bool {
 		return *uid != 0
 	}
 	image, err := r.agent.engine.Image(ctx, c.Image)
-	return err == nil && !isRoot(image.User)
-}
-
-// isRoot tells of a user as images and Docker declare it, USER[:GROUP].
-func isRoot(declared string) bool {
-	name, _, _ := strings.Cut(declared, ":")
-	return name == "" || name == "0" || name == "root"
+	return err == nil && !spec.IsRoot(image.User)
 }
 
 // giveVolume gives a fresh directory to the user that a container is created with. The Pod's
 // fsGroup stays its group.
-func (r *pipeline) giveVolume(ctx context.Context, c *v1.Container, path string, spec docker.ContainerSpec) error {
+func (r *pipeline) giveVolume(ctx context.Context, c *v1.Container, path string, made docker.ContainerSpec) error {
 	if fresh, err := volume.IsFresh(path); err != nil || !fresh {
 		return err
 	}
-	uid, gid, err := r.agent.identity(ctx, r.pod, c, spec.User)
+	uid, gid, err := r.agent.specs.Identity(ctx, r.pod, c, made.User)
 	if err != nil || uid == 0 {
 		return err
 	}
@@ -79,28 +71,4 @@ func (r *pipeline) giveVolume(ctx context.Context, c *v1.Container, path string,
 		gid = -1
 	}
 	return volume.GiveFresh(path, uid, gid)
-}
-
-// identity is who a container runs as: the numbers of what is declared or, if that is empty, of
-// its image's user.
-func (a *Agent) identity(ctx context.Context, pod *v1.Pod, c *v1.Container, declared string) (uid, gid int, err error) {
-	image, err := a.engine.Image(ctx, c.Image)
-	if err != nil {
-		return 0, 0, err
-	}
-	declared = cmp.Or(declared, image.User)
-	if isRoot(declared) {
-		return 0, 0, nil
-	}
-	name, group, _ := strings.Cut(declared, ":")
-	uid, notUID := strconv.Atoi(name)
-	gid, notGID := strconv.Atoi(group)
-	if notUID == nil && notGID == nil {
-		return uid, gid, nil
-	}
-	found, err := a.images.Account(ctx, pod, c, image.ID, declared)
-	if err != nil {
-		return 0, 0, err
-	}
-	return found.Uid, found.Gid, nil
 }

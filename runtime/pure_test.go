@@ -10,15 +10,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kube-lite/kube-lite/runtime/docker"
-	"github.com/kube-lite/kube-lite/runtime/node"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/utils/ptr"
 )
 
 // fixedSources are ConfigMaps and Secrets by name.
@@ -134,7 +131,7 @@ func TestVariableThatWouldNotArriveAsItIsIsRefused(t *testing.T) {
 		"environment variable X from its declaration: its value is not UTF-8 text":            {Env: []v1.EnvVar{{Name: "X", Value: "\xff"}}},
 	} {
 		_, err := environment(t.Context(), testPod(), c, testNode, nil, from, nil)
-		if err == nil || !strings.Contains(err.Error(), what) || strings.Contains(err.Error(), "\xff") || strings.Contains(err.Error(), "\x00") || refused(err) {
+		if err == nil || !strings.Contains(err.Error(), what) || strings.Contains(err.Error(), "\xff") || strings.Contains(err.Error(), "\x00") || pods.IsRefused(err) {
 			t.Errorf("got %q, want %s", err, what)
 		}
 	}
@@ -171,74 +168,6 @@ func TestLimitOfAContainerWithoutOneIsThePodsOrTheNodes(t *testing.T) {
 		if got, err := resourceFieldRef(pod, &pod.Spec.Containers[c.container], testNode, ref); got != c.want || err != nil {
 			t.Errorf("with the pod's limits %v container %d has %s, %v", c.of, c.container, got, err)
 		}
-	}
-}
-
-func TestContainerSpecIsWhatIsDeclared(t *testing.T) {
-	uid, gid, yes := int64(1000), int64(2000), true
-	pod := testPod()
-	pod.Spec.SecurityContext = &v1.PodSecurityContext{RunAsUser: &uid, RunAsGroup: &gid, SupplementalGroups: []int64{7}}
-	other := int64(1)
-	no := false
-	c := &v1.Container{
-		Name: "app", Image: "app:1", Command: []string{"/bin/$(NAME)"}, Args: []string{"$$(NAME)", "$(UNKNOWN)"}, WorkingDir: "/srv", TTY: true, Stdin: true,
-		Resources: v1.ResourceRequirements{
-			Limits:   v1.ResourceList{v1.ResourceCPU: resource.MustParse("1500m"), v1.ResourceMemory: resource.MustParse("64Mi")},
-			Requests: v1.ResourceList{v1.ResourceCPU: resource.MustParse("500m")},
-		},
-		SecurityContext: &v1.SecurityContext{
-			RunAsUser: &other, ReadOnlyRootFilesystem: &yes, AllowPrivilegeEscalation: &no,
-			Capabilities: &v1.Capabilities{Add: []v1.Capability{"NET_ADMIN"}, Drop: []v1.Capability{"all"}},
-		},
-	}
-	a := &Agent{opts: Options{Instance: "test"}}
-	s := a.containerSpec(pod, c, 2, "sandbox", []string{"NAME=run"}, nil)
-	if s.Name != "k8s_app_web_ns_uid_2" || !slices.Equal(s.Entrypoint, []string{"/bin/run"}) || !slices.Equal(s.Cmd, []string{"$(NAME)", "$(UNKNOWN)"}) ||
-		s.WorkingDir != "/srv" || !s.TTY || !s.Stdin || s.Network != "container:sandbox" || s.IPC != "container:sandbox" || s.PID != "" {
-		t.Errorf("process: %+v", s)
-	}
-	if s.CPUShares != 512 || s.CPUQuota != 150_000 || s.CPUPeriod != 100_000 || s.Memory != 64<<20 {
-		t.Errorf("resources: %+v", s)
-	}
-	if s.User != "1:2000" || !slices.Equal(s.Groups, []string{"7"}) || !s.ReadOnlyRootFS || !slices.Equal(s.CapAdd, []string{"NET_ADMIN"}) ||
-		!slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpts, "no-new-privileges") {
-		t.Errorf("security: %+v", s)
-	}
-	back, ok := pods.InstanceOf(docker.Container{Labels: s.Labels})
-	if !ok || back.Pod != pods.RefOf(pod) || back.ContainerName != "app" || back.Attempt != 2 || back.SandboxID != "sandbox" || back.SpecHash != pods.SpecHash(pod, c) {
-		t.Errorf("read back: %+v", back)
-	}
-}
-
-func TestSandboxSpecHoldsThePodsNamespaces(t *testing.T) {
-	a := &Agent{node: &node.Node{}, opts: Options{Instance: "test", Network: docker.NetworkSpec{Name: "kube-lite-test"}}}
-	pod := testPod()
-	address := netip.MustParseAddr("10.244.0.2")
-	s, err := a.sandboxSpec(pod, 3, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.Name != "k8s_POD_web_ns_uid_3" || s.Hostname != "web" || s.Network != docker.NoNetwork || s.Address.IsValid() {
-		t.Errorf("sandbox %+v", s)
-	}
-	if i, ok := pods.InstanceOf(docker.Container{Labels: s.Labels}); !ok || i.Address != address {
-		t.Errorf("read back: %+v", i)
-	}
-	for what, needs := range map[string]func(*v1.PodSpec){
-		"another runtime": func(s *v1.PodSpec) { s.RuntimeClassName = ptr.To("kata") },
-		"a parameter of eth0": func(s *v1.PodSpec) {
-			s.SecurityContext = &v1.PodSecurityContext{Sysctls: []v1.Sysctl{{Name: "net/ipv4/conf/eth0/rp_filter", Value: "2"}}}
-		},
-	} {
-		pod := pod.DeepCopy()
-		needs(&pod.Spec)
-		if s, err := a.sandboxSpec(pod, 0, address); err != nil || s.Network != "kube-lite-test" || s.Address != address {
-			t.Errorf("sandbox with %s: %+v, %v", what, s, err)
-		}
-	}
-	pod.Spec.HostNetwork = true
-	if s, err := a.sandboxSpec(pod, 0, netip.Addr{}); err != nil || s.Network != "host" || s.UTS != "host" || s.Hostname != "" {
-		t.Errorf("sandbox in the host's network %+v", s)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/kube-lite/kube-lite/runtime/pods"
+	"github.com/kube-lite/kube-lite/runtime/spec"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -27,7 +28,7 @@ func statusLine(field, value string) string { return "file=/proc/self/status=" +
 
 func TestSecurityContextHoldsOnDocker(t *testing.T) {
 	r := newDockerRig(t)
-	profile := filepath.Join(r.opts.Root, seccompDir, "nodirs.json")
+	profile := filepath.Join(r.opts.Root, spec.SeccompDir, "nodirs.json")
 	if err := os.MkdirAll(filepath.Dir(profile), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -148,7 +148,7 @@ func (r *pipeline) createSandbox(ctx context.Context) error {
 		defer settled()
 		address = free
 	}
-	spec, err := a.sandboxSpec(r.pod, r.plan.sandboxAttempt, address)
+	spec, err := a.specs.Sandbox(r.pod, r.plan.sandboxAttempt, address)
 	if err != nil {
 		return err
 	}
@@ -276,7 +276,7 @@ func (r *pipeline) createContainer(ctx context.Context, s starting, image *image
 		return "", o
 	}
 	spec, err := r.spec(ctx, s)
-	if refused(err) {
+	if pods.IsRefused(err) {
 		o.waiting, o.wake = r.createFailed(ctx, s, image, err)
 		return "", o
 	}
@@ -329,10 +329,10 @@ func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, 
 	} else if ok {
 		mounts = append(mounts, message)
 	}
-	if err := a.verifyNonRoot(ctx, r.pod, s.container); err != nil {
+	if err := a.specs.VerifyNonRoot(ctx, r.pod, s.container); err != nil {
 		return docker.ContainerSpec{}, err
 	}
-	spec := a.containerSpec(r.pod, s.container, s.attempt, r.sandboxID, env, mounts)
+	spec := a.specs.Container(r.pod, s.container, s.attempt, r.sandboxID, env, mounts)
 	spec.CgroupParent = r.group
 	spec.Groups = append(spec.Groups, persistentGroups(r.pod, r.state)...)
 	if r.plan.restartGeneration > 0 {
@@ -341,7 +341,7 @@ func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, 
 	if s.targetID != "" {
 		spec.PID = "container:" + s.targetID
 	}
-	return spec, a.applyConfinement(ctx, &spec, r.pod, s.container)
+	return spec, a.specs.Confine(ctx, &spec, r.pod, s.container)
 }
 
 // createFailed finds out why, as far as it matters.

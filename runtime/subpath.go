@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/kubernetes/third_party/forked/golang/expansion"
@@ -27,7 +28,7 @@ func (a *Agent) subPath(pod *v1.Pod, c *v1.Container, mount int, v v1.Volume, ro
 	}
 	part, err := volume.OpenSubPath(root, sub, v.Image == nil)
 	if errors.Is(err, fs.ErrNotExist) && v.Image != nil { // nothing can be made in an image
-		return "", &refusedError{fmt.Errorf("ImageVolumeMountFailed: image %s of volume %q has no subPath %q", v.Image.Reference, v.Name, sub)}
+		return "", &pods.RefusedError{Err: fmt.Errorf("ImageVolumeMountFailed: image %s of volume %q has no subPath %q", v.Image.Reference, v.Name, sub)}
 	} else if err != nil {
 		return fail("create subPath directory", err)
 	}
@@ -59,7 +60,7 @@ func subPathOf(m v1.VolumeMount, env []string) (sub string, err error) {
 
 // expandStrictly expands $(NAME); a name that is not set, or empty, is an error.
 func expandStrictly(text string, env []string) (string, error) {
-	values, missing := envMap(env), map[string]bool{}
+	values, missing := pods.EnvMap(env), map[string]bool{}
 	out := expansion.Expand(text, func(name string) string {
 		if values[name] == "" {
 			missing[name] = true

@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -103,4 +104,14 @@ func IsFinal(p v1.PodPhase) bool { return p == v1.PodSucceeded || p == v1.PodFai
 // AllContainers are all that a Pod declares, of every kind.
 func AllContainers(pod *v1.Pod) []v1.Container {
 	return slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers, Ephemerals(pod))
+}
+
+// EnvMap are variables NAME=value by name.
+func EnvMap(env []string) map[string]string {
+	out := make(map[string]string, len(env))
+	for _, e := range env {
+		name, value, _ := strings.Cut(e, "=")
+		out[name] = value
+	}
+	return out
 }

@@ -1,4 +1,4 @@
-package runtime
+package spec
 
 import (
 	"testing"
@@ -39,6 +39,34 @@ func TestOnlySysctlsOfNamespacesCanBeAllowed(t *testing.T) {
 	for _, pattern := range []string{"vm.swappiness", "kernel.*", "*", ""} {
 		if err := CheckSysctls([]string{pattern}); err == nil {
 			t.Errorf("%q is allowed", pattern)
+		}
+	}
+}
+
+func TestSysctlsAreNamedWithDots(t *testing.T) {
+	pod := testPod()
+	pod.Spec.SecurityContext = &v1.PodSecurityContext{Sysctls: []v1.Sysctl{{Name: "net/ipv4/tcp_syncookies", Value: "1"}}}
+	if got := sysctls(pod, true, false); got["net.ipv4.tcp_syncookies"] != "1" {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestPodHasTheLoopbackAddressOfIPv6(t *testing.T) {
+	class := "sandboxed"
+	for what, c := range map[string]struct {
+		spec   v1.PodSpec
+		kernel bool // knows IPv6
+		want   string
+	}{
+		"by default":                       {v1.PodSpec{}, true, "0"},
+		"not without IPv6 in the kernel":   {v1.PodSpec{}, false, ""},
+		"the host's network is left be":    {v1.PodSpec{HostNetwork: true}, true, ""},
+		"and so are other runtimes":        {v1.PodSpec{RuntimeClassName: &class}, true, ""},
+		"a Pod that disables it wins":      {v1.PodSpec{SecurityContext: &v1.PodSecurityContext{Sysctls: []v1.Sysctl{{Name: "net.ipv6.conf.all.disable_ipv6", Value: "1"}}}}, true, ""},
+		"one that has others has this too": {v1.PodSpec{SecurityContext: &v1.PodSecurityContext{Sysctls: []v1.Sysctl{{Name: "kernel.msgmax", Value: "1"}}}}, true, "0"},
+	} {
+		if got := sysctls(&v1.Pod{Spec: c.spec}, c.kernel, false)["net.ipv6.conf.lo.disable_ipv6"]; got != c.want {
+			t.Errorf("%s: got %q, want %q", what, got, c.want)
 		}
 	}
 }

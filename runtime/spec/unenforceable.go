@@ -1,12 +1,18 @@
-package runtime
+package spec
 
 import (
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
+// Enforceable says why this node cannot keep a Pod safe as it asks; nil: it can. Such a Pod is rejected rather than run
+// with less.
+func (b *Builder) Enforceable(pod *v1.Pod) *pods.Reason {
+	return unenforceable(pod, hasAppArmor(), b.config.AllowedUnsafeSysctls)
+}
+
 // unenforceable names what a Pod asks for that this node cannot keep it safe with; nil if
-// there is nothing. Such a Pod is rejected rather than run with less. Sysctls are the
+// there is nothing. Sysctls are the
 // patterns of those that are allowed though they are not safe.
 func unenforceable(pod *v1.Pod, appArmor bool, sysctls []string) *pods.Reason {
 	for _, c := range pods.AllContainers(pod) {

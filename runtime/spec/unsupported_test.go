@@ -1,4 +1,4 @@
-package runtime
+package spec
 
 import (
 	"reflect"
@@ -47,14 +47,14 @@ var supportedContainerFields = []string{
 }
 
 func TestEveryFieldOfThePodSpecIsDoneOrNamed(t *testing.T) {
-	var spec, container []string
+	var ofPod, container []string
 	for _, f := range unsupportedFields {
-		spec = append(spec, f.path)
+		ofPod = append(ofPod, f.path)
 	}
 	for _, f := range unsupportedContainerFields {
 		container = append(container, f.path)
 	}
-	checkFields(t, reflect.TypeFor[v1.PodSpec](), "", append(spec, supportedFields...))
+	checkFields(t, reflect.TypeFor[v1.PodSpec](), "", append(ofPod, supportedFields...))
 	checkFields(t, reflect.TypeFor[v1.Container](), "", append(container, supportedContainerFields...))
 }
 
@@ -110,7 +110,7 @@ func TestUnsupportedFieldsAreNamedWithTheirPlace(t *testing.T) {
 	want := []string{
 		"spec.volumes[2].nfs",
 	}
-	if got := unsupported(pod); !slices.Equal(got, want) {
+	if got := Unsupported(pod); !slices.Equal(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)
 	}
 }

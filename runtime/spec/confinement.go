@@ -1,4 +1,4 @@
-package runtime
+package spec
 
 import (
 	"bytes"
@@ -14,8 +14,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// seccompDir holds the Localhost profiles, below the agent's root as below a kubelet's.
-const seccompDir = "seccomp"
+// SeccompDir holds the Localhost profiles, below Config.Root as below a kubelet's.
+const SeccompDir = "seccomp"
 
 // Where the kernel tells which security modules are at work.
 const (
@@ -23,21 +23,21 @@ const (
 	seLinuxMount    = "/sys/fs/selinux/enforce"
 )
 
-// applyConfinement applies what takes a look at the image, at Docker or at this machine: the image's
+// Confine applies what takes a look at the image, at Docker or at this machine: the image's
 // user, the runtime, and the profiles of seccomp, AppArmor and SELinux.
 // https://kubernetes.io/docs/concepts/security/linux-kernel-security-constraints/
-func (a *Agent) applyConfinement(ctx context.Context, spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) error {
+func (b *Builder) Confine(ctx context.Context, spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) error {
 	sc := pods.SecurityContext(pod, c)
-	if err := a.applyUser(ctx, spec, pod, c); err != nil {
+	if err := b.applyUser(ctx, spec, pod, c); err != nil {
 		return err
 	}
 	var err error
-	if spec.Runtime, _, err = a.runtimeOf(ctx, pod); err != nil {
+	if spec.Runtime, _, err = b.Runtime(ctx, pod); err != nil {
 		return err
 	}
-	profile, err := a.seccomp(sc.SeccompProfile)
+	profile, err := b.seccomp(sc.SeccompProfile)
 	if err != nil {
-		return &refusedError{err}
+		return &pods.RefusedError{Err: err}
 	}
 	spec.SecurityOpts = append(spec.SecurityOpts, profile...)
 	spec.SecurityOpts = append(spec.SecurityOpts, appArmor(sc.AppArmorProfile, hasAppArmor())...)
@@ -47,14 +47,14 @@ func (a *Agent) applyConfinement(ctx context.Context, spec *docker.ContainerSpec
 
 // seccomp is Docker's option for a profile. Without one Kubernetes confines nothing,
 // unlike Docker.
-func (a *Agent) seccomp(p *v1.SeccompProfile) ([]string, error) {
+func (b *Builder) seccomp(p *v1.SeccompProfile) ([]string, error) {
 	switch {
 	case p == nil || p.Type == v1.SeccompProfileTypeUnconfined:
 		return []string{"seccomp=unconfined"}, nil
 	case p.Type != v1.SeccompProfileTypeLocalhost || p.LocalhostProfile == nil:
 		return nil, nil // Docker's own is the default
 	}
-	path := filepath.Join(a.opts.Root, seccompDir, filepath.Clean("/"+*p.LocalhostProfile))
+	path := filepath.Join(b.config.Root, SeccompDir, filepath.Clean("/"+*p.LocalhostProfile))
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot load seccomp profile %q: %w", *p.LocalhostProfile, err)

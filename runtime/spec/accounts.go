@@ -1,6 +1,7 @@
-package runtime
+package spec
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -20,12 +21,12 @@ import (
 
 // applyUser gives a container the user and groups that a kubelet gives it, where Docker
 // would not.
-func (a *Agent) applyUser(ctx context.Context, spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) error {
+func (b *Builder) applyUser(ctx context.Context, spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) error {
 	sc, strict := pods.SecurityContext(pod, c), isStrict(pod)
 	if sc.RunAsGroup == nil && !strict || strict && sc.RunAsUser != nil && sc.RunAsGroup != nil {
 		return nil
 	}
-	image, err := a.engine.Image(ctx, c.Image)
+	image, err := b.config.Engine.Image(ctx, c.Image)
 	if err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ func (a *Agent) applyUser(ctx context.Context, spec *docker.ContainerSpec, pod *
 	if strict && group != "" {
 		return nil
 	}
-	found, err := a.images.Account(ctx, pod, c, image.ID, name)
+	found, err := b.config.Account(ctx, pod, c, image.ID, name)
 	if err != nil {
 		return err
 	}
@@ -62,4 +63,34 @@ func (a *Agent) applyUser(ctx context.Context, spec *docker.ContainerSpec, pod *
 func isStrict(pod *v1.Pod) bool {
 	ps := pod.Spec.SecurityContext
 	return ps != nil && ps.SupplementalGroupsPolicy != nil && *ps.SupplementalGroupsPolicy == v1.SupplementalGroupsPolicyStrict
+}
+
+// IsRoot tells of a user as images and Docker declare it, USER[:GROUP].
+func IsRoot(declared string) bool {
+	name, _, _ := strings.Cut(declared, ":")
+	return name == "" || name == "0" || name == "root"
+}
+
+// Identity is who a container runs as: the numbers of what is declared or, if that is empty, of
+// its image's user.
+func (b *Builder) Identity(ctx context.Context, pod *v1.Pod, c *v1.Container, declared string) (uid, gid int, err error) {
+	image, err := b.config.Engine.Image(ctx, c.Image)
+	if err != nil {
+		return 0, 0, err
+	}
+	declared = cmp.Or(declared, image.User)
+	if IsRoot(declared) {
+		return 0, 0, nil
+	}
+	name, group, _ := strings.Cut(declared, ":")
+	uid, notUID := strconv.Atoi(name)
+	gid, notGID := strconv.Atoi(group)
+	if notUID == nil && notGID == nil {
+		return uid, gid, nil
+	}
+	found, err := b.config.Account(ctx, pod, c, image.ID, declared)
+	if err != nil {
+		return 0, 0, err
+	}
+	return found.Uid, found.Gid, nil
 }

@@ -1,4 +1,4 @@
-package runtime
+package spec
 
 import (
 	"fmt"
@@ -19,7 +19,7 @@ var safeSysctls = []string{
 	"net.ipv4.tcp_rmem", "net.ipv4.tcp_syncookies", "net.ipv4.tcp_wmem",
 }
 
-// CheckSysctls checks patterns for Options.AllowedUnsafeSysctls: each is a parameter, or the
+// CheckSysctls checks patterns for Config.AllowedUnsafeSysctls: each is a parameter, or the
 // beginning of some and a star, of which each network or IPC namespace has its own.
 func CheckSysctls(patterns []string) error {
 	for _, pattern := range patterns {
@@ -47,4 +47,33 @@ func forbiddenSysctl(name string, spec v1.PodSpec, allowed []string) string {
 func matchesSysctl(pattern, name string) bool {
 	prefix, more := strings.CutSuffix(sysctl.NormalizeName(pattern), "*")
 	return name == prefix || more && strings.HasPrefix(name, prefix)
+}
+
+// loopbackSysctl brings up ::1, which Docker takes away in networks without IPv6: programs
+// listen there that mean localhost, and on a Kubernetes node they can.
+const loopbackSysctl = "net.ipv6.conf.lo.disable_ipv6"
+
+// deviceSysctl has the devices of a Pod take addresses of IPv6, and only those that we give them.
+const deviceSysctl = "net.ipv6.conf.default.disable_ipv6"
+
+// sysctls are those that the Pod declares; ipv6 tells that the kernel knows IPv6, addressed that the Pod has an address of it.
+func sysctls(pod *v1.Pod, ipv6, addressed bool) map[string]string {
+	out := map[string]string{}
+	if addressed && !pod.Spec.HostNetwork {
+		out[deviceSysctl], out["net.ipv6.conf.default.accept_ra"] = "0", "0"
+	}
+	if ipv6 && !pod.Spec.HostNetwork && pod.Spec.RuntimeClassName == nil { // another runtime may have a kernel of its own
+		out[loopbackSysctl] = "0"
+	}
+	if pod.Spec.SecurityContext == nil {
+		return out
+	}
+	for _, s := range pod.Spec.SecurityContext.Sysctls {
+		name := sysctl.NormalizeName(s.Name) // with dots, as Docker wants it
+		if strings.HasSuffix(name, ".disable_ipv6") {
+			delete(out, loopbackSysctl) // Docker sets them in no order: the Pod's shall hold
+		}
+		out[name] = s.Value
+	}
+	return out
 }

@@ -1,4 +1,4 @@
-package runtime
+package spec
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// applySecurity applies what needs no look at the image or the host; see confine.
+// applySecurity applies what needs no look at the image or the host; see Confine.
 func applySecurity(spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) {
 	sc := pods.SecurityContext(pod, c)
 	spec.User = userOf(sc.RunAsUser, sc.RunAsGroup)
@@ -36,7 +36,7 @@ func applySecurity(spec *docker.ContainerSpec, pod *v1.Pod, c *v1.Container) {
 	}
 }
 
-// userOf is Docker's uid[:gid]. A group alone joins the image's user: see settleUser.
+// userOf is Docker's uid[:gid]. A group alone joins the image's user: see applyUser.
 func userOf(uid, gid *int64) string {
 	switch {
 	case uid == nil:
@@ -55,9 +55,9 @@ func capabilities(in []v1.Capability) (out []string) {
 	return out
 }
 
-// verifyNonRoot holds a container to its runAsNonRoot, in a kubelet's words. Without its
+// VerifyNonRoot holds a container to its runAsNonRoot, in a kubelet's words. Without its
 // image it cannot be verified, and the container must not be created meanwhile.
-func (a *Agent) verifyNonRoot(ctx context.Context, pod *v1.Pod, c *v1.Container) error {
+func (b *Builder) VerifyNonRoot(ctx context.Context, pod *v1.Pod, c *v1.Container) error {
 	sc := pods.SecurityContext(pod, c)
 	if sc.RunAsNonRoot == nil || !*sc.RunAsNonRoot {
 		return nil
@@ -69,7 +69,7 @@ func (a *Agent) verifyNonRoot(ctx context.Context, pod *v1.Pod, c *v1.Container)
 		}
 		return nil
 	}
-	image, err := a.engine.Image(ctx, c.Image)
+	image, err := b.config.Engine.Image(ctx, c.Image)
 	if err != nil {
 		return err
 	}
