@@ -27,9 +27,10 @@ var mayImport = map[string][]string{
 
 	"orchestrator/queuemetrics": {},
 
-	"runtime":           {"runtime/docker", "runtime/images", "runtime/limits", "runtime/mirror", "runtime/node", "runtime/pause", "runtime/pods", "runtime/probe", "runtime/spec", "runtime/stats", "runtime/status", "runtime/streaming", "runtime/usage", "runtime/volume"},
+	"runtime":           {"runtime/docker", "runtime/files", "runtime/images", "runtime/limits", "runtime/mirror", "runtime/node", "runtime/pause", "runtime/pods", "runtime/probe", "runtime/spec", "runtime/stats", "runtime/status", "runtime/streaming", "runtime/usage", "runtime/volume"},
 	"runtime/docker":    {},
 	"runtime/pause":     {},
+	"runtime/files":     {"runtime/docker", "runtime/pods", "runtime/volume"},
 	"runtime/images":    {"runtime/docker", "runtime/pods"},
 	"runtime/limits":    {"runtime/docker", "runtime/pods", "runtime/usage"},
 	"runtime/mirror":    {"runtime/docker", "runtime/pods", "runtime/usage"},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/files"
 	"github.com/kube-lite/kube-lite/runtime/images"
 	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/mirror"
@@ -47,8 +48,8 @@ type Agent struct {
 	log    *slog.Logger
 
 	pods     corelisters.PodLister
-	refs     references
-	claims   *claims
+	refs     *files.References
+	claims   *files.Claims
 	services corelisters.ServiceLister
 	nodes    corelisters.NodeLister
 	synced   []cache.InformerSynced
@@ -68,9 +69,10 @@ type Agent struct {
 	networkCheck chan struct{} // the network may not be whole
 
 	probes   *probes
-	tokens   *apiTokens
+	tokens   *files.Tokens
 	images   *images.Images
 	specs    *spec.Builder
+	files    *files.Files
 	crashes  *crashes
 	statuses *status.Writer
 	node     *node.Node
@@ -122,9 +124,15 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.addresses, a.networkCheck = newAddresses(opts, a.mirror.HasAddress, a.mirror.NewestAddress), make(chan struct{}, 1)
 	a.workers = newWorkers(a.syncPod)
 	a.probes = newProbes(a.tasks)
-	a.tokens = newTokens(client, a.log, func() time.Time { return a.now() })
+	a.tokens = files.NewTokens(client, a.log, func() time.Time { return a.now() })
+	if a.refs, err = files.NewReferences(client, informers, a.handlers.add, a.sourceChanged); err != nil {
+		return nil, fmt.Errorf("runtime: follow ConfigMaps and Secrets: %w", err)
+	}
+	if a.claims, err = files.NewClaims(client, informers, opts.NodeName); err != nil {
+		return nil, fmt.Errorf("runtime: read PersistentVolumeClaims: %w", err)
+	}
 	a.images = images.New(images.Config{
-		Owner: opts.owner(), Engine: e, Secret: a.secret, Event: a.event, Changed: a.workers.enqueue,
+		Owner: opts.owner(), Engine: e, Secret: a.refs.Secret, Event: a.event, Changed: a.workers.enqueue,
 		Start: a.tasks.start, Now: func() time.Time { return a.now() },
 	})
 	a.statuses = status.NewWriter(client, a.declared, a.log, func(act string) { a.step(act) })
@@ -141,7 +149,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 		OnCheck: func() { a.crashes.entries.GC(); a.updateHostAddress() },
 	})
 	a.stats = stats.New(stats.Config{
-		NodeName: opts.NodeName, Sharing: opts.Sharing, Dirs: a.dirs, Pods: a.ownPods, Instances: a.mirror.Pod, ClaimPath: a.claimPath,
+		NodeName: opts.NodeName, Sharing: opts.Sharing, Dirs: a.dirs, Pods: a.ownPods, Instances: a.mirror.Pod, ClaimPath: a.claims.Path,
 		Engine: e, DockerRoot: a.node.DockerRoot, CPUs: a.node.Facts.CPUs, Memory: a.node.Facts.Memory,
 		Start: a.tasks.start, Now: func() time.Time { return a.now() }, Log: a.log,
 	})
@@ -151,20 +159,18 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 		AllowedUnsafeSysctls: opts.AllowedUnsafeSysctls, OOMScores: &a.oomScores, Engine: e,
 		Account: a.images.Account, RuntimeClass: a.runtimeClass,
 	})
+	a.files = files.New(files.Config{
+		Dirs: a.dirs, ClusterDomain: opts.ClusterDomain, DNSServer: opts.DNSServer, Node: a.nodeFacts,
+		Services: a.services, References: a.refs, Tokens: a.tokens,
+	})
 	a.allocations = limits.NewAllocations(a.limitsNode())
 	a.evictions = limits.NewEvictions(limits.Disk{
-		Dirs: a.dirs, Files: []string{hostsFile, resolvConfFile, messagesDir}, Pods: a.nodesPods, Instances: a.mirror.Pod,
+		Dirs: a.dirs, Files: []string{files.HostsFile, files.ResolvConfFile, files.MessagesDir}, Pods: a.nodesPods, Instances: a.mirror.Pod,
 		Written: e.Written, Enqueue: a.workers.enqueue, Now: func() time.Time { return a.now() }, Log: a.log,
 	})
 	a.oomScores.Learn(a.log, a.node.Facts.Memory)
 	a.streams = streaming.New(streams, lookup{a}, a.log)
-	if a.refs, err = newReferences(informers, &a.handlers, a.sourceChanged); err != nil {
-		return nil, fmt.Errorf("runtime: follow ConfigMaps and Secrets: %w", err)
-	}
-	if a.claims, err = newClaims(informers, opts.NodeName); err != nil {
-		return nil, fmt.Errorf("runtime: read PersistentVolumeClaims: %w", err)
-	}
-	if err := followClaims(informers, &a.handlers, a.claimChanged); err != nil {
+	if err := files.FollowClaims(informers, a.handlers.add, a.claimChanged); err != nil {
 		return nil, fmt.Errorf("runtime: follow PersistentVolumeClaims: %w", err)
 	}
 	a.mirror.Changed = func(ref pods.Ref) {
@@ -309,6 +315,6 @@ func withoutOwnStatus(pod *v1.Pod) *v1.Pod {
 }
 
 // nodeFacts are what Pods may ask about the node.
-func (a *Agent) nodeFacts() nodeFacts {
-	return nodeFacts{name: a.opts.NodeName, hostIPs: a.hostIPs(), allocatable: a.node.Allocatable()}
+func (a *Agent) nodeFacts() files.Node {
+	return files.Node{Name: a.opts.NodeName, HostIPs: a.hostIPs(), Allocatable: a.node.Allocatable()}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/files"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/status"
 	v1 "k8s.io/api/core/v1"
@@ -340,7 +341,7 @@ func TestSandboxThatFailsIsTriedAgainWithoutCountingRestarts(t *testing.T) {
 
 func TestHostsFileThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		file := filepath.Join(r.agent.dirs.Pod("uid-web"), hostsFile)
+		file := filepath.Join(r.agent.dirs.Pod("uid-web"), files.HostsFile)
 		var once sync.Once
 		r.step = func(act string) {
 			if act == "started" { // the sandbox

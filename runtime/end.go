@@ -55,7 +55,7 @@ func (a *Agent) clean(ctx context.Context, s *podState, have []pods.Instance) ve
 		return verdict{after: cleanRetry}
 	}
 	a.statuses.Forget(s.ref.UID)
-	a.tokens.forget(s.ref.UID)
+	a.tokens.Forget(s.ref.UID)
 	a.evictions.Take(s.ref.UID)
 	a.allocations.Release(s.ref.UID)
 	if last := s.last.Load(); last != nil {

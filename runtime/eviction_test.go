@@ -96,7 +96,7 @@ func TestWhatContainersWriteToThePodsOwnFilesCounts(t *testing.T) {
 			p.Spec.Containers[0].TerminationMessagePath = "/dev/termination-log"
 			p.Spec.Containers[0].Resources.Limits = amounts("ephemeral-storage", "1Mi")
 		})
-		fill(t, r.agent.messagePath("uid-full", "app", 0), 2<<20)
+		fill(t, r.agent.files.MessagePath("uid-full", "app", 0), 2<<20)
 		r.after(limits.MeasurePeriod + limits.EvictionGrace)
 		if s := r.get("full").Status; s.Message != "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. " {
 			t.Errorf("%s, %s: %q", s.Phase, s.Reason, s.Message)

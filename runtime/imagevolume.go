@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/files"
 	"github.com/kube-lite/kube-lite/runtime/images"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
@@ -74,7 +75,7 @@ func (r *pipeline) ensureImageVolume(ctx context.Context, c *v1.Container, v v1.
 		w, wake := a.images.Missing(ctx, r.pod, as, state)
 		return false, w, wake
 	}
-	a.event(r.pod, nil, v1.EventTypeWarning, "FailedMount", "%v", &mountError{v.Name, stepSetUp, err})
+	a.event(r.pod, nil, v1.EventTypeWarning, "FailedMount", "%v", &files.MountError{Volume: v.Name, Step: files.StepSetUp, Err: err})
 	return false, pods.Waiting{Reason: "ContainerCreating"}, a.now().Add(configRetry)
 }
 

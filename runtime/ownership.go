@@ -20,7 +20,7 @@ func (r *pipeline) giveVolumes(ctx context.Context, c *v1.Container, made docker
 		if !r.ownedByUse(m) || !r.isFirst(ctx, c, m.Name) {
 			continue
 		}
-		if err := r.giveVolume(ctx, c, r.state.persistent[m.Name].path, made); err != nil {
+		if err := r.giveVolume(ctx, c, r.state.persistent[m.Name].Path, made); err != nil {
 			r.agent.log.Warn("a volume is not given to the user of its first container", "pod", r.state.ref, "container", c.Name, "volume", m.Name, "error", err)
 		}
 	}
@@ -29,7 +29,7 @@ func (r *pipeline) giveVolumes(ctx context.Context, c *v1.Container, made docker
 // ownedByUse tells of a mount whose volume may become its container's user's.
 func (r *pipeline) ownedByUse(m v1.VolumeMount) bool {
 	p, ok := r.state.persistent[m.Name]
-	return ok && p.ours && !p.readOnly && !m.ReadOnly && m.SubPath == "" && m.SubPathExpr == ""
+	return ok && p.Ours && !p.ReadOnly && !m.ReadOnly && m.SubPath == "" && m.SubPathExpr == ""
 }
 
 // isFirst tells whether a container comes before all others that are started with it and might

@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/files"
 	v1 "k8s.io/api/core/v1"
 	volumehelpers "k8s.io/component-helpers/storage/volume"
 )
 
 // provisioned is a claim whose volume our provisioner made.
 func provisioned(_ *v1.PersistentVolumeClaim, pv *v1.PersistentVolume) {
-	pv.Annotations = map[string]string{volumehelpers.AnnDynamicallyProvisioned: directoryProvisioner}
+	pv.Annotations = map[string]string{volumehelpers.AnnDynamicallyProvisioned: files.DirectoryProvisioner}
 }
 
 // freshDir is a directory as our provisioner makes it.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/kube-lite/kube-lite/runtime/files"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	volumeutil "k8s.io/kubernetes/pkg/volume/util"
@@ -174,7 +175,7 @@ func TestFilesOfAVolumeOutliveThePod(t *testing.T) {
 				withVolume(&p.Spec, &p.Spec.Containers[0], "data", claimSource("it"))
 				p.Spec.Containers[0].VolumeMounts = append(p.Spec.Containers[0].VolumeMounts, v1.VolumeMount{Name: "data", MountPath: "/part", SubPath: "part"})
 			})
-			if part := filepath.Join(r.agent.dirs.Pod("uid-web"), subPathsDir, "data/app/1/below"); fileSize(part) != 10 {
+			if part := filepath.Join(r.agent.dirs.Pod("uid-web"), files.SubPathsDir, "data/app/1/below"); fileSize(part) != 10 {
 				t.Errorf("%s: its container does not see %s", c.what, part)
 			}
 			r.delete("web", c.grace)

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/files"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
@@ -18,50 +19,13 @@ import (
 // containers have all ended for good do not count.
 func (a *Agent) share(pod *v1.Pod, v v1.Volume, pv *v1.PersistentVolume) (shared bool) {
 	over := map[types.UID]bool{}
-	for _, other := range a.claims.podsOf(pod.Namespace, pods.ClaimName(pod, v)) {
+	for _, other := range a.claims.PodsOf(pod.Namespace, pods.ClaimName(pod, v)) {
 		alive := pods.Running(a.mirror.Pod(other.UID))
 		containers, _ := pods.Split(alive)
 		over[other.UID] = pods.IsFinal(other.Status.Phase) && len(containers) == 0
 		shared = shared || other.UID != pod.UID && !over[other.UID] && len(alive) > 0
 	}
-	return a.claims.hold(pv.Name, pod.UID, over) || shared
-}
-
-// hold notes that a Pod has a volume mounted, and tells whether another one has that is not over.
-func (c *claims) hold(pv string, uid types.UID, over map[types.UID]bool) (shared bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	users := c.users[pv]
-	if users == nil {
-		users = map[types.UID]struct{}{}
-		c.users[pv] = users
-	}
-	users[uid] = struct{}{}
-	for other := range users {
-		shared = shared || other != uid && !over[other]
-	}
-	return shared
-}
-
-// leave forgets a Pod whose volumes are gone.
-func (c *claims) leave(uid types.UID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for pv, users := range c.users {
-		if delete(users, uid); len(users) == 0 {
-			delete(c.users, pv)
-		}
-	}
-}
-
-// release forgets that a Pod has a volume mounted.
-func (c *claims) release(pv string, uid types.UID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.users[pv], uid)
-	if len(c.users[pv]) == 0 {
-		delete(c.users, pv)
-	}
+	return a.claims.Hold(pv.Name, pod.UID, over) || shared
 }
 
 // groupChangeSlow is how long the change of a volume's group takes before somebody hears of it, as
@@ -71,27 +35,27 @@ const groupChangeSlow = 30 * time.Second
 // applyGroup gives a volume to the Pod's fsGroup, as its policy says: when the Pod is new, and
 // unless another Pod has the volume already.
 // https://kubernetes.io/docs/tasks/configure-pod-container/security-context/#configure-volume-permission-and-ownership-change-policy-for-pods
-func (a *Agent) applyGroup(ctx context.Context, pod *v1.Pod, name string, p persistent, shared bool) error {
+func (a *Agent) applyGroup(ctx context.Context, pod *v1.Pod, name string, p files.Persistent, shared bool) error {
 	group := pods.FSGroup(pod)
 	if group == nil || len(a.mirror.Pod(pod.UID)) > 0 { // it was prepared in an earlier life of the agent
 		return nil
 	}
 	if shared {
-		return a.warnOtherGroup(pod, name, p.path, *group)
+		return a.warnOtherGroup(pod, name, p.Path, *group)
 	}
-	if p.readOnly {
+	if p.ReadOnly {
 		return nil
 	}
 	if policy := pod.Spec.SecurityContext.FSGroupChangePolicy; policy != nil && *policy == v1.FSGroupChangeOnRootMismatch {
-		if has, err := volume.HasGroup(p.path, *group); err != nil || has {
+		if has, err := volume.HasGroup(p.Path, *group); err != nil || has {
 			return err
 		}
 	}
 	slow := time.AfterFunc(groupChangeSlow, func() {
-		a.event(pod, nil, v1.EventTypeWarning, "VolumePermissionChangeInProgress", "Setting volume ownership for %s is taking longer than expected, consider using OnRootMismatch - https://kubernetes.io/docs/tasks/configure-pod-container/security-context/#configure-volume-permission-and-ownership-change-policy-for-pods", p.path)
+		a.event(pod, nil, v1.EventTypeWarning, "VolumePermissionChangeInProgress", "Setting volume ownership for %s is taking longer than expected, consider using OnRootMismatch - https://kubernetes.io/docs/tasks/configure-pod-container/security-context/#configure-volume-permission-and-ownership-change-policy-for-pods", p.Path)
 	})
 	defer slow.Stop()
-	return volume.SetGroup(ctx, p.path, *group)
+	return volume.SetGroup(ctx, p.Path, *group)
 }
 
 // warnOtherGroup tells that a Pod gets a volume with the group of whoever was first.

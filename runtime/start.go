@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/files"
 	"github.com/kube-lite/kube-lite/runtime/images"
 	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/pods"
@@ -75,7 +76,7 @@ func (a *Agent) start(ctx context.Context, pod *v1.Pod, s *podState, p plan) (wa
 		} else {
 			s.waiting[o.container] = o.waiting
 		}
-		wake = earliest(wake, o.wake)
+		wake = pods.Earliest(wake, o.wake)
 	}
 	return wake
 }
@@ -88,7 +89,7 @@ func (a *Agent) sandboxFailed(pod *v1.Pod, s *podState, err error) time.Time {
 	if docker.IsConflict(err) { // the mirror knows it by now, or Docker is still making it
 		return s.failed(pods.SandboxName, a.now())
 	}
-	if missing := mountErrors(nil); errors.As(err, &missing) {
+	if missing := files.MountErrors(nil); errors.As(err, &missing) {
 		for _, one := range missing {
 			a.event(pod, nil, v1.EventTypeWarning, "FailedMount", "%v", one)
 		}
@@ -114,7 +115,7 @@ func (r *pipeline) beginSandbox(ctx context.Context) error {
 		}
 		r.state.prepared = true
 	} else if r.plan.sandbox.Running() { // it may have failed when the sandbox came to run
-		if err := a.writeHosts(r.pod, r.podIPs); err != nil {
+		if err := a.files.WriteHosts(r.pod, r.podIPs); err != nil {
 			return err
 		}
 	}
@@ -194,7 +195,7 @@ func (r *pipeline) startSandbox(ctx context.Context) {
 	}
 	r.podIPs = a.podIPs(r.pod, i)
 	a.statuses.SetAddress(r.pod, r.podIPs)
-	r.failed = a.writeHosts(r.pod, r.podIPs)
+	r.failed = a.files.WriteHosts(r.pod, r.podIPs)
 }
 
 // containers handles all containers at once and waits for them.
@@ -307,7 +308,7 @@ const configRetry = 10 * time.Second
 // spec is the Docker container that is declared.
 func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, error) {
 	a := r.agent
-	if usesPodIP(s.container) {
+	if files.UsesPodIP(s.container) {
 		<-r.running
 	}
 	var ips pods.IPs
@@ -316,15 +317,15 @@ func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, 
 		ips = r.podIPs
 	default:
 	}
-	env, err := environment(ctx, r.pod, s.container, a.nodeFacts(), ips, a, a.serviceEnv(r.pod))
+	env, err := a.files.Environment(ctx, r.pod, s.container, ips)
 	if err != nil {
 		return docker.ContainerSpec{}, err
 	}
-	mounts, err := a.mounts(r.pod, r.state, s.container, env)
+	mounts, err := a.files.Mounts(r.pod, s.container, env, r.state.persistent)
 	if err != nil {
 		return docker.ContainerSpec{}, err
 	}
-	if message, ok, err := a.messageMount(r.pod, s.container, s.attempt); err != nil {
+	if message, ok, err := a.files.MessageMount(r.pod, s.container, s.attempt); err != nil {
 		return docker.ContainerSpec{}, err
 	} else if ok {
 		mounts = append(mounts, message)
@@ -362,12 +363,4 @@ func (r *pipeline) createFailed(ctx context.Context, s starting, image *images.S
 	}
 	a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %s", docker.Words(err))
 	return pods.Waiting{Reason: "CreateContainerError", Message: docker.Words(err)}, a.now().Add(retryFirst)
-}
-
-// earliest of two times, where zero means never.
-func earliest(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/files"
 	"github.com/kube-lite/kube-lite/runtime/images"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
@@ -43,7 +44,7 @@ type podState struct {
 	// outdated says why the files of such a volume cannot be written anew, by its name.
 	outdated map[string]string
 	// persistent are the volumes behind the Pod's claims that are mounted, by the volume's name.
-	persistent map[string]persistent
+	persistent map[string]files.Persistent
 	// prepared says that the Pod's directories and files exist.
 	prepared bool
 	// ended says that the status which tells how a deleted Pod ended was reported.
@@ -79,7 +80,7 @@ const (
 func newPodState(ref pods.Ref) *podState {
 	return &podState{
 		ref: ref, waiting: map[string]pods.Waiting{}, images: map[string]*images.State{},
-		preCreated: map[string]docker.ContainerSpec{}, stops: map[string]*stopping{}, renewed: map[string]bool{}, hooks: map[string]*hook{}, logEnds: map[string]string{}, retry: map[string]retryState{}, projected: map[string]volume.Files{}, outdated: map[string]string{}, persistent: map[string]persistent{}, warned: map[string]bool{}, warnedAt: -1,
+		preCreated: map[string]docker.ContainerSpec{}, stops: map[string]*stopping{}, renewed: map[string]bool{}, hooks: map[string]*hook{}, logEnds: map[string]string{}, retry: map[string]retryState{}, projected: map[string]volume.Files{}, outdated: map[string]string{}, persistent: map[string]files.Persistent{}, warned: map[string]bool{}, warnedAt: -1,
 		resize: resizeState{applied: map[string]appliedResources{}},
 	}
 }

@@ -44,7 +44,7 @@ func (a *Agent) StopPods(ctx context.Context) error {
 	err = errors.Join(err, eachAtOnce(sandboxes, func(i pods.Instance) error {
 		return about(i, a.engine.Stop(ctx, i.ID, sandboxGrace))
 	}))
-	return errors.Join(err, a.removeGroups(), a.unmountAll())
+	return errors.Join(err, a.removeGroups(), a.files.UnmountAll())
 }
 
 // removeGroups removes the control groups of all Pods that have a directory, and the one around those of the instance's Pods

@@ -184,7 +184,7 @@ func (s *podState) stopsDue(now time.Time) (due time.Time) {
 			at = at.Add(docker.KillTimeout + time.Second)
 		}
 		if at.After(now) {
-			due = earliest(due, at)
+			due = pods.Earliest(due, at)
 		}
 	}
 	return due

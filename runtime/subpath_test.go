@@ -5,29 +5,11 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/kube-lite/kube-lite/runtime/files"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 )
-
-func TestSubPathExpressionsAreExpandedInAKubeletsWords(t *testing.T) {
-	env := []string{"NAME=web", "EMPTY=", "UP=../x", "ROOT=/x"}
-	for expr, want := range map[string]string{
-		"logs/$(NAME)":              "logs/web",
-		"$(NAME)/$$(NAME)":          "web/$(NAME)",
-		"$(NONE)/$(EMPTY)/$(OTHER)": "missing value for EMPTY, NONE, OTHER",
-		"$(UP)":                     "unable to provision SubPath `../x`: must not contain '..'",
-		"$(ROOT)":                   "error SubPath `/x` must not be an absolute path",
-	} {
-		got, err := subPathOf(v1.VolumeMount{SubPathExpr: expr}, env)
-		if err != nil {
-			got = err.Error()
-		}
-		if got != want {
-			t.Errorf("%s: %s, want %s", expr, got, want)
-		}
-	}
-}
 
 // sharedMount is a directory that passes on what is mounted below it, whatever the host's root
 // does, until the test ends. It skips the test where nothing can be mounted.
@@ -81,7 +63,7 @@ func TestSubPathOfAVolumeIsMadeForAllItsUsers(t *testing.T) {
 		r.engine.exit("k8s_one_web_ns_uid-web_0", 1)
 		r.settle()
 		r.wantState("web", "one", "running 1")
-		if mounted, err := volume.MountedBelow(filepath.Join(r.agent.dirs.Pod("uid-web"), subPathsDir)); err != nil || len(mounted) != 2 {
+		if mounted, err := volume.MountedBelow(filepath.Join(r.agent.dirs.Pod("uid-web"), files.SubPathsDir)); err != nil || len(mounted) != 2 {
 			t.Errorf("after a restart %v are mounted, %v", mounted, err)
 		}
 		r.delete("web", 30)

@@ -36,7 +36,7 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 	a.followProbes(pod, s, have)
 	a.checkEviction(pod, s)
 	wake := a.checkDeadline(pod, s)
-	wake = earliest(wake, a.resizeContainers(ctx, pod, s, have))
+	wake = pods.Earliest(wake, a.resizeContainers(ctx, pod, s, have))
 	have = a.mirror.Pod(s.ref.UID)
 	p := a.decide(pod, s, have)
 	if p.finished {
@@ -55,23 +55,23 @@ func (a *Agent) decide(pod *v1.Pod, s *podState, have []pods.Instance) plan {
 
 // drive acts on the plan of a Pod that shall run. It is looked at again at wake, or before.
 func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []pods.Instance, p plan, wake time.Time) verdict {
-	wake = earliest(wake, a.noteBackoffs(pod, s, p))
+	wake = pods.Earliest(wake, a.noteBackoffs(pod, s, p))
 	a.report(pod, s, have, p)
 	if p.sandbox.ID != "" {
-		wake = earliest(wake, a.followSources(pod, s))
+		wake = pods.Earliest(wake, a.followSources(pod, s))
 	}
 	switch {
 	case len(p.end) > 0:
-		wake = earliest(wake, a.endContainers(pod, s, have, p.end, pods.GracePeriod(pod)))
+		wake = pods.Earliest(wake, a.endContainers(pod, s, have, p.end, pods.GracePeriod(pod)))
 	case len(p.discard) > 0 && a.removeAll(ctx, p.discard):
-		wake = earliest(wake, a.now().Add(cleanRetry))
+		wake = pods.Earliest(wake, a.now().Add(cleanRetry))
 	case p.starts() && a.now().Before(s.startsAfter):
-		wake = earliest(wake, s.startsAfter)
+		wake = pods.Earliest(wake, s.startsAfter)
 	case p.starts():
 		if p.sandboxLost {
 			a.event(pod, nil, v1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
 		}
-		wake = earliest(wake, a.start(ctx, pod, s, p))
+		wake = pods.Earliest(wake, a.start(ctx, pod, s, p))
 		have = a.mirror.Pod(s.ref.UID)
 		a.report(pod, s, have, a.decide(pod, s, have))
 	}
@@ -104,7 +104,7 @@ func (a *Agent) noteBackoffs(pod *v1.Pod, s *podState, p plan) (wake time.Time) 
 			a.event(pod, c, v1.EventTypeWarning, "BackOff", "Back-off restarting failed container %s in pod %s_%s(%s)", c.Name, pod.Name, pod.Namespace, pod.UID)
 		}
 		s.waiting[b.container] = w
-		wake = earliest(wake, b.until)
+		wake = pods.Earliest(wake, b.until)
 	}
 	return wake
 }

@@ -6,15 +6,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kube-lite/kube-lite/runtime/files"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
 func TestLastWordsAreTheLastOfAFile(t *testing.T) {
-	a := &Agent{dirs: pods.Dirs{Root: t.TempDir()}}
+	a := &Agent{files: files.New(files.Config{Dirs: pods.Dirs{Root: t.TempDir()}})}
 	pod := testPod()
 	pod.Spec.Containers = []v1.Container{app("app")}
-	path := a.messagePath(pod.UID, "app", 0)
+	path := a.files.MessagePath(pod.UID, "app", 0)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}

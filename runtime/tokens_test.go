@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kube-lite/kube-lite/runtime/volume"
+	"github.com/kube-lite/kube-lite/runtime/files"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -71,7 +71,7 @@ func TestTokenIsRenewedBeforeItEnds(t *testing.T) {
 		r.after(5 * time.Minute)
 		r.wantToken("web", "token 1") // still good
 		failing.Store(false)
-		r.after(tokenRetryMax + time.Second)
+		r.after(files.TokenRetryMax + time.Second)
 		r.wantToken("web", "token 2")
 		if asked.Load() != 2 {
 			t.Errorf("%d tokens were asked for", asked.Load())
@@ -97,7 +97,7 @@ func TestTokenThatExpiredIsRequestedEverLessOften(t *testing.T) {
 			t.Errorf("%d events: %q", n, r.reasons("web"))
 		}
 		failing.Store(false)
-		r.after(tokenRetryMax + time.Second)
+		r.after(files.TokenRetryMax + time.Second)
 		r.wantToken("web", "token 2")
 	})
 }
@@ -160,35 +160,4 @@ func TestPodWaitsForItsToken(t *testing.T) {
 		r.after(configRetry + time.Second)
 		r.wantState("web", "app", "running 0")
 	})
-}
-
-func TestTokenIsForItsReaderOnly(t *testing.T) {
-	user, other, group := int64(1000), int64(1001), int64(2000)
-	pod := func(change func(*v1.PodSpec)) *v1.Pod {
-		p := &v1.Pod{Spec: v1.PodSpec{SecurityContext: &v1.PodSecurityContext{}, Containers: []v1.Container{app("a"), app("b")}}}
-		change(&p.Spec)
-		return p
-	}
-	for _, c := range []struct {
-		what string
-		pod  *v1.Pod
-		want volume.File
-	}{
-		{"nobody known", pod(func(*v1.PodSpec) {}), volume.File{Data: "x", Mode: 0o644}},
-		{"one user", pod(func(s *v1.PodSpec) { s.SecurityContext.RunAsUser = &user }), volume.File{Data: "x", Mode: 0o600, Owner: 1000}},
-		{"a group", pod(func(s *v1.PodSpec) { s.SecurityContext.FSGroup = &group }), volume.File{Data: "x", Mode: 0o600}},
-		{"two users", pod(func(s *v1.PodSpec) {
-			s.SecurityContext.RunAsUser = &user
-			s.Containers[1].SecurityContext = &v1.SecurityContext{RunAsUser: &other}
-		}), volume.File{Data: "x", Mode: 0o644}},
-		{"a user of one container only", pod(func(s *v1.PodSpec) {
-			s.Containers[0].SecurityContext = &v1.SecurityContext{RunAsUser: &user}
-		}), volume.File{Data: "x", Mode: 0o644}},
-	} {
-		p := &projection{pod: c.pod, files: volume.Files{}}
-		p.addToken("token", "x", nil)
-		if got := p.files["token"]; got != c.want {
-			t.Errorf("%s: %+v, want %+v", c.what, got, c.want)
-		}
-	}
 }

@@ -1,4 +1,4 @@
-package runtime
+package files
 
 import (
 	"errors"
@@ -16,13 +16,13 @@ import (
 	"k8s.io/kubernetes/third_party/forked/golang/expansion"
 )
 
-// subPathsDir holds the mounts of subPaths, in the Pod's directory.
-const subPathsDir = "volume-subpaths"
+// SubPathsDir holds the mounts of subPaths, in the Pod's directory.
+const SubPathsDir = "volume-subpaths"
 
 // subPath makes a part of a volume, which lies at root, known under a path that only we can change. A part that
 // is missing is made as a directory; in an image it fails the container's creation.
 // https://kubernetes.io/docs/concepts/storage/volumes/#using-subpath
-func (a *Agent) subPath(pod *v1.Pod, c *v1.Container, mount int, v v1.Volume, root, sub string) (string, error) {
+func (f *Files) subPath(pod *v1.Pod, c *v1.Container, mount int, v v1.Volume, root, sub string) (string, error) {
 	fail := func(what string, err error) (string, error) {
 		return "", fmt.Errorf("failed to %s for volumeMount %q of container %q: %w", what, c.VolumeMounts[mount].Name, c.Name, err)
 	}
@@ -33,7 +33,7 @@ func (a *Agent) subPath(pod *v1.Pod, c *v1.Container, mount int, v v1.Volume, ro
 		return fail("create subPath directory", err)
 	}
 	defer part.Close()
-	target := filepath.Join(a.dirs.Pod(pod.UID), subPathsDir, v.Name, c.Name, strconv.Itoa(mount))
+	target := filepath.Join(f.config.Dirs.Pod(pod.UID), SubPathsDir, v.Name, c.Name, strconv.Itoa(mount))
 	if err := volume.Bind(part, target); err != nil {
 		return fail("prepare subPath", err)
 	}

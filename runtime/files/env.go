@@ -1,4 +1,4 @@
-package runtime
+package files
 
 import (
 	"context"
@@ -15,19 +15,25 @@ import (
 	"k8s.io/kubernetes/third_party/forked/golang/expansion"
 )
 
-// sources finds ConfigMaps and Secrets; *Agent in production.
+// sources finds what variables and files come from; *Files in production.
 type sources interface {
-	configMap(ctx context.Context, namespace, name string) (*v1.ConfigMap, error)
-	secret(ctx context.Context, namespace, name string) (*v1.Secret, error)
+	ConfigMap(ctx context.Context, namespace, name string) (*v1.ConfigMap, error)
+	Secret(ctx context.Context, namespace, name string) (*v1.Secret, error)
 	// envFile is a variable of a file in one of the Pod's volumes; ok is false if it is
 	// optional and not there.
 	envFile(pod *v1.Pod, ref *v1.FileKeySelector) (value string, ok bool, err error)
 }
 
+// Environment computes a container's variables, NAME=value in the order of their first declaration. The addresses are
+// the Pod's, as far as they are known: see UsesPodIP.
+func (f *Files) Environment(ctx context.Context, pod *v1.Pod, c *v1.Container, ips pods.IPs) ([]string, error) {
+	return environment(ctx, pod, c, f.config.Node(), ips, f, f.serviceEnv(pod))
+}
+
 // environment computes a container's variables on top of those of the services, NAME=value in the order of their first
 // declaration. A variable may refer to those before it as $(NAME); $$ is a dollar.
 // https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
-func environment(ctx context.Context, pod *v1.Pod, c *v1.Container, node nodeFacts, ips pods.IPs, from sources, services []v1.EnvVar) ([]string, error) {
+func environment(ctx context.Context, pod *v1.Pod, c *v1.Container, node Node, ips pods.IPs, from sources, services []v1.EnvVar) ([]string, error) {
 	e := &env{values: map[string]string{}}
 	for _, v := range services {
 		e.set(v.Name, v.Value)
@@ -124,7 +130,7 @@ func (e *env) addAll(ctx context.Context, pod *v1.Pod, c *v1.Container, from sou
 func envFrom(ctx context.Context, namespace string, s v1.EnvFromSource, from sources) (map[string]string, error) {
 	switch {
 	case s.ConfigMapRef != nil:
-		m, err := from.configMap(ctx, namespace, s.ConfigMapRef.Name)
+		m, err := from.ConfigMap(ctx, namespace, s.ConfigMapRef.Name)
 		if missing(err, s.ConfigMapRef.Optional) {
 			return nil, nil
 		} else if err != nil {
@@ -132,7 +138,7 @@ func envFrom(ctx context.Context, namespace string, s v1.EnvFromSource, from sou
 		}
 		return m.Data, nil
 	case s.SecretRef != nil:
-		m, err := from.secret(ctx, namespace, s.SecretRef.Name)
+		m, err := from.Secret(ctx, namespace, s.SecretRef.Name)
 		if missing(err, s.SecretRef.Optional) {
 			return nil, nil
 		} else if err != nil {
@@ -149,7 +155,7 @@ func envFrom(ctx context.Context, namespace string, s v1.EnvFromSource, from sou
 
 // variable is the value of one declared variable; ok is false if an optional source
 // does not have it.
-func variable(ctx context.Context, pod *v1.Pod, c *v1.Container, v v1.EnvVar, node nodeFacts, ips pods.IPs, from sources, mapping func(string) string) (string, bool, error) {
+func variable(ctx context.Context, pod *v1.Pod, c *v1.Container, v v1.EnvVar, node Node, ips pods.IPs, from sources, mapping func(string) string) (string, bool, error) {
 	if v.ValueFrom == nil {
 		return expansion.Expand(v.Value, mapping), true, nil
 	}
@@ -171,7 +177,7 @@ func variable(ctx context.Context, pod *v1.Pod, c *v1.Container, v v1.EnvVar, no
 }
 
 func fromConfigMap(ctx context.Context, namespace string, ref *v1.ConfigMapKeySelector, from sources) (string, bool, error) {
-	m, err := from.configMap(ctx, namespace, ref.Name)
+	m, err := from.ConfigMap(ctx, namespace, ref.Name)
 	if missing(err, ref.Optional) {
 		return "", false, nil
 	} else if err != nil {
@@ -185,7 +191,7 @@ func fromConfigMap(ctx context.Context, namespace string, ref *v1.ConfigMapKeySe
 }
 
 func fromSecret(ctx context.Context, namespace string, ref *v1.SecretKeySelector, from sources) (string, bool, error) {
-	m, err := from.secret(ctx, namespace, ref.Name)
+	m, err := from.Secret(ctx, namespace, ref.Name)
 	if missing(err, ref.Optional) {
 		return "", false, nil
 	} else if err != nil {
@@ -203,9 +209,9 @@ func optional(o *bool) bool { return o != nil && *o }
 // missing tells that a source does not exist and need not.
 func missing(err error, o *bool) bool { return apierrors.IsNotFound(err) && optional(o) }
 
-// usesPodIP tells that a container's variables need the Pod's address, so that it can
+// UsesPodIP tells that a container's variables need the Pod's address, so that it can
 // be created only when the sandbox runs.
-func usesPodIP(c *v1.Container) bool {
+func UsesPodIP(c *v1.Container) bool {
 	for _, v := range c.Env {
 		if v.ValueFrom != nil && v.ValueFrom.FieldRef != nil && strings.HasPrefix(v.ValueFrom.FieldRef.FieldPath, "status.podIP") {
 			return true

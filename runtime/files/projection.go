@@ -1,4 +1,4 @@
-package runtime
+package files
 
 import (
 	"cmp"
@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
@@ -22,65 +21,31 @@ const defaultFileMode = 0o644
 // https://kubernetes.io/docs/concepts/storage/projected-volumes/#serviceaccounttoken
 const tokenFileMode = 0o600
 
-// isProjection tells that a volume's files come from API objects.
-func isProjection(v v1.Volume) bool {
-	return v.ConfigMap != nil || v.Secret != nil || v.DownwardAPI != nil || v.Projected != nil
-}
-
-// project writes a volume's files, unless they are there already.
-func (a *Agent) project(pod *v1.Pod, s *podState, v v1.Volume) error {
-	ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
-	defer cancel()
-	p := &projection{ctx: ctx, pod: pod, node: a.nodeFacts(), from: a, tokens: a.tokens.token, files: volume.Files{}}
+// Project writes a volume's files, unless they are those that it has, and returns which it has then.
+func (f *Files) Project(ctx context.Context, pod *v1.Pod, v v1.Volume, has volume.Files) (volume.Files, error) {
+	p := &projection{ctx: ctx, pod: pod, node: f.config.Node(), from: f, tokens: f.config.Tokens.token, files: volume.Files{}}
 	if err := p.volume(v); err != nil {
-		return err
+		return has, err
 	}
-	if s.projected[v.Name].Equal(p.files) {
-		return nil
+	if has.Equal(p.files) {
+		return has, nil
 	}
-	if err := volume.WriteAtomically(a.dirs.Volume(pod.UID, v), p.files, pods.FSGroup(pod)); err != nil {
-		return err
+	if err := volume.WriteAtomically(f.config.Dirs.Volume(pod.UID, v), p.files, pods.FSGroup(pod)); err != nil {
+		return has, err
 	}
-	s.projected[v.Name] = p.files
-	return nil
+	return p.files, nil
 }
 
-// followSources writes anew what changed in the sources of a running Pod's volumes, and returns when to look
-// again though nothing changed.
-func (a *Agent) followSources(pod *v1.Pod, s *podState) (wake time.Time) {
-	for _, v := range pod.Spec.Volumes {
-		if isProjection(v) {
-			wake = earliest(wake, a.followSource(pod, s, v))
-		}
-	}
-	return earliest(wake, a.tokens.renewal(pod.UID))
-}
-
-// followSource leaves the files as they are while a source is missing, and tells so once: it is tried again
-// whenever the Pod is looked at, which may be often.
-func (a *Agent) followSource(pod *v1.Pod, s *podState, v v1.Volume) (retry time.Time) {
-	what := "volume " + v.Name // no container's name has a space
-	err := a.project(pod, s, v)
-	if err == nil {
-		s.succeeded(what)
-		delete(s.outdated, v.Name)
-		return time.Time{}
-	}
-	if s.outdated[v.Name] != err.Error() {
-		s.outdated[v.Name] = err.Error()
-		a.event(pod, nil, v1.EventTypeWarning, "FailedMount", "%v", &mountError{v.Name, stepSetUp, err})
-	}
-	if until, held := s.held(what, a.now()); held {
-		return until
-	}
-	return s.failed(what, a.now())
+// IsProjection tells that a volume's files come from API objects.
+func IsProjection(v v1.Volume) bool {
+	return v.ConfigMap != nil || v.Secret != nil || v.DownwardAPI != nil || v.Projected != nil
 }
 
 // projection collects the files of one volume.
 type projection struct {
 	ctx  context.Context //nolint:containedctx // lives as long as one call
 	pod  *v1.Pod
-	node nodeFacts
+	node Node
 	from sources
 	// tokens finds the token that is declared.
 	tokens func(context.Context, *v1.Pod, *v1.ServiceAccountTokenProjection) (string, error)
@@ -126,7 +91,7 @@ func (p *projection) source(s v1.VolumeProjection, mode *int32) error {
 }
 
 func (p *projection) configMap(name string, items []v1.KeyToPath, mode *int32, opt *bool) error {
-	m, err := p.from.configMap(p.ctx, p.pod.Namespace, name)
+	m, err := p.from.ConfigMap(p.ctx, p.pod.Namespace, name)
 	if missing(err, opt) {
 		return nil
 	} else if err != nil {
@@ -143,7 +108,7 @@ func (p *projection) configMap(name string, items []v1.KeyToPath, mode *int32, o
 }
 
 func (p *projection) secret(name string, items []v1.KeyToPath, mode *int32, opt *bool) error {
-	m, err := p.from.secret(p.ctx, p.pod.Namespace, name)
+	m, err := p.from.Secret(p.ctx, p.pod.Namespace, name)
 	if missing(err, opt) {
 		return nil
 	} else if err != nil {

@@ -1,4 +1,4 @@
-package runtime
+package files
 
 import (
 	"fmt"
@@ -15,12 +15,12 @@ const maxEnvFile = 1 << 20
 // envFile implements sources: it reads one variable of a file in an emptyDir volume, which
 // an init container wrote.
 // https://kubernetes.io/docs/tasks/inject-data-application/define-environment-variable-via-file/
-func (a *Agent) envFile(pod *v1.Pod, ref *v1.FileKeySelector) (value string, ok bool, err error) {
+func (f *Files) envFile(pod *v1.Pod, ref *v1.FileKeySelector) (value string, ok bool, err error) {
 	v := pods.Volume(pod, ref.VolumeName)
 	if v == nil || v.EmptyDir == nil {
 		return "", false, fmt.Errorf("cannot find the volume %q referenced by FileKeyRef", ref.VolumeName)
 	}
-	content, err := volume.ReadFile(a.dirs.Volume(pod.UID, *v), ref.Path, maxEnvFile)
+	content, err := volume.ReadFile(f.config.Dirs.Volume(pod.UID, *v), ref.Path, maxEnvFile)
 	if err != nil {
 		return "", false, fmt.Errorf("couldn't parse env file: %w", err)
 	}

@@ -1,11 +1,10 @@
-package runtime
+package files
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/kube-lite/kube-lite/runtime/pods"
@@ -13,15 +12,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	ephemeralhelpers "k8s.io/component-helpers/storage/ephemeral"
 	volumeutil "k8s.io/kubernetes/pkg/volume/util"
 )
 
-// claims are the PersistentVolumeClaims and PersistentVolumes of the API, and which Pods of
+// Claims are the PersistentVolumeClaims and PersistentVolumes of the API, and which Pods of
 // this node use which.
-type claims struct {
+type Claims struct {
+	client  kubernetes.Interface
 	claims  corelisters.PersistentVolumeClaimLister
 	volumes corelisters.PersistentVolumeLister
 	pods    cache.Indexer
@@ -31,12 +32,14 @@ type claims struct {
 	users map[string]map[types.UID]struct{} // the Pods that have a PersistentVolume mounted, by its name
 }
 
-// newClaims reads claims and their volumes.
-func newClaims(factory informers.SharedInformerFactory, node string) (*claims, error) {
+// NewClaims reads claims and their volumes.
+func NewClaims(client kubernetes.Interface, factory informers.SharedInformerFactory, node string) (*Claims, error) {
 	core := factory.Core().V1()
 	pods, pvcs, pvs := core.Pods().Informer(), core.PersistentVolumeClaims(), core.PersistentVolumes()
-	c := &claims{
-		claims: pvcs.Lister(), volumes: pvs.Lister(), pods: pods.GetIndexer(), node: node, users: map[string]map[types.UID]struct{}{},
+	c := &Claims{
+		client: client,
+		claims: pvcs.Lister(), volumes: pvs.Lister(), pods: pods.GetIndexer(),
+		node: node, users: map[string]map[types.UID]struct{}{},
 	}
 	if _, there := c.pods.GetIndexers()[claimIndex]; there { // of another node's agent
 		return c, nil
@@ -47,12 +50,103 @@ func newClaims(factory informers.SharedInformerFactory, node string) (*claims, e
 // claimIndex finds Pods by the claims that they declare.
 const claimIndex = "claims"
 
-// followClaims calls changed with the namespace and name of a claim that Pods may have waited for. The informers may run
+// PodsOf are the Pods of this node that declare a claim.
+func (c *Claims) PodsOf(namespace, name string) (out []*v1.Pod) {
+	found, _ := c.pods.ByIndex(claimIndex, namespace+"/"+name) // the index is there
+	for _, obj := range found {
+		if pod := obj.(*v1.Pod); pod.Spec.NodeName == c.node {
+			out = append(out, pod)
+		}
+	}
+	return out
+}
+
+// cached reads what the informers have seen.
+func (c *Claims) cached() claimReader {
+	return claimReader{
+		claim: func(namespace, name string) (*v1.PersistentVolumeClaim, error) {
+			return c.claims.PersistentVolumeClaims(namespace).Get(name)
+		},
+		volume: c.volumes.Get,
+	}
+}
+
+// live reads the API.
+func (c *Claims) live(ctx context.Context) claimReader {
+	core := c.client.CoreV1()
+	return claimReader{
+		claim: func(namespace, name string) (*v1.PersistentVolumeClaim, error) {
+			return core.PersistentVolumeClaims(namespace).Get(ctx, name, metav1.GetOptions{})
+		},
+		volume: func(name string) (*v1.PersistentVolume, error) {
+			return core.PersistentVolumes().Get(ctx, name, metav1.GetOptions{})
+		},
+	}
+}
+
+// Bound finds the PersistentVolume behind a volume of the Pod. What the informers say against
+// it may be old: a Pod often comes right after its claim was bound.
+func (c *Claims) Bound(ctx context.Context, pod *v1.Pod, v v1.Volume) (*v1.PersistentVolume, error) {
+	if pv, err := c.cached().bound(pod, v); err == nil {
+		return pv, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	return c.live(ctx).bound(pod, v)
+}
+
+// Hold notes that a Pod has a volume mounted, and tells whether another one has that is not over.
+func (c *Claims) Hold(pv string, uid types.UID, over map[types.UID]bool) (shared bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	users := c.users[pv]
+	if users == nil {
+		users = map[types.UID]struct{}{}
+		c.users[pv] = users
+	}
+	users[uid] = struct{}{}
+	for other := range users {
+		shared = shared || other != uid && !over[other]
+	}
+	return shared
+}
+
+// Leave forgets a Pod whose volumes are gone.
+func (c *Claims) Leave(uid types.UID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for pv, users := range c.users {
+		if delete(users, uid); len(users) == 0 {
+			delete(c.users, pv)
+		}
+	}
+}
+
+// Release forgets that a Pod has a volume mounted.
+func (c *Claims) Release(pv string, uid types.UID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.users[pv], uid)
+	if len(c.users[pv]) == 0 {
+		delete(c.users, pv)
+	}
+}
+
+// Path is where the volume behind a claim lies; empty: it is not bound, or this node cannot mount it.
+func (c *Claims) Path(pod *v1.Pod, v v1.Volume) string {
+	pv, err := c.cached().bound(pod, v)
+	if err != nil {
+		return ""
+	}
+	return PersistentOf(pv, v).Path
+}
+
+// FollowClaims calls changed with the namespace and name of a claim that Pods may have waited for. The informers may run
 // already, since admission has some of them too: whatever changed uses has to be there.
-func followClaims(factory informers.SharedInformerFactory, with *handlers, changed func(namespace, name string)) error {
+func FollowClaims(factory informers.SharedInformerFactory, follow Follow, changed func(namespace, name string)) error {
 	core := factory.Core().V1()
-	return errors.Join(with.add(core.PersistentVolumeClaims().Informer(), claimHandler(changed)),
-		with.add(core.PersistentVolumes().Informer(), persistentHandler(changed)))
+	return errors.Join(follow(core.PersistentVolumeClaims().Informer(), claimHandler(changed)),
+		follow(core.PersistentVolumes().Informer(), persistentHandler(changed)))
 }
 
 // claimsOf are the keys of a Pod in the claimIndex.
@@ -69,62 +163,10 @@ func claimsOf(obj any) (keys []string, err error) {
 	return keys, nil
 }
 
-// podsOf are the Pods of this node that declare a claim.
-func (c *claims) podsOf(namespace, name string) (out []*v1.Pod) {
-	found, _ := c.pods.ByIndex(claimIndex, namespace+"/"+name) // the index is there
-	for _, obj := range found {
-		if pod := obj.(*v1.Pod); pod.Spec.NodeName == c.node {
-			out = append(out, pod)
-		}
-	}
-	return out
-}
-
-// claimChanged wakes the Pods that wait for a claim or its volume.
-func (a *Agent) claimChanged(namespace, name string) {
-	for _, pod := range a.claims.podsOf(namespace, name) {
-		a.enqueuePod(pod)
-	}
-}
-
 // claimReader finds claims and their volumes.
 type claimReader struct {
 	claim  func(namespace, name string) (*v1.PersistentVolumeClaim, error)
 	volume func(name string) (*v1.PersistentVolume, error)
-}
-
-// cached reads what the informers have seen.
-func (c *claims) cached() claimReader {
-	return claimReader{
-		claim: func(namespace, name string) (*v1.PersistentVolumeClaim, error) {
-			return c.claims.PersistentVolumeClaims(namespace).Get(name)
-		},
-		volume: c.volumes.Get,
-	}
-}
-
-// live reads the API.
-func (a *Agent) live(ctx context.Context) claimReader {
-	core := a.client.CoreV1()
-	return claimReader{
-		claim: func(namespace, name string) (*v1.PersistentVolumeClaim, error) {
-			return core.PersistentVolumeClaims(namespace).Get(ctx, name, metav1.GetOptions{})
-		},
-		volume: func(name string) (*v1.PersistentVolume, error) {
-			return core.PersistentVolumes().Get(ctx, name, metav1.GetOptions{})
-		},
-	}
-}
-
-// bound finds the PersistentVolume behind a volume of the Pod. What the informers say against
-// it may be old: a Pod often comes right after its claim was bound.
-func (a *Agent) bound(ctx context.Context, pod *v1.Pod, v v1.Volume) (*v1.PersistentVolume, error) {
-	if pv, err := a.claims.cached().bound(pod, v); err == nil {
-		return pv, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	return a.live(ctx).bound(pod, v)
 }
 
 // bound checks what a kubelet checks, and says in its words what is wrong.
@@ -174,16 +216,4 @@ func usable(claim *v1.PersistentVolumeClaim) error {
 
 func isGoing(claim *v1.PersistentVolumeClaim) bool {
 	return claim.DeletionTimestamp != nil && !slices.Contains(claim.Finalizers, volumeutil.PVCProtectionFinalizer)
-}
-
-// claimErrors are all claims of a Pod that cannot be mounted yet, by the names of its volumes. A
-// kubelet names them in one event.
-type claimErrors struct {
-	volumes []string
-	errs    []string
-}
-
-func (e *claimErrors) Error() string {
-	return fmt.Sprintf("Unable to attach or mount volumes: unmounted volumes=%v, unattached volumes=[], failed to process volumes=%v: %s",
-		e.volumes, e.volumes, strings.Join(e.errs, "; "))
 }

@@ -1,4 +1,4 @@
-package runtime
+package files
 
 import (
 	"fmt"
@@ -11,22 +11,23 @@ import (
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
 	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
 )
 
-// makeEmptyDir makes a directory that every user of the Pod may write to, once: its users
+// MakeEmptyDir makes a directory that every user of the Pod may write to, once: its users
 // may change its mode and owner. What is not to lie on disk is mounted there, so that all
 // containers share it and it outlives them.
 // https://kubernetes.io/docs/concepts/storage/volumes/#emptydir
-func (a *Agent) makeEmptyDir(pod *v1.Pod, v v1.Volume) error {
-	path := a.dirs.Volume(pod.UID, v)
+func (f *Files) MakeEmptyDir(pod *v1.Pod, v v1.Volume) error {
+	path := f.config.Dirs.Volume(pod.UID, v)
 	if pods.OnDisk(v) {
 		return volume.MakeEmptyDir(path, pods.FSGroup(pod))
 	}
 	if err := os.MkdirAll(path, 0o750); err != nil {
 		return err
 	}
-	fresh, err := a.mountEmptyDir(pod, v.EmptyDir, path)
+	fresh, err := f.mountEmptyDir(pod, v.EmptyDir, path)
 	if err != nil || !fresh {
 		return err
 	}
@@ -35,14 +36,14 @@ func (a *Agent) makeEmptyDir(pod *v1.Pod, v v1.Volume) error {
 
 // mountEmptyDir mounts what the medium asks for; fresh is false if it is mounted already,
 // by an earlier life of the agent.
-func (a *Agent) mountEmptyDir(pod *v1.Pod, e *v1.EmptyDirVolumeSource, path string) (fresh bool, err error) {
+func (f *Files) mountEmptyDir(pod *v1.Pod, e *v1.EmptyDirVolumeSource, path string) (fresh bool, err error) {
 	mounted, err := volume.MountedBelow(path)
 	if err != nil || len(mounted) > 0 {
 		return false, err
 	}
 	switch {
 	case e.Medium == v1.StorageMediumMemory:
-		allocatable := a.node.Allocatable()
+		allocatable := f.config.Node().Allocatable
 		return true, volume.MountMemory(path, memorySize(pod, e, *allocatable.Memory()))
 	case v1helper.IsHugePageMedium(e.Medium):
 		size, err := hugePageSize(pod, e.Medium)
@@ -53,6 +54,19 @@ func (a *Agent) mountEmptyDir(pod *v1.Pod, e *v1.EmptyDirVolumeSource, path stri
 	}
 	return false, fmt.Errorf("unknown storage medium %q", e.Medium)
 }
+
+// DropVolumes removes the volumes of a Pod that is over.
+func (f *Files) DropVolumes(uid types.UID) error {
+	for _, dir := range []string{filepath.Join(f.config.Dirs.Pod(uid), SubPathsDir), f.config.Dirs.Volumes(uid)} {
+		if err := volume.RemoveTree(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// UnmountAll unmounts what is mounted for all Pods, when all have been stopped.
+func (f *Files) UnmountAll() error { return volume.UnmountBelow(f.config.Dirs.All()) }
 
 // memorySize is the size of a volume in memory: the least of what all Pods, this Pod and
 // the volume may take.
@@ -101,21 +115,4 @@ func hugePageSize(pod *v1.Pod, medium v1.StorageMedium) (resource.Quantity, erro
 		}
 	}
 	return resource.Quantity{}, fmt.Errorf("medium %s: hugePages storage requested, but there is no resource request for huge pages", medium)
-}
-
-// dropVolumes removes the volumes of a Pod that is over, as a kubelet does: nobody can read
-// them any more, and a Pod that was evicted has to give back what it took.
-func (a *Agent) dropVolumes(s *podState) {
-	for _, dir := range []string{filepath.Join(a.dirs.Pod(s.ref.UID), subPathsDir), a.dirs.Volumes(s.ref.UID)} {
-		if err := volume.RemoveTree(dir); err != nil {
-			a.log.Warn("the volumes of a pod that is over cannot be removed", "pod", s.ref, "error", err)
-			return
-		}
-	}
-	a.forgetVolumes(s)
-}
-
-// unmountAll unmounts what is mounted for all Pods, when all have been stopped.
-func (a *Agent) unmountAll() error {
-	return volume.UnmountBelow(a.dirs.All())
 }

@@ -1,4 +1,4 @@
-package runtime
+package files
 
 import (
 	"fmt"
@@ -11,25 +11,25 @@ import (
 	"k8s.io/kubernetes/pkg/fieldpath"
 )
 
-// nodeFacts are what a Pod may ask about its node.
-type nodeFacts struct {
-	name        string
-	hostIPs     pods.IPs
-	allocatable v1.ResourceList
+// Node are what a Pod may ask about its node.
+type Node struct {
+	Name        string
+	HostIPs     pods.IPs
+	Allocatable v1.ResourceList
 }
 
 // fieldRef reads a field of the Pod as the downward API defines it.
 // https://kubernetes.io/docs/concepts/workloads/pods/downward-api/
-func fieldRef(pod *v1.Pod, node nodeFacts, ips pods.IPs, path string) (string, error) {
+func fieldRef(pod *v1.Pod, node Node, ips pods.IPs, path string) (string, error) {
 	switch path {
 	case "spec.nodeName":
-		return node.name, nil
+		return node.Name, nil
 	case "spec.serviceAccountName":
 		return pod.Spec.ServiceAccountName, nil
 	case "status.hostIP":
-		return node.hostIPs.First(), nil
+		return node.HostIPs.First(), nil
 	case "status.hostIPs":
-		return node.hostIPs.String(), nil
+		return node.HostIPs.String(), nil
 	case "status.podIP":
 		return ips.First(), nil
 	case "status.podIPs":
@@ -43,7 +43,7 @@ func fieldRef(pod *v1.Pod, node nodeFacts, ips pods.IPs, path string) (string, e
 
 // resourceFieldRef reads a request or limit; a limit that is not set is the Pod's, or else
 // what the node has to give.
-func resourceFieldRef(pod *v1.Pod, c *v1.Container, node nodeFacts, ref *v1.ResourceFieldSelector) (string, error) {
+func resourceFieldRef(pod *v1.Pod, c *v1.Container, node Node, ref *v1.ResourceFieldSelector) (string, error) {
 	name := ref.ContainerName
 	if name == "" {
 		name = c.Name
@@ -51,7 +51,7 @@ func resourceFieldRef(pod *v1.Pod, c *v1.Container, node nodeFacts, ref *v1.Reso
 	if pods.Container(pod, name) == nil {
 		return "", fmt.Errorf("container %q not found", name)
 	}
-	most := maps.Clone(node.allocatable)
+	most := maps.Clone(node.Allocatable)
 	if pod.Spec.Resources != nil {
 		for name, limit := range pod.Spec.Resources.Limits {
 			if _, known := most[name]; known && !limit.IsZero() {

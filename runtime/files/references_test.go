@@ -1,4 +1,4 @@
-package runtime
+package files
 
 import (
 	"context"
@@ -28,11 +28,11 @@ func TestSourceOfAServerThatHangsIsGivenUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		none := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
-		a := &Agent{client: client, refs: references{configMaps: corelisters.NewConfigMapLister(none), secrets: corelisters.NewSecretLister(none)}}
-		if _, err := a.configMap(t.Context(), "ns", "cm"); !errors.Is(err, context.DeadlineExceeded) {
+		r := &References{client: client, configMaps: corelisters.NewConfigMapLister(none), secrets: corelisters.NewSecretLister(none)}
+		if _, err := r.ConfigMap(t.Context(), "ns", "cm"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a ConfigMap: %v", err)
 		}
-		if _, err := a.secret(t.Context(), "ns", "s"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := r.Secret(t.Context(), "ns", "s"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a Secret: %v", err)
 		}
 	})

@@ -1,4 +1,4 @@
-package runtime
+package files
 
 import (
 	"fmt"
@@ -9,13 +9,13 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// mounts are a container's mounts: its volumes, and the Pod's files unless it mounts
-// something in their place.
-func (a *Agent) mounts(pod *v1.Pod, s *podState, c *v1.Container, env []string) ([]docker.Mount, error) {
+// Mounts are a container's mounts: its volumes, and the Pod's files unless it mounts
+// something in their place. Claims are the volumes behind the Pod's claims that are ready, by the volume's name.
+func (f *Files) Mounts(pod *v1.Pod, c *v1.Container, env []string, claims map[string]Persistent) ([]docker.Mount, error) {
 	var out []docker.Mount
 	taken := map[string]bool{}
 	for n, m := range c.VolumeMounts {
-		mount, ok, err := a.mount(pod, s, c, n, env)
+		mount, ok, err := f.mount(pod, c, n, env, claims)
 		if err != nil {
 			return nil, err
 		}
@@ -24,9 +24,9 @@ func (a *Agent) mounts(pod *v1.Pod, s *podState, c *v1.Container, env []string) 
 			out = append(out, mount)
 		}
 	}
-	for _, f := range []struct{ target, name string }{{"/etc/hosts", hostsFile}, {"/etc/resolv.conf", resolvConfFile}} {
-		if !taken[f.target] {
-			out = append(out, docker.Mount{Source: filepath.Join(a.dirs.Pod(pod.UID), f.name), Target: f.target})
+	for _, own := range []struct{ target, name string }{{"/etc/hosts", HostsFile}, {"/etc/resolv.conf", ResolvConfFile}} {
+		if !taken[own.target] {
+			out = append(out, docker.Mount{Source: filepath.Join(f.config.Dirs.Pod(pod.UID), own.name), Target: own.target})
 		}
 	}
 	return out, nil
@@ -34,7 +34,7 @@ func (a *Agent) mounts(pod *v1.Pod, s *podState, c *v1.Container, env []string) 
 
 // mount is one mount of a container, the nth; ok is false if the volume is of a kind that
 // is not supported.
-func (a *Agent) mount(pod *v1.Pod, s *podState, c *v1.Container, n int, env []string) (mount docker.Mount, ok bool, err error) {
+func (f *Files) mount(pod *v1.Pod, c *v1.Container, n int, env []string, claims map[string]Persistent) (mount docker.Mount, ok bool, err error) {
 	m := c.VolumeMounts[n]
 	v := pods.Volume(pod, m.Name)
 	if v == nil {
@@ -47,12 +47,12 @@ func (a *Agent) mount(pod *v1.Pod, s *podState, c *v1.Container, n int, env []st
 	if err != nil {
 		return mount, false, err
 	}
-	source, readOnly, err := a.sourceAndAccess(pod, s, *v)
+	source, readOnly, err := f.sourceAndAccess(pod, *v, claims)
 	if err != nil {
 		return mount, false, err
 	}
 	if sub != "" {
-		if source, err = a.subPath(pod, c, n, *v, source, sub); err != nil {
+		if source, err = f.subPath(pod, c, n, *v, source, sub); err != nil {
 			return mount, false, err
 		}
 	}
@@ -68,15 +68,15 @@ func (a *Agent) mount(pod *v1.Pod, s *podState, c *v1.Container, n int, env []st
 }
 
 // sourceAndAccess are where a volume lies, and whether nobody may write to it.
-func (a *Agent) sourceAndAccess(pod *v1.Pod, s *podState, v v1.Volume) (source string, readOnly bool, err error) {
+func (f *Files) sourceAndAccess(pod *v1.Pod, v v1.Volume, claims map[string]Persistent) (source string, readOnly bool, err error) {
 	if !pods.IsClaim(v) {
-		return a.dirs.Volume(pod.UID, v), v.Image != nil || isProjection(v), nil
+		return f.config.Dirs.Volume(pod.UID, v), v.Image != nil || IsProjection(v), nil
 	}
-	p, ok := s.persistent[v.Name]
+	p, ok := claims[v.Name]
 	if !ok {
 		return "", false, fmt.Errorf("volume %q is not mounted yet", v.Name)
 	}
-	return p.path, p.readOnly, nil
+	return p.Path, p.ReadOnly, nil
 }
 
 // propagation translates to Docker's words; without a declaration mounts are private.
@@ -95,3 +95,8 @@ func propagation(p *v1.MountPropagationMode) string {
 
 // absolute makes a mount path absolute, as a kubelet does.
 func absolute(path string) string { return filepath.Join("/", path) }
+
+// supportedVolume tells whether a volume of that kind is made.
+func supportedVolume(v v1.Volume) bool {
+	return pods.IsClaim(v) || v.EmptyDir != nil || v.HostPath != nil || v.Image != nil || IsProjection(v)
+}

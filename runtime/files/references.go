@@ -1,4 +1,4 @@
-package runtime
+package files
 
 import (
 	"context"
@@ -8,23 +8,52 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 )
 
-// references are the ConfigMaps and Secrets of the API, which Pods refer to.
-type references struct {
+// References are the ConfigMaps and Secrets of the API, which Pods refer to.
+type References struct {
+	client     kubernetes.Interface
 	configMaps corelisters.ConfigMapLister
 	secrets    corelisters.SecretLister
 }
 
-// newReferences follows ConfigMaps and Secrets; changed is called with the namespace and
+// Follow registers a handler with an informer, for as long as the caller's node has an agent.
+type Follow func(cache.SharedIndexInformer, cache.ResourceEventHandler) error
+
+// NewReferences follows ConfigMaps and Secrets; changed is called with the namespace and
 // name of one that came, changed or went.
-func newReferences(factory informers.SharedInformerFactory, with *handlers, changed func(namespace, name string, secret bool)) (references, error) {
+func NewReferences(client kubernetes.Interface, factory informers.SharedInformerFactory, follow Follow,
+	changed func(namespace, name string, secret bool)) (*References, error) {
 	configMaps, secrets := factory.Core().V1().ConfigMaps(), factory.Core().V1().Secrets()
-	r := references{configMaps: configMaps.Lister(), secrets: secrets.Lister()}
-	return r, errors.Join(with.add(configMaps.Informer(), nameHandler(func(ns, name string) { changed(ns, name, false) })),
-		with.add(secrets.Informer(), nameHandler(func(ns, name string) { changed(ns, name, true) })))
+	r := &References{client: client, configMaps: configMaps.Lister(), secrets: secrets.Lister()}
+	return r, errors.Join(follow(configMaps.Informer(), nameHandler(func(ns, name string) { changed(ns, name, false) })),
+		follow(secrets.Informer(), nameHandler(func(ns, name string) { changed(ns, name, true) })))
+}
+
+// ConfigMap finds one. What the informer has not seen yet is asked for: a Pod
+// often comes right after its ConfigMap.
+func (r *References) ConfigMap(ctx context.Context, namespace, name string) (*v1.ConfigMap, error) {
+	found, err := r.configMaps.ConfigMaps(namespace).Get(name)
+	if apierrors.IsNotFound(err) {
+		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+		defer cancel()
+		found, err = r.client.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
+	}
+	return found, asKubeletSays(err, "configmap", name)
+}
+
+// Secret finds one.
+func (r *References) Secret(ctx context.Context, namespace, name string) (*v1.Secret, error) {
+	found, err := r.secrets.Secrets(namespace).Get(name)
+	if apierrors.IsNotFound(err) {
+		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+		defer cancel()
+		found, err = r.client.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+	}
+	return found, asKubeletSays(err, "secret", name)
 }
 
 // nameHandler calls changed for each change of an object.
@@ -37,29 +66,6 @@ func nameHandler(changed func(namespace, name string)) cache.ResourceEventHandle
 	return cache.ResourceEventHandlerFuncs{AddFunc: call, UpdateFunc: func(_, obj any) { call(obj) }, DeleteFunc: call}
 }
 
-// configMap implements sources. What the informer has not seen yet is asked for: a Pod
-// often comes right after its ConfigMap.
-func (a *Agent) configMap(ctx context.Context, namespace, name string) (*v1.ConfigMap, error) {
-	found, err := a.refs.configMaps.ConfigMaps(namespace).Get(name)
-	if apierrors.IsNotFound(err) {
-		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-		defer cancel()
-		found, err = a.client.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
-	}
-	return found, asKubeletSays(err, "configmap", name)
-}
-
-// secret implements sources.
-func (a *Agent) secret(ctx context.Context, namespace, name string) (*v1.Secret, error) {
-	found, err := a.refs.secrets.Secrets(namespace).Get(name)
-	if apierrors.IsNotFound(err) {
-		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-		defer cancel()
-		found, err = a.client.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
-	}
-	return found, asKubeletSays(err, "secret", name)
-}
-
 // asKubeletSays names what is missing by its kind in the singular, which is how the
 // events and statuses of a kubelet do it; the API server says "configmaps".
 func asKubeletSays(err error, kind, name string) error {
@@ -69,17 +75,8 @@ func asKubeletSays(err error, kind, name string) error {
 	return err
 }
 
-// sourceChanged wakes the Pods that refer to a ConfigMap or Secret.
-func (a *Agent) sourceChanged(namespace, name string, secret bool) {
-	for _, pod := range a.allPods() {
-		if pod.Namespace == namespace && refersTo(pod, name, secret) {
-			a.enqueuePod(pod)
-		}
-	}
-}
-
-// refersTo tells whether a Pod's volumes or variables come from the object.
-func refersTo(pod *v1.Pod, name string, secret bool) bool {
+// RefersTo tells whether a Pod's volumes or variables come from the object.
+func RefersTo(pod *v1.Pod, name string, secret bool) bool {
 	for _, v := range pod.Spec.Volumes {
 		if volumeRefersTo(v, name, secret) {
 			return true

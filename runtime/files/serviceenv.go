@@ -1,4 +1,4 @@
-package runtime
+package files
 
 import (
 	"cmp"
@@ -18,13 +18,13 @@ const apiService = "kubernetes"
 // serviceEnv are the variables that tell a Pod its Services, in the form that Docker's
 // links had. Without service links only the API server's own is told.
 // https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-func (a *Agent) serviceEnv(pod *v1.Pod) []v1.EnvVar {
+func (f *Files) serviceEnv(pod *v1.Pod) []v1.EnvVar {
 	wanted := map[string]*v1.Service{}
-	if api, err := a.services.Services(v1.NamespaceDefault).Get(apiService); err == nil {
+	if api, err := f.config.Services.Services(v1.NamespaceDefault).Get(apiService); err == nil {
 		wanted[api.Name] = api
 	}
 	if pod.Spec.EnableServiceLinks == nil || *pod.Spec.EnableServiceLinks {
-		found, _ := a.services.Services(pod.Namespace).List(labels.Everything()) // a lister cannot fail
+		found, _ := f.config.Services.Services(pod.Namespace).List(labels.Everything()) // a lister cannot fail
 		for _, s := range found {
 			wanted[s.Name] = s
 		}
