@@ -106,12 +106,12 @@ func (n namespace) testNodesAreReached(t *testing.T) {
 			t.Errorf("the agent of %s has other pods than its own two: %s", node, out)
 		}
 		address := n.value(t, "node/"+node, `{.status.addresses[?(@.type=="InternalIP")].address}`)
-		eventually(t, func() error { return answers("http://" + address + ":" + port) })
+		eventually(t, func() error { return refusal("http://" + address + ":" + port) })
 		if got := n.value(t, "pod/"+pod, "{.status.hostIP}"); got != address {
 			t.Errorf("%s has the host address %s, its node %s", pod, got, address)
 		}
 	}
-	eventually(t, func() error { return answers("http://localhost:" + port) })
+	eventually(t, func() error { return refusal("http://localhost:" + port) })
 	eventually(t, func() error {
 		if out := n.run(t, "top", "nodes"); out.code != 0 || strings.Count(out.stdout, "\n") != 4 {
 			return fmt.Errorf("top nodes: %s%s", out.stdout, out.stderr)
@@ -120,8 +120,8 @@ func (n namespace) testNodesAreReached(t *testing.T) {
 	})
 }
 
-// answers tells why a URL does not answer.
-func answers(url string) error {
+// refusal tells why a URL does not answer.
+func refusal(url string) error {
 	answer, err := (&http.Client{Timeout: 5 * time.Second}).Get(url)
 	if err != nil {
 		return err

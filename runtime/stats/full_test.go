@@ -37,7 +37,7 @@ func TestDisksAreMeasuredOnlyForWhoAsksForThem(t *testing.T) {
 		var work sync.WaitGroup
 		defer work.Wait()
 		s := New(Config{
-			NodeName: "node", Dirs: dirs, Pods: func() []*v1.Pod { return []*v1.Pod{pod} },
+			NodeName: "node", Sharing: func() int { return 1 }, Dirs: dirs, Pods: func() []*v1.Pod { return []*v1.Pod{pod} },
 			Instances: func(types.UID) []pods.Instance {
 				return []pods.Instance{{ContainerName: "app", Container: docker.Container{ID: "c", Status: docker.StatusRunning}}}
 			},
