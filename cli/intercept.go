@@ -226,7 +226,7 @@ func (i *interception) tell(e intercept.Event) {
 
 // lost says why the daemon has ended the intercept.
 func (i *interception) lost(err error) error {
-	if _, running, _ := daemon.Lookup(i.env.cfg); !running {
+	if i.daemonEnded() {
 		return fmt.Errorf("intercept: the daemon has ended, and the intercept with it; if it was killed, nobody answers at the intercepted port "+
 			"until \"%s%s start\"", programName, i.env.instanceFlags)
 	}
@@ -234,6 +234,18 @@ func (i *interception) lost(err error) error {
 		err = errors.New("the daemon is stopping")
 	}
 	return fmt.Errorf("intercept: the daemon has ended it: %w", err)
+}
+
+// killedLimit is how long the kernel may take to close what a process had that was killed.
+const killedLimit = 2 * time.Second
+
+// daemonEnded tells whether the daemon did. Of a process that was killed the connections may be closed before its lock is.
+func (i *interception) daemonEnded() bool {
+	for limit := time.Now().Add(killedLimit); ; time.Sleep(pollInterval) {
+		if info, running, err := daemon.Lookup(i.env.cfg); err != nil || !running || info.Stopping || time.Now().After(limit) {
+			return err == nil && !running
+		}
+	}
 }
 
 // end gives the traffic back.
