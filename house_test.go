@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 
 	"orchestrator/queuemetrics": {},
 
-	"runtime":           {"runtime/docker", "runtime/files", "runtime/images", "runtime/limits", "runtime/mirror", "runtime/node", "runtime/pause", "runtime/pods", "runtime/probe", "runtime/spec", "runtime/stats", "runtime/status", "runtime/streaming", "runtime/usage", "runtime/volume"},
+	"runtime":           {"runtime/docker", "runtime/files", "runtime/images", "runtime/limits", "runtime/mirror", "runtime/node", "runtime/pause", "runtime/plan", "runtime/pods", "runtime/probe", "runtime/spec", "runtime/stats", "runtime/status", "runtime/streaming", "runtime/usage", "runtime/volume"},
 	"runtime/docker":    {},
 	"runtime/pause":     {},
 	"runtime/files":     {"runtime/docker", "runtime/pods", "runtime/volume"},
@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"runtime/limits":    {"runtime/docker", "runtime/pods", "runtime/usage"},
 	"runtime/mirror":    {"runtime/docker", "runtime/pods", "runtime/usage"},
 	"runtime/node":      {"runtime/docker", "runtime/limits", "runtime/pods", "runtime/usage"},
+	"runtime/plan":      {"runtime/docker", "runtime/pods"},
 	"runtime/pods":      {"runtime/docker"},
 	"runtime/probe":     {},
 	"runtime/prune":     {"runtime/docker", "runtime/images", "runtime/limits", "runtime/mirror", "runtime/node", "runtime/pause", "runtime/pods", "runtime/usage", "runtime/volume"},

@@ -21,8 +21,8 @@ type crashes struct{ entries *flowcontrol.Backoff }
 
 func newCrashes() *crashes { return &crashes{flowcontrol.NewBackOff(crashFirst, crashMax)} }
 
-// waits implements backoffs.
-func (c *crashes) waits(key string, finished time.Time) (time.Duration, time.Time, bool) {
+// Waits implements backoffs.
+func (c *crashes) Waits(key string, finished time.Time) (time.Duration, time.Time, bool) {
 	if !c.entries.IsInBackOffSince(key, finished) {
 		return 0, time.Time{}, false
 	}

@@ -21,16 +21,15 @@
 //
 // The agent is the story; what it is told with lies in packages of its own, each to be understood alone. pods has the
 // words: a Pod, the instances of its containers, what follows from what they declare. mirror has the picture of Docker,
-// images gets images, limits admits Pods and enforces what they may use, spec says in Docker's words what they declare,
-// files has what lies in their directories and variables, volume makes what they mount, node keeps the Node object, stats has figures, status says what the API is told of a Pod,
-// probe asks containers, streaming serves logs, exec, attach and port-forward, prune takes away what nobody needs, docker
-// drives the engine. None of them knows the agent: what they need of it are functions that New hands in.
+// plan decides what is missing, images gets images, limits admits Pods and enforces what they may use, spec says in
+// Docker's words what they declare, files has what lies in their directories and variables, volume makes what they mount,
+// node keeps the Node object, stats has figures, status says what the API is told of a Pod, probe asks containers,
+// streaming serves logs, exec, attach and port-forward, prune takes away what nobody needs, docker drives the engine. None
+// of them knows the agent: what they need of it are functions that New hands in.
 //
-// Here plan.go decides what is missing, as a pure function; sync.go, start.go, precreate.go, end.go and stopping.go do it,
-// with the calls of containers.go; probes.go and hooks.go follow running containers; report.go has the status computed
-// and written; admission.go and resize.go do what limits decided; volumes.go and persistent.go
-// prepare what containers mount;
-// addresses.go and network.go give each Pod its place in the network; lookup.go tells the streams of users which
-// container is meant.
+// Here sync.go, start.go, precreate.go, end.go and stopping.go do what the plan says, with the calls of containers.go;
+// probes.go and hooks.go follow running containers; report.go has the status computed and written; admission.go and
+// resize.go do what limits decided; volumes.go and persistent.go prepare what containers mount; addresses.go and network.go
+// give each Pod its place in the network; lookup.go tells the streams of users which container is meant.
 // After each act Agent.step is called: tests end the agent there (kill_test.go).
 package runtime

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/plan"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/volume"
 	v1 "k8s.io/api/core/v1"
@@ -20,10 +21,10 @@ func (a *Agent) terminate(ctx context.Context, pod *v1.Pod, s *podState, have []
 	a.probes.keep(s.ref.UID, containers)
 	a.cancelHooks(s)
 	if !s.ended {
-		a.report(pod, s, have, plan{finished: len(containers) == 0})
+		a.report(pod, s, have, plan.Plan{Finished: len(containers) == 0})
 	}
 	if len(containers) > 0 {
-		return a.again(a.endContainers(pod, s, have, endings(containers), a.graceLeft(pod)))
+		return a.again(a.endContainers(pod, s, have, plan.Ends(containers), a.graceLeft(pod)))
 	}
 	// Only the containers know how they ended: they go when the API knows it too.
 	s.ended = true
@@ -49,7 +50,7 @@ func (a *Agent) clean(ctx context.Context, s *podState, have []pods.Instance) ve
 		if pod == nil {
 			pod = &v1.Pod{} // of an earlier life: nothing but its containers is known
 		}
-		return a.again(a.endContainers(pod, s, have, endings(containers), 0))
+		return a.again(a.endContainers(pod, s, have, plan.Ends(containers), 0))
 	}
 	if a.removeAll(ctx, have) || !a.removeGroup(s) || !a.removePodDir(s) {
 		return verdict{after: cleanRetry}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/plan"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
@@ -58,12 +59,12 @@ func (a *Agent) endsNow(ctx context.Context, sandboxID string) bool {
 }
 
 // startFailed finds out whether it is the container's own fault.
-func (r *pipeline) startFailed(ctx context.Context, s starting, id string, err error) outcome {
-	a, o := r.agent, outcome{container: s.container.Name, waiting: pods.Waiting{Reason: "ContainerCreating"}}
+func (r *pipeline) startFailed(ctx context.Context, s plan.Start, id string, err error) outcome {
+	a, o := r.agent, outcome{container: s.Container.Name, waiting: pods.Waiting{Reason: "ContainerCreating"}}
 	o.wake = a.now().Add(retryFirst)
 	if !docker.IsUnavailable(err) && a.endsNow(ctx, r.sandboxID) {
 		if err := a.removeContainer(ctx, id); err != nil { // it never ran, and its name is used again
-			a.log.Warn("a container cannot be removed", "pod", r.state.ref, "container", s.container.Name, "error", err)
+			a.log.Warn("a container cannot be removed", "pod", r.state.ref, "container", s.Container.Name, "error", err)
 		}
 		return o
 	}
@@ -71,14 +72,14 @@ func (r *pipeline) startFailed(ctx context.Context, s starting, id string, err e
 		return o
 	}
 	r.countStart(s, id)
-	a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %s", docker.Words(err))
+	a.event(r.pod, s.Container, v1.EventTypeWarning, "Failed", "Error: %s", docker.Words(err))
 	o.waiting = pods.Waiting{Reason: "RunContainerError", Message: docker.Words(err)}
 	return o
 }
 
 // countStart has the next start of the container wait longer if another one ended before.
-func (r *pipeline) countStart(s starting, id string) {
-	if last, ok := pods.LastEnded(r.agent.mirror.Pod(r.pod.UID), s.container.Name, id); ok {
-		r.agent.crashes.started(pods.BackoffKey(r.pod, s.container.Name), last.EndedAt())
+func (r *pipeline) countStart(s plan.Start, id string) {
+	if last, ok := pods.LastEnded(r.agent.mirror.Pod(r.pod.UID), s.Container.Name, id); ok {
+		r.agent.crashes.started(pods.BackoffKey(r.pod, s.Container.Name), last.EndedAt())
 	}
 }

@@ -27,16 +27,6 @@ import (
 // have such a name: it would be taken for a leftover, and removed.
 const imageVolumeContainer = "image-volume."
 
-// imageVolumes are the volumes of a container that show images.
-func imageVolumes(pod *v1.Pod, c *v1.Container) (out []v1.Volume) {
-	for _, m := range c.VolumeMounts {
-		if v := pods.Volume(pod, m.Name); v != nil && v.Image != nil {
-			out = append(out, *v)
-		}
-	}
-	return out
-}
-
 // volumeImage is the state of a volume's image for one of the containers that mount it.
 func (s *podState) volumeImage(c *v1.Container, v v1.Volume) *images.State {
 	return s.image(&v1.Container{Name: c.Name + "/" + v.Name, Image: v.Image.Reference})
@@ -45,7 +35,7 @@ func (s *podState) volumeImage(c *v1.Container, v v1.Volume) *images.State {
 // ensureImageVolumes says whether all of a container's images are there, as ensureImage
 // does of its own: a container waits for both for the same reasons.
 func (r *pipeline) ensureImageVolumes(ctx context.Context, c *v1.Container) (ready bool, w pods.Waiting, wake time.Time) {
-	for _, v := range imageVolumes(r.pod, c) {
+	for _, v := range pods.ImageVolumes(r.pod, c) {
 		if ready, w, wake = r.ensureImageVolume(ctx, c, v); !ready {
 			return ready, w, wake
 		}

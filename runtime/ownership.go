@@ -35,12 +35,12 @@ func (r *pipeline) ownedByUse(m v1.VolumeMount) bool {
 // isFirst tells whether a container comes before all others that are started with it and might
 // own the volume. One whose image is not there yet does not keep the others waiting.
 func (r *pipeline) isFirst(ctx context.Context, c *v1.Container, name string) bool {
-	for _, s := range r.plan.start {
-		if s.container.Name == c.Name {
+	for _, s := range r.plan.Start {
+		if s.Container.Name == c.Name {
 			return true
 		}
-		for _, m := range s.container.VolumeMounts {
-			if m.Name == name && r.ownedByUse(m) && r.runsAsAnother(ctx, s.container) {
+		for _, m := range s.Container.VolumeMounts {
+			if m.Name == name && r.ownedByUse(m) && r.runsAsAnother(ctx, s.Container) {
 				return false
 			}
 		}

@@ -1,17 +1,18 @@
 package runtime
 
 import (
+	"github.com/kube-lite/kube-lite/runtime/plan"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/status"
 	v1 "k8s.io/api/core/v1"
 )
 
 // report computes the Pod's status and has it written if it changed.
-func (a *Agent) report(pod *v1.Pod, s *podState, have []pods.Instance, p plan) {
+func (a *Agent) report(pod *v1.Pod, s *podState, have []pods.Instance, p plan.Plan) {
 	o := status.Observation{
-		Pod: pod, Have: have, Waiting: s.waiting, Finished: p.finished, Failure: s.failure, Held: s.rejected,
+		Pod: pod, Have: have, Waiting: s.waiting, Finished: p.Finished, Failure: s.failure, Held: s.rejected,
 		HostIPs: a.hostIPs(), ImageID: func(id string) string { return a.images.ID(s.ref, id) }, Message: a.terminationMessage(pod, s),
-		Health: a.healthOf(s), Renewed: s.renewed, RestartGeneration: p.restartGeneration, Resize: s.resize.Conditions(), Now: a.now(),
+		Health: a.healthOf(s), Renewed: s.renewed, RestartGeneration: p.RestartGeneration, Resize: s.resize.Conditions(), Now: a.now(),
 	}
 	for _, i := range have {
 		if i.IsSandbox() && i.Running() {

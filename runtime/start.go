@@ -13,6 +13,7 @@ import (
 	"github.com/kube-lite/kube-lite/runtime/files"
 	"github.com/kube-lite/kube-lite/runtime/images"
 	"github.com/kube-lite/kube-lite/runtime/limits"
+	"github.com/kube-lite/kube-lite/runtime/plan"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
@@ -24,7 +25,7 @@ type pipeline struct {
 	agent *Agent
 	pod   *v1.Pod
 	state *podState
-	plan  plan
+	plan  plan.Plan
 
 	sandboxID string
 	group     string        // the control group of the sandbox and the containers; empty: the engine's default
@@ -44,13 +45,13 @@ type outcome struct {
 }
 
 // start brings the Pod closer to what the plan says, and returns when to look again.
-func (a *Agent) start(ctx context.Context, pod *v1.Pod, s *podState, p plan) (wake time.Time) {
-	if until, held := s.held(pods.SandboxName, a.now()); held && p.sandbox.ID == "" {
+func (a *Agent) start(ctx context.Context, pod *v1.Pod, s *podState, p plan.Plan) (wake time.Time) {
+	if until, held := s.held(pods.SandboxName, a.now()); held && p.Sandbox.ID == "" {
 		return until
 	}
 	a.starts.begin()
 	defer a.starts.end()
-	if p.startsAgain() {
+	if p.StartsAgain() {
 		// A container that an ending engine took along would be started, ended and
 		// counted once more.
 		if err := a.engine.Accepts(ctx); err != nil {
@@ -59,7 +60,7 @@ func (a *Agent) start(ctx context.Context, pod *v1.Pod, s *podState, p plan) (wa
 	}
 	run := &pipeline{agent: a, pod: pod, state: s, plan: p, running: make(chan struct{})}
 	if err := run.beginSandbox(ctx); err != nil {
-		if p.sandbox.Running() && !docker.IsUnavailable(err) && a.endsNow(ctx, p.sandbox.ID) {
+		if p.Sandbox.Running() && !docker.IsUnavailable(err) && a.endsNow(ctx, p.Sandbox.ID) {
 			return a.now().Add(retryFirst)
 		}
 		return a.sandboxFailed(pod, s, err)
@@ -106,26 +107,26 @@ const unavailableRetry = 10 * time.Second
 // beginSandbox makes sure that there is a sandbox and has it started.
 func (r *pipeline) beginSandbox(ctx context.Context) error {
 	a := r.agent
-	if r.plan.sandbox.Running() {
-		r.podIPs = a.podIPs(r.pod, r.plan.sandbox)
+	if r.plan.Sandbox.Running() {
+		r.podIPs = a.podIPs(r.pod, r.plan.Sandbox)
 	}
 	if !r.state.prepared || lacksClaims(r.pod, r.state) {
 		if err := a.prepare(ctx, r.pod, r.state, r.podIPs); err != nil {
 			return fmt.Errorf("prepare the pod's directory: %w", err)
 		}
 		r.state.prepared = true
-	} else if r.plan.sandbox.Running() { // it may have failed when the sandbox came to run
+	} else if r.plan.Sandbox.Running() { // it may have failed when the sandbox came to run
 		if err := a.files.WriteHosts(r.pod, r.podIPs); err != nil {
 			return err
 		}
 	}
-	if r.plan.sandbox.ID != "" {
-		r.sandboxID, r.group = r.plan.sandbox.ID, r.plan.sandbox.CgroupParent
-		if r.plan.sandbox.Running() {
-			if err := a.connect(r.plan.sandbox); err != nil { // the daemon may have ended before
+	if r.plan.Sandbox.ID != "" {
+		r.sandboxID, r.group = r.plan.Sandbox.ID, r.plan.Sandbox.CgroupParent
+		if r.plan.Sandbox.Running() {
+			if err := a.connect(r.plan.Sandbox); err != nil { // the daemon may have ended before
 				return err
 			}
-			if err := a.boundPod(r.pod, r.state, r.plan.sandbox, true); err != nil {
+			if err := a.boundPod(r.pod, r.state, r.plan.Sandbox, true); err != nil {
 				return err
 			}
 			close(r.running)
@@ -149,7 +150,7 @@ func (r *pipeline) createSandbox(ctx context.Context) error {
 		defer settled()
 		address = free
 	}
-	spec, err := a.specs.Sandbox(r.pod, r.plan.sandboxAttempt, address)
+	spec, err := a.specs.Sandbox(r.pod, r.plan.SandboxAttempt, address)
 	if err != nil {
 		return err
 	}
@@ -200,27 +201,27 @@ func (r *pipeline) startSandbox(ctx context.Context) {
 
 // containers handles all containers at once and waits for them.
 func (r *pipeline) containers(ctx context.Context) []outcome {
-	out := make([]outcome, len(r.plan.start))
-	states := make([]*images.State, len(r.plan.start))
-	for n, s := range r.plan.start {
-		states[n] = r.state.image(s.container)
-		for _, v := range imageVolumes(r.pod, s.container) {
-			r.state.volumeImage(s.container, v)
+	out := make([]outcome, len(r.plan.Start))
+	states := make([]*images.State, len(r.plan.Start))
+	for n, s := range r.plan.Start {
+		states[n] = r.state.image(s.Container)
+		for _, v := range pods.ImageVolumes(r.pod, s.Container) {
+			r.state.volumeImage(s.Container, v)
 		}
 	}
 	var wg sync.WaitGroup
 	var tried []int // those that are held must not be held for longer because they were looked at
-	for n, s := range r.plan.start {
-		out[n].container = s.container.Name
-		if until, held := r.state.held(s.container.Name, r.agent.now()); held {
-			out[n].waiting, out[n].wake = r.state.waiting[s.container.Name], until
+	for n, s := range r.plan.Start {
+		out[n].container = s.Container.Name
+		if until, held := r.state.held(s.Container.Name, r.agent.now()); held {
+			out[n].waiting, out[n].wake = r.state.waiting[s.Container.Name], until
 			continue
 		}
 		tried = append(tried, n)
 		wg.Go(func() { out[n] = r.container(ctx, s, states[n]) })
 	}
-	ids, specs := make([]string, len(r.plan.preCreate)), make([]docker.ContainerSpec, len(r.plan.preCreate))
-	for n, s := range r.plan.preCreate {
+	ids, specs := make([]string, len(r.plan.PreCreate)), make([]docker.ContainerSpec, len(r.plan.PreCreate))
+	for n, s := range r.plan.PreCreate {
 		wg.Go(func() { ids[n], specs[n] = r.preCreate(ctx, s) })
 	}
 	wg.Wait()
@@ -229,25 +230,25 @@ func (r *pipeline) containers(ctx context.Context) []outcome {
 	}
 	for _, n := range tried {
 		r.state.note(out[n], r.agent.now())
-		delete(r.state.preCreated, r.plan.start[n].createdID)
+		delete(r.state.preCreated, r.plan.Start[n].CreatedID)
 	}
 	return out
 }
 
 // container creates one container, unless it is, and starts it.
-func (r *pipeline) container(ctx context.Context, s starting, image *images.State) outcome {
+func (r *pipeline) container(ctx context.Context, s plan.Start, image *images.State) outcome {
 	id, o := r.createContainer(ctx, s, image)
 	if id == "" {
 		return o
 	}
 	<-r.running
 	if r.failed != nil {
-		return outcome{container: s.container.Name, waiting: pods.Waiting{Reason: "ContainerCreating"}}
+		return outcome{container: s.Container.Name, waiting: pods.Waiting{Reason: "ContainerCreating"}}
 	}
 	a := r.agent
-	if hasOneClient(r.pod, s.container) {
+	if hasOneClient(r.pod, s.Container) {
 		if err := a.streams.Hold(ctx, id); err != nil { // its client then hears only what comes later
-			a.log.Warn("the output of a container is not kept for its client", "pod", r.state.ref, "container", s.container.Name, "error", err)
+			a.log.Warn("the output of a container is not kept for its client", "pod", r.state.ref, "container", s.Container.Name, "error", err)
 		}
 	}
 	i, err := a.startContainer(ctx, id)
@@ -256,24 +257,24 @@ func (r *pipeline) container(ctx context.Context, s starting, image *images.Stat
 	}
 	r.countStart(s, id)
 	if err := limits.KillTogether(a.cgroups, i); err != nil {
-		a.log.Warn("a container that runs out of memory may lose some of its processes only", "pod", r.state.ref, "container", s.container.Name, "error", err)
+		a.log.Warn("a container that runs out of memory may lose some of its processes only", "pod", r.state.ref, "container", s.Container.Name, "error", err)
 	}
-	if err := limits.LimitHugePages(a.cgroups, a.node.Facts.HugePages, r.pod, s.container, i); err != nil {
-		a.log.Warn("a container may take more huge pages than it declares", "pod", r.state.ref, "container", s.container.Name, "error", err)
+	if err := limits.LimitHugePages(a.cgroups, a.node.Facts.HugePages, r.pod, s.Container, i); err != nil {
+		a.log.Warn("a container may take more huge pages than it declares", "pod", r.state.ref, "container", s.Container.Name, "error", err)
 	}
-	a.event(r.pod, s.container, v1.EventTypeNormal, "Started", "Container started")
-	return outcome{container: s.container.Name}
+	a.event(r.pod, s.Container, v1.EventTypeNormal, "Started", "Container started")
+	return outcome{container: s.Container.Name}
 }
 
 // createContainer returns no ID if the container has to wait.
-func (r *pipeline) createContainer(ctx context.Context, s starting, image *images.State) (string, outcome) {
-	a, o := r.agent, outcome{container: s.container.Name}
-	ready, why, wake := a.images.Ensure(ctx, r.pod, s.container, image)
+func (r *pipeline) createContainer(ctx context.Context, s plan.Start, image *images.State) (string, outcome) {
+	a, o := r.agent, outcome{container: s.Container.Name}
+	ready, why, wake := a.images.Ensure(ctx, r.pod, s.Container, image)
 	if !ready {
 		o.waiting, o.wake = why, wake
 		return "", o
 	}
-	if ready, o.waiting, o.wake = r.ensureImageVolumes(ctx, s.container); !ready {
+	if ready, o.waiting, o.wake = r.ensureImageVolumes(ctx, s.Container); !ready {
 		return "", o
 	}
 	spec, err := r.spec(ctx, s)
@@ -282,17 +283,17 @@ func (r *pipeline) createContainer(ctx context.Context, s starting, image *image
 		return "", o
 	}
 	if err != nil {
-		a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %v", err)
+		a.event(r.pod, s.Container, v1.EventTypeWarning, "Failed", "Error: %v", err)
 		o.waiting, o.wake = pods.Waiting{Reason: "CreateContainerConfigError", Message: err.Error()}, a.now().Add(configRetry)
 		return "", o
 	}
-	r.giveVolumes(ctx, s.container, spec)
+	r.giveVolumes(ctx, s.Container, spec)
 	id, err := r.obtain(ctx, s, spec)
 	if err == nil {
 		if message := image.Announcement(); message != "" {
-			a.event(r.pod, s.container, v1.EventTypeNormal, "Pulled", "%s", message)
+			a.event(r.pod, s.Container, v1.EventTypeNormal, "Pulled", "%s", message)
 		}
-		a.event(r.pod, s.container, v1.EventTypeNormal, "Created", "Container created")
+		a.event(r.pod, s.Container, v1.EventTypeNormal, "Created", "Container created")
 		image.Created()
 		return id, o
 	}
@@ -306,9 +307,9 @@ func (r *pipeline) createContainer(ctx context.Context, s starting, image *image
 const configRetry = 10 * time.Second
 
 // spec is the Docker container that is declared.
-func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, error) {
+func (r *pipeline) spec(ctx context.Context, s plan.Start) (docker.ContainerSpec, error) {
 	a := r.agent
-	if files.UsesPodIP(s.container) {
+	if files.UsesPodIP(s.Container) {
 		<-r.running
 	}
 	var ips pods.IPs
@@ -317,50 +318,50 @@ func (r *pipeline) spec(ctx context.Context, s starting) (docker.ContainerSpec, 
 		ips = r.podIPs
 	default:
 	}
-	env, err := a.files.Environment(ctx, r.pod, s.container, ips)
+	env, err := a.files.Environment(ctx, r.pod, s.Container, ips)
 	if err != nil {
 		return docker.ContainerSpec{}, err
 	}
-	mounts, err := a.files.Mounts(r.pod, s.container, env, r.state.persistent)
+	mounts, err := a.files.Mounts(r.pod, s.Container, env, r.state.persistent)
 	if err != nil {
 		return docker.ContainerSpec{}, err
 	}
-	if message, ok, err := a.files.MessageMount(r.pod, s.container, s.attempt); err != nil {
+	if message, ok, err := a.files.MessageMount(r.pod, s.Container, s.Attempt); err != nil {
 		return docker.ContainerSpec{}, err
 	} else if ok {
 		mounts = append(mounts, message)
 	}
-	if err := a.specs.VerifyNonRoot(ctx, r.pod, s.container); err != nil {
+	if err := a.specs.VerifyNonRoot(ctx, r.pod, s.Container); err != nil {
 		return docker.ContainerSpec{}, err
 	}
-	spec := a.specs.Container(r.pod, s.container, s.attempt, r.sandboxID, env, mounts)
+	spec := a.specs.Container(r.pod, s.Container, s.Attempt, r.sandboxID, env, mounts)
 	spec.CgroupParent = r.group
 	spec.Groups = append(spec.Groups, persistentGroups(r.pod, r.state)...)
-	if r.plan.restartGeneration > 0 {
-		spec.Labels[pods.LabelRestartGeneration] = strconv.Itoa(r.plan.restartGeneration)
+	if r.plan.RestartGeneration > 0 {
+		spec.Labels[pods.LabelRestartGeneration] = strconv.Itoa(r.plan.RestartGeneration)
 	}
-	if s.targetID != "" {
-		spec.PID = "container:" + s.targetID
+	if s.TargetID != "" {
+		spec.PID = "container:" + s.TargetID
 	}
-	return spec, a.specs.Confine(ctx, &spec, r.pod, s.container)
+	return spec, a.specs.Confine(ctx, &spec, r.pod, s.Container)
 }
 
 // createFailed finds out why, as far as it matters.
-func (r *pipeline) createFailed(ctx context.Context, s starting, image *images.State, err error) (pods.Waiting, time.Time) {
+func (r *pipeline) createFailed(ctx context.Context, s plan.Start, image *images.State, err error) (pods.Waiting, time.Time) {
 	a := r.agent
 	switch {
 	case docker.IsUnavailable(err):
 		return pods.Waiting{Reason: "ContainerCreating"}, a.now().Add(unavailableRetry)
 	case docker.IsNotFound(err):
-		if _, e := a.engine.Image(ctx, s.container.Image); docker.IsNotFound(e) {
-			return a.images.Missing(ctx, r.pod, s.container, image)
+		if _, e := a.engine.Image(ctx, s.Container.Image); docker.IsNotFound(e) {
+			return a.images.Missing(ctx, r.pod, s.Container, image)
 		}
 	case docker.IsConflict(err): // the mirror knows it by now, or Docker is still making it
 		return pods.Waiting{Reason: "ContainerCreating"}, a.now().Add(retryFirst)
 	}
-	if r.plan.sandbox.Running() && a.endsNow(ctx, r.sandboxID) {
+	if r.plan.Sandbox.Running() && a.endsNow(ctx, r.sandboxID) {
 		return pods.Waiting{Reason: "ContainerCreating"}, a.now().Add(retryFirst)
 	}
-	a.event(r.pod, s.container, v1.EventTypeWarning, "Failed", "Error: %s", docker.Words(err))
+	a.event(r.pod, s.Container, v1.EventTypeWarning, "Failed", "Error: %s", docker.Words(err))
 	return pods.Waiting{Reason: "CreateContainerError", Message: docker.Words(err)}, a.now().Add(retryFirst)
 }

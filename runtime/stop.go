@@ -12,6 +12,7 @@ import (
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/limits"
+	"github.com/kube-lite/kube-lite/runtime/plan"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -87,7 +88,7 @@ func (a *Agent) stopPod(ctx context.Context, list []pods.Instance) error {
 	for len(list) > 0 {
 		var next, later []pods.Instance
 		for _, i := range list {
-			if itsTurn(pod, i, endings(list)) {
+			if itsTurn(pod, i, plan.Ends(list)) {
 				next = append(next, i)
 			} else {
 				later = append(later, i)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
+	"github.com/kube-lite/kube-lite/runtime/plan"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
@@ -35,33 +36,14 @@ func (st *stopping) hooking() bool {
 	}
 }
 
-// ending is one running container that must not run.
-type ending struct {
-	pods.Instance
-	// why is what the event says; empty: that it is stopped.
-	why string
-	// grace is the probe's that failed, in seconds; nil: the Pod's.
-	grace *int64
-	// renew has it started again, whatever it ends with.
-	renew bool
-}
-
-// endings are running containers that end for no reason of their own.
-func endings(list []pods.Instance) (out []ending) {
-	for _, i := range list {
-		out = append(out, ending{Instance: i})
-	}
-	return out
-}
-
 // endContainers brings containers closer to their end, and returns when to look again.
 // It is called until they have ended; less grace than before makes it faster.
-func (a *Agent) endContainers(pod *v1.Pod, s *podState, have []pods.Instance, list []ending, grace time.Duration) time.Time {
+func (a *Agent) endContainers(pod *v1.Pod, s *podState, have []pods.Instance, list []plan.End, grace time.Duration) time.Time {
 	podIP := a.addressOf(pod, have)
 	for _, e := range list {
 		own := grace
-		if e.grace != nil {
-			own = time.Duration(*e.grace) * time.Second
+		if e.Grace != nil {
+			own = time.Duration(*e.Grace) * time.Second
 		}
 		st := a.beginEnd(pod, s, e, podIP, own)
 		if due := a.now().Add(max(own, leastGrace)); due.Before(st.due.Add(-time.Second)) {
@@ -77,17 +59,17 @@ func (a *Agent) endContainers(pod *v1.Pod, s *podState, have []pods.Instance, li
 }
 
 // beginEnd tells of the end, and starts the preStop hook.
-func (a *Agent) beginEnd(pod *v1.Pod, s *podState, e ending, podIP string, grace time.Duration) *stopping {
+func (a *Agent) beginEnd(pod *v1.Pod, s *podState, e plan.End, podIP string, grace time.Duration) *stopping {
 	if st := s.stops[e.ID]; st != nil {
 		return st
 	}
 	st := &stopping{due: a.now().Add(grace)}
 	s.stops[e.ID] = st
-	s.renewed[e.ID] = e.renew
+	s.renewed[e.ID] = e.Renew
 	a.probes.stopLiveness(e.ID)
 	c := pods.Container(pod, e.ContainerName)
-	if e.why != "" {
-		a.event(pod, c, v1.EventTypeNormal, "Killing", "%s", e.why)
+	if e.Why != "" {
+		a.event(pod, c, v1.EventTypeNormal, "Killing", "%s", e.Why)
 	} else if c != nil {
 		a.event(pod, c, v1.EventTypeNormal, "Killing", "Stopping container %s", c.Name)
 	}
@@ -106,7 +88,7 @@ func (a *Agent) beginEnd(pod *v1.Pod, s *podState, e ending, podIP string, grace
 }
 
 // continueEnd sends the stop signal when it is time.
-func (a *Agent) continueEnd(pod *v1.Pod, s *podState, e ending, st *stopping, list []ending) {
+func (a *Agent) continueEnd(pod *v1.Pod, s *podState, e plan.End, st *stopping, list []plan.End) {
 	left := st.due.Sub(a.now())
 	if left > 0 && (st.hooking() || !itsTurn(pod, e.Instance, list)) {
 		return
@@ -118,7 +100,7 @@ func (a *Agent) continueEnd(pod *v1.Pod, s *podState, e ending, st *stopping, li
 
 // itsTurn: sidecars end after all other containers, the last one first.
 // https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#termination
-func itsTurn(pod *v1.Pod, i pods.Instance, list []ending) bool {
+func itsTurn(pod *v1.Pod, i pods.Instance, list []plan.End) bool {
 	own := sidecarIndex(pod, i.ContainerName)
 	if own < 0 {
 		return true

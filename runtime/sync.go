@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/kube-lite/kube-lite/runtime/plan"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
@@ -29,7 +30,7 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 	a.warnUnsupported(pod, s)
 	pod, held := a.allocate(ctx, pod, s, have)
 	if !held.IsZero() {
-		a.report(pod, s, have, plan{})
+		a.report(pod, s, have, plan.Plan{})
 		return a.again(held)
 	}
 	a.runHooks(pod, s, have)
@@ -39,78 +40,78 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 	wake = pods.Earliest(wake, a.resizeContainers(ctx, pod, s, have))
 	have = a.mirror.Pod(s.ref.UID)
 	p := a.decide(pod, s, have)
-	if p.finished {
+	if p.Finished {
 		return a.finish(ctx, pod, s, have, p)
 	}
 	return a.drive(ctx, pod, s, have, p, wake)
 }
 
 // decide computes the plan of a Pod that may have to end.
-func (a *Agent) decide(pod *v1.Pod, s *podState, have []pods.Instance) plan {
+func (a *Agent) decide(pod *v1.Pod, s *podState, have []pods.Instance) plan.Plan {
 	if s.mustEnd(pod) {
-		return plan{finished: true, remove: append(pods.Surplus(have), pods.Unstarted(have)...)}
+		return plan.Plan{Finished: true, Remove: append(pods.Surplus(have), pods.Unstarted(have)...)}
 	}
-	return decide(pod, have, view{backoffs: a.crashes, waiting: s.waiting, health: a.healthOf(s), renewed: s.renewed})
+	return plan.Decide(pod, have, plan.View{Backoffs: a.crashes, Waiting: s.waiting, Health: a.healthOf(s), Renewed: s.renewed})
 }
 
 // drive acts on the plan of a Pod that shall run. It is looked at again at wake, or before.
-func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []pods.Instance, p plan, wake time.Time) verdict {
+func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []pods.Instance, p plan.Plan, wake time.Time) verdict {
 	wake = pods.Earliest(wake, a.noteBackoffs(pod, s, p))
 	a.report(pod, s, have, p)
-	if p.sandbox.ID != "" {
+	if p.Sandbox.ID != "" {
 		wake = pods.Earliest(wake, a.followSources(pod, s))
 	}
 	switch {
-	case len(p.end) > 0:
-		wake = pods.Earliest(wake, a.endContainers(pod, s, have, p.end, pods.GracePeriod(pod)))
-	case len(p.discard) > 0 && a.removeAll(ctx, p.discard):
+	case len(p.End) > 0:
+		wake = pods.Earliest(wake, a.endContainers(pod, s, have, p.End, pods.GracePeriod(pod)))
+	case len(p.Discard) > 0 && a.removeAll(ctx, p.Discard):
 		wake = pods.Earliest(wake, a.now().Add(cleanRetry))
-	case p.starts() && a.now().Before(s.startsAfter):
+	case p.Starts() && a.now().Before(s.startsAfter):
 		wake = pods.Earliest(wake, s.startsAfter)
-	case p.starts():
-		if p.sandboxLost {
+	case p.Starts():
+		if p.SandboxLost {
 			a.event(pod, nil, v1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
 		}
 		wake = pods.Earliest(wake, a.start(ctx, pod, s, p))
 		have = a.mirror.Pod(s.ref.UID)
 		a.report(pod, s, have, a.decide(pod, s, have))
 	}
-	a.removeAll(ctx, p.remove)
+	a.removeAll(ctx, p.Remove)
 	return a.again(wake)
 }
 
 // finish ends what still runs of a Pod whose phase is final; the dead containers stay
 // for their logs until the Pod is deleted.
-func (a *Agent) finish(ctx context.Context, pod *v1.Pod, s *podState, have []pods.Instance, p plan) verdict {
+func (a *Agent) finish(ctx context.Context, pod *v1.Pod, s *podState, have []pods.Instance, p plan.Plan) verdict {
 	a.report(pod, s, have, p)
 	if containers, _ := pods.Split(pods.Running(have)); len(containers) > 0 {
-		return a.again(a.endContainers(pod, s, have, endings(containers), s.grace(pod)))
+		return a.again(a.endContainers(pod, s, have, plan.Ends(containers), s.grace(pod)))
 	}
 	a.dropVolumes(s)
 	a.allocations.EnqueueDeferred() // it made room
 	_, sandboxes := pods.Split(have)
-	if a.removeAll(ctx, append(p.remove, sandboxes...)) || !a.removeGroup(s) {
+	if a.removeAll(ctx, append(p.Remove, sandboxes...)) || !a.removeGroup(s) {
 		return verdict{after: cleanRetry}
 	}
 	return verdict{}
 }
 
 // noteBackoffs says which containers wait because they keep failing, and until when.
-func (a *Agent) noteBackoffs(pod *v1.Pod, s *podState, p plan) (wake time.Time) {
-	for _, b := range p.backoff {
-		c := pods.Container(pod, b.container)
+func (a *Agent) noteBackoffs(pod *v1.Pod, s *podState, p plan.Plan) (wake time.Time) {
+	for _, b := range p.Backoff {
+		c := pods.Container(pod, b.Container)
 		w := pods.Waiting{Reason: "CrashLoopBackOff", Message: crashMessage(pod, b)}
-		if s.waiting[b.container] != w {
+		if s.waiting[b.Container] != w {
 			a.event(pod, c, v1.EventTypeWarning, "BackOff", "Back-off restarting failed container %s in pod %s_%s(%s)", c.Name, pod.Name, pod.Namespace, pod.UID)
 		}
-		s.waiting[b.container] = w
-		wake = pods.Earliest(wake, b.until)
+		s.waiting[b.Container] = w
+		wake = pods.Earliest(wake, b.Until)
 	}
 	return wake
 }
 
-func crashMessage(pod *v1.Pod, b backoff) string {
-	return "back-off " + b.delay.String() + " restarting failed container=" + b.container +
+func crashMessage(pod *v1.Pod, b plan.Backoff) string {
+	return "back-off " + b.Delay.String() + " restarting failed container=" + b.Container +
 		" pod=" + pod.Name + "_" + pod.Namespace + "(" + string(pod.UID) + ")"
 }
 

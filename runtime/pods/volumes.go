@@ -52,3 +52,13 @@ func FSGroup(pod *v1.Pod) *int64 {
 	}
 	return pod.Spec.SecurityContext.FSGroup
 }
+
+// ImageVolumes are the volumes of a container that show images.
+func ImageVolumes(pod *v1.Pod, c *v1.Container) (out []v1.Volume) {
+	for _, m := range c.VolumeMounts {
+		if v := Volume(pod, m.Name); v != nil && v.Image != nil {
+			out = append(out, *v)
+		}
+	}
+	return out
+}

@@ -1,4 +1,4 @@
-package runtime
+package plan
 
 import "github.com/kube-lite/kube-lite/runtime/pods"
 
@@ -12,20 +12,20 @@ func (d *decision) chooseEphemeral() {
 		if made && (i.Running() || i.Ended()) || !made && pods.WasRemoved(d.pod, e.Name) {
 			continue
 		}
-		if d.sandbox.ID == "" || !d.sandbox.Running() {
+		if d.Sandbox.ID == "" || !d.Sandbox.Running() {
 			continue
 		}
-		s := starting{container: pods.AsContainer(e)}
+		s := Start{Container: pods.AsContainer(e)}
 		if e.TargetContainerName != "" {
 			target, ok := d.current(e.TargetContainerName)
 			if !ok || !target.Running() {
 				continue
 			}
-			s.targetID = target.ID
+			s.TargetID = target.ID
 		}
-		if made && i.SandboxID == d.sandbox.ID {
-			s.createdID = i.ID
+		if made && i.SandboxID == d.Sandbox.ID {
+			s.CreatedID = i.ID
 		}
-		d.start = append(d.start, s)
+		d.Start = append(d.Start, s)
 	}
 }

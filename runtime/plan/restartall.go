@@ -1,4 +1,4 @@
-package runtime
+package plan
 
 import (
 	"fmt"
@@ -29,7 +29,7 @@ func restartGenerationOf(pod *v1.Pod, have []pods.Instance) (generation int) {
 // endedWithPod tells that the Pod was over when a sidecar ended: it was told to then, and
 // whatever it ends with restarts nothing.
 func endedWithPod(pod *v1.Pod, have []pods.Instance, sidecar pods.Instance) bool {
-	d := decision{plan: plan{restartGeneration: sidecar.RestartGeneration}, pod: pod, have: have, latest: map[string]pods.Instance{}}
+	d := decision{Plan: Plan{RestartGeneration: sidecar.RestartGeneration}, pod: pod, have: have, latest: map[string]pods.Instance{}}
 	for _, i := range have {
 		if i.Ended() && i.EndedAt().After(sidecar.EndedAt()) { // it ran then
 			i.Status = docker.StatusRunning
@@ -40,6 +40,6 @@ func endedWithPod(pod *v1.Pod, have []pods.Instance, sidecar pods.Instance) bool
 }
 
 // endForRestart ends a container for another's sake: at once, and without its preStop hook.
-func endForRestart(i pods.Instance) ending {
-	return ending{Instance: i, why: fmt.Sprintf("Container %s is restarted with all containers of the pod", i.ContainerName), grace: new(int64), renew: true}
+func endForRestart(i pods.Instance) End {
+	return End{Instance: i, Why: fmt.Sprintf("Container %s is restarted with all containers of the pod", i.ContainerName), Grace: new(int64), Renew: true}
 }

@@ -1,128 +1,54 @@
-package runtime
+package plan
 
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
 )
 
-// plan is what is missing between a Pod as declared and its containers as Docker has
-// them. It is computed from nothing else but the Pod, the containers and the clock.
-type plan struct {
-	// finished: no container will run again; the Pod's phase is Succeeded or Failed.
-	finished bool
-	// sandbox is the one to use; its zero value asks for a new one.
-	sandbox        pods.Instance
-	sandboxAttempt int
-	// restartGeneration is that of what is started: see restartGenerationOf.
-	restartGeneration int
-	// sandboxLost: there was a sandbox, and it died.
-	sandboxLost bool
-	// end are containers that run and must not. While there are any nothing is started.
-	end []ending
-	// start are containers to create, unless they are, and to start.
-	start []starting
-	// preCreate are containers to create while those of start run, because they come next.
-	preCreate []starting
-	// discard are containers that were created for a sandbox which is gone and never ran.
-	// They are removed before anything is started: their names are used again.
-	discard []pods.Instance
-	// remove are dead containers that nobody needs.
-	remove []pods.Instance
-	// backoff are containers that have to wait before they are started again.
-	backoff []backoff
-}
-
-// starts tells whether there is anything to start, be it the sandbox.
-func (p plan) starts() bool {
-	return p.sandbox.ID == "" || len(p.start) > 0 || !p.sandbox.Running()
-}
-
-// startsAgain tells whether something that ran before is to run again.
-func (p plan) startsAgain() bool {
-	again := p.sandbox.ID == "" && p.sandboxAttempt > 0
-	for _, s := range p.start {
-		again = again || s.attempt > 0
-	}
-	return again
-}
-
-// starting is one container to start.
-type starting struct {
-	container *v1.Container
-	attempt   int
-	createdID string // it was created already, and not started: see obtain
-	targetID  string // the container whose processes it shall see; empty: none
-}
-
-// backoff is one container that keeps failing.
-type backoff struct {
-	container string
-	delay     time.Duration
-	until     time.Time
-}
-
-// backoffs tells how long a container that ended has to wait; *crashes in the agent.
-type backoffs interface {
-	// waits returns the current delay and the time until which a container that ended
-	// at finished must not start; ok is false when it may start now.
-	waits(key string, finished time.Time) (delay time.Duration, until time.Time, ok bool)
-}
-
-// view is what a plan is computed from beside the Pod and its containers.
-type view struct {
-	backoffs
-	waiting map[string]pods.Waiting
-	// health is that of a running container.
-	health func(*v1.Container, pods.Instance) pods.Health
-	// renewed are the containers, by ID, that were ended to be started anew.
-	renewed map[string]bool
-}
-
-// decide computes the plan.
-func decide(pod *v1.Pod, have []pods.Instance, v view) plan {
-	d := &decision{pod: pod, have: have, latest: map[string]pods.Instance{}, view: v}
+// Decide computes the plan.
+func Decide(pod *v1.Pod, have []pods.Instance, v View) Plan {
+	d := &decision{pod: pod, have: have, latest: map[string]pods.Instance{}, View: v}
 	for _, i := range have {
 		if !pods.Superseded(pod, i) {
 			d.latest[i.ContainerName] = i // oldest first, so the latest stays
 		}
 	}
-	d.restartGeneration = restartGenerationOf(pod, have)
-	d.remove = pods.Surplus(have)
-	if d.finished = d.podFinished(); d.finished {
-		d.remove = append(d.remove, pods.Unstarted(have)...)
-		return d.plan
+	d.RestartGeneration = restartGenerationOf(pod, have)
+	d.Remove = pods.Surplus(have)
+	if d.Finished = d.podFinished(); d.Finished {
+		d.Remove = append(d.Remove, pods.Unstarted(have)...)
+		return d.Plan
 	}
 	d.findSandbox(have)
 	for _, i := range have {
-		stale := !i.IsSandbox() && (i.SandboxID != d.sandbox.ID || d.sandbox.ID == "")
+		stale := !i.IsSandbox() && (i.SandboxID != d.Sandbox.ID || d.Sandbox.ID == "")
 		switch {
 		case !i.Running():
-		case i.IsSandbox() && i.ID != d.sandbox.ID, stale,
+		case i.IsSandbox() && i.ID != d.Sandbox.ID, stale,
 			i.ID != d.latest[i.ContainerName].ID: // somebody started it again after its successor was made
-			d.end = append(d.end, ending{Instance: i})
+			d.End = append(d.End, End{Instance: i})
 		case !i.IsSandbox():
 			d.checkRunning(i)
 		}
 		if stale && i.Status == docker.StatusCreated && !i.Ended() {
-			d.discard = append(d.discard, i)
+			d.Discard = append(d.Discard, i)
 		}
 	}
-	if len(d.end) == 0 {
+	if len(d.End) == 0 {
 		d.chooseEphemeral()
 		d.chooseContainers()
 	}
-	return d.plan
+	return d.Plan
 }
 
 // decision is a plan in the making.
 type decision struct {
-	plan
-	view
+	Plan
+	View
 	pod    *v1.Pod
 	have   []pods.Instance
 	latest map[string]pods.Instance
@@ -135,31 +61,31 @@ func (d *decision) checkRunning(i pods.Instance) {
 	if c == nil {
 		return
 	}
-	v := d.health(c, i)
+	v := d.Health(c, i)
 	switch {
-	case i.RestartGeneration < d.restartGeneration && pods.Ephemeral(d.pod, c.Name) == nil:
-		d.end = append(d.end, endForRestart(i))
+	case i.RestartGeneration < d.RestartGeneration && pods.Ephemeral(d.pod, c.Name) == nil:
+		d.End = append(d.End, endForRestart(i))
 	case d.changed(i):
 		why := fmt.Sprintf("Container %s definition changed, will be restarted", c.Name)
 		if i.Image == c.Image {
 			why = fmt.Sprintf("Container %s resize requires restart", c.Name)
 		}
-		d.end = append(d.end, ending{Instance: i, why: why, renew: true})
+		d.End = append(d.End, End{Instance: i, Why: why, Renew: true})
 	case v.Hook == pods.HookFailed:
-		d.end = append(d.end, ending{Instance: i, why: "FailedPostStartHook"})
+		d.End = append(d.End, End{Instance: i, Why: "FailedPostStartHook"})
 	case v.Failed != "":
 		probe := c.LivenessProbe
 		if v.Failed == "startup" {
 			probe = c.StartupProbe
 		}
-		e := ending{
-			Instance: i, grace: probe.TerminationGracePeriodSeconds, renew: pods.RestartsUnhealthy(d.pod, c),
-			why: fmt.Sprintf("Container %s failed %s probe", c.Name, v.Failed),
+		e := End{
+			Instance: i, Grace: probe.TerminationGracePeriodSeconds, Renew: pods.RestartsUnhealthy(d.pod, c),
+			Why: fmt.Sprintf("Container %s failed %s probe", c.Name, v.Failed),
 		}
-		if e.renew {
-			e.why += ", will be restarted"
+		if e.Renew {
+			e.Why += ", will be restarted"
 		}
-		d.end = append(d.end, e)
+		d.End = append(d.End, e)
 	}
 }
 
@@ -171,15 +97,15 @@ func (d *decision) findSandbox(have []pods.Instance) {
 		return
 	}
 	if last.Running() && last.FinishedAt.IsZero() || last.Status == docker.StatusCreated && !last.Ended() {
-		d.sandbox = last
+		d.Sandbox = last
 	} else {
-		d.sandboxAttempt = last.Attempt + 1
-		d.sandboxLost = !last.StartedAt.IsZero()
+		d.SandboxAttempt = last.Attempt + 1
+		d.SandboxLost = !last.StartedAt.IsZero()
 	}
 	for _, i := range have {
 		// The latest one stays until its successor is there: it holds the attempt.
 		if i.IsSandbox() && i.ID != last.ID && !i.Running() {
-			d.remove = append(d.remove, i)
+			d.Remove = append(d.Remove, i)
 		}
 	}
 }
@@ -196,7 +122,7 @@ func (d *decision) chooseContainers() {
 		i, ok := d.current(c.Name)
 		switch {
 		case ok && i.Running():
-			if v := d.health(c, i); !pods.IsSidecar(c) || n >= reached && (!v.Started || v.Hook != pods.HookDone) {
+			if v := d.Health(c, i); !pods.IsSidecar(c) || n >= reached && (!v.Started || v.Hook != pods.HookDone) {
 				return
 			}
 		case !pods.IsSidecar(c) && (ok && i.Ended() && i.ExitCode == 0 || d.completed(c)):
@@ -204,7 +130,7 @@ func (d *decision) chooseContainers() {
 		default:
 			d.consider(c)
 			if n >= reached {
-				if len(d.start) > 0 {
+				if len(d.Start) > 0 {
 					d.choosePreCreated()
 				}
 				return
@@ -231,10 +157,10 @@ func (d *decision) holdsOthers(c *v1.Container) bool {
 		return false
 	}
 	if i, ok := d.current(c.Name); ok && i.Running() {
-		return d.health(c, i).Hook != pods.HookDone
+		return d.Health(c, i).Hook != pods.HookDone
 	}
-	starts := slices.ContainsFunc(d.start, func(s starting) bool { return s.container == c })
-	return starts && slices.Contains([]string{"", "ContainerCreating"}, d.waiting[c.Name].Reason)
+	starts := slices.ContainsFunc(d.Start, func(s Start) bool { return s.Container == c })
+	return starts && slices.Contains([]string{"", "ContainerCreating"}, d.Waiting[c.Name].Reason)
 }
 
 // reached is the index of the last init container that was begun in the sandbox in use, or their number if other
@@ -262,42 +188,42 @@ func (d *decision) completed(c *v1.Container) bool {
 
 // ranUnseen tells of a container that was removed that it ran in the sandbox in use; its status knows no restart generations.
 func (d *decision) ranUnseen(name string) bool {
-	if _, made := d.latest[name]; made || !pods.WasRemoved(d.pod, name) || d.restartGeneration > 0 || d.sandbox.StartedAt.IsZero() {
+	if _, made := d.latest[name]; made || !pods.WasRemoved(d.pod, name) || d.RestartGeneration > 0 || d.Sandbox.StartedAt.IsZero() {
 		return false
 	}
-	return !pods.LastTermination(*pods.ContainerStatus(d.pod, name)).StartedAt.Time.Before(pods.WholeSeconds(d.sandbox.StartedAt).Time)
+	return !pods.LastTermination(*pods.ContainerStatus(d.pod, name)).StartedAt.Time.Before(pods.WholeSeconds(d.Sandbox.StartedAt).Time)
 }
 
 // current returns the container's latest instance if it belongs to the sandbox in use, and to
 // the restart generation.
 func (d *decision) current(name string) (pods.Instance, bool) {
 	i, ok := d.latest[name]
-	return i, ok && d.sandbox.ID != "" && i.SandboxID == d.sandbox.ID && i.RestartGeneration == d.restartGeneration
+	return i, ok && d.Sandbox.ID != "" && i.SandboxID == d.Sandbox.ID && i.RestartGeneration == d.RestartGeneration
 }
 
 // consider starts a container, or has it wait.
 func (d *decision) consider(c *v1.Container) {
 	i, ok := d.latest[c.Name]
 	if !ok {
-		d.start = append(d.start, starting{container: c, attempt: pods.FirstAttempt(d.pod, c.Name)})
+		d.Start = append(d.Start, Start{Container: c, Attempt: pods.FirstAttempt(d.pod, c.Name)})
 		return
 	}
-	if !i.Ended() && i.SandboxID == d.sandbox.ID && d.sandbox.ID != "" {
-		d.start = append(d.start, starting{container: c, attempt: i.Attempt, createdID: i.ID})
+	if !i.Ended() && i.SandboxID == d.Sandbox.ID && d.Sandbox.ID != "" {
+		d.Start = append(d.Start, Start{Container: c, Attempt: i.Attempt, CreatedID: i.ID})
 		return
 	}
 	if !i.Ended() { // it never ran, so this is the same attempt
-		d.start = append(d.start, starting{container: c, attempt: i.Attempt})
+		d.Start = append(d.Start, Start{Container: c, Attempt: i.Attempt})
 		return
 	}
-	if !d.changed(i) && i.RestartGeneration == d.restartGeneration {
-		delay, until, wait := d.waits(pods.BackoffKey(d.pod, c.Name), i.EndedAt())
+	if !d.changed(i) && i.RestartGeneration == d.RestartGeneration {
+		delay, until, wait := d.Waits(pods.BackoffKey(d.pod, c.Name), i.EndedAt())
 		if wait {
-			d.backoff = append(d.backoff, backoff{c.Name, delay, until})
+			d.Backoff = append(d.Backoff, Backoff{c.Name, delay, until})
 			return
 		}
 	}
-	d.start = append(d.start, starting{container: c, attempt: i.Attempt + 1})
+	d.Start = append(d.Start, Start{Container: c, Attempt: i.Attempt + 1})
 }
 
 // shallRun tells whether a container that does not run shall.
@@ -311,7 +237,7 @@ func (d *decision) shallRun(c *v1.Container) bool {
 
 // startsAnew tells whether a container follows, whatever this one ends with.
 func (d *decision) startsAnew(i pods.Instance) bool {
-	return !i.Ended() || i.RestartGeneration < d.restartGeneration || d.renewed[i.ID]
+	return !i.Ended() || i.RestartGeneration < d.RestartGeneration || d.Renewed[i.ID]
 }
 
 // changed tells that the container is not what is declared any more.
