@@ -169,7 +169,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 		Written: e.Written, Enqueue: a.workers.enqueue, Now: func() time.Time { return a.now() }, Log: a.log,
 	})
 	a.oomScores.Learn(a.log, a.node.Facts.Memory)
-	a.streams = streaming.New(streams, lookup{a}, a.log)
+	a.streams = streaming.New(streams, lookup{a.pods, a.statuses, a.mirror}, a.log)
 	if err := files.FollowClaims(informers, a.handlers.add, a.claimChanged); err != nil {
 		return nil, fmt.Errorf("runtime: follow PersistentVolumeClaims: %w", err)
 	}

@@ -21,7 +21,7 @@ func (a *Agent) terminate(ctx context.Context, pod *v1.Pod, s *podState, have []
 	a.probes.keep(s.ref.UID, containers)
 	a.cancelHooks(s)
 	if !s.ended {
-		a.report(pod, s, have, plan.Plan{Finished: len(containers) == 0})
+		a.report(ctx, pod, s, have, plan.Plan{Finished: len(containers) == 0})
 	}
 	if len(containers) > 0 {
 		return a.again(a.endContainers(pod, s, have, plan.Ends(containers), a.graceLeft(pod)))

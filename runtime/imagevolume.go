@@ -80,25 +80,32 @@ func (a *Agent) copyImage(ctx context.Context, pod *v1.Pod, v v1.Volume, path st
 	began := a.now()
 	return volume.Build(path, func(part string) error {
 		return a.engine.ImageFiles(ctx, spec, func(archive io.Reader) error {
-			return volume.Untar(&wantedReader{archive, a, ref}, part, func(h *tar.Header) bool { return docker.IsEngines(h, began) })
+			return volume.Untar(&wantedReader{archive, func() error { return a.wanted(ref) }}, part, func(h *tar.Header) bool { return docker.IsEngines(h, began) })
 		})
 	})
+}
+
+// wanted says why a Pod's images need not be copied any more; nil: they do.
+func (a *Agent) wanted(ref pods.Ref) error {
+	if a.stopping.Load() {
+		return errors.New("the agent stops")
+	}
+	if pod := a.declared(ref); pod == nil || pod.DeletionTimestamp != nil {
+		return errors.New("the pod is being deleted")
+	}
+	return nil
 }
 
 // wantedReader reads an archive while its Pod is wanted: gigabytes must not keep a Pod from
 // being deleted, nor the agent from stopping.
 type wantedReader struct {
 	io.Reader
-	agent *Agent
-	ref   pods.Ref
+	wanted func() error
 }
 
 func (r *wantedReader) Read(p []byte) (int, error) {
-	if r.agent.stopping.Load() {
-		return 0, errors.New("the agent stops")
-	}
-	if pod := r.agent.declared(r.ref); pod == nil || pod.DeletionTimestamp != nil {
-		return 0, errors.New("the pod is being deleted")
+	if err := r.wanted(); err != nil {
+		return 0, err
 	}
 	return r.Reader.Read(p)
 }

@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/kube-lite/kube-lite/runtime/mirror"
 	"github.com/kube-lite/kube-lite/runtime/pods"
+	"github.com/kube-lite/kube-lite/runtime/status"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/server/healthz"
+	corelisters "k8s.io/client-go/listers/core/v1"
 )
 
 // Handler is the part of a kubelet's HTTP API that an API server calls for the
@@ -44,29 +47,33 @@ func (a *Agent) servePods(w http.ResponseWriter, _ *http.Request) {
 }
 
 // lookup tells the streams of the Agent's Pods. It implements streaming.Pods.
-type lookup struct{ agent *Agent }
+type lookup struct {
+	pods     corelisters.PodLister
+	statuses *status.Writer
+	mirror   *mirror.Mirror
+}
 
 // Pod has the newest status there is: a client may have read it in the API before our own
 // informer has.
 func (l lookup) Pod(namespace, name string) (*v1.Pod, bool) {
-	pod, err := l.agent.pods.Pods(namespace).Get(name)
+	pod, err := l.pods.Pods(namespace).Get(name)
 	if err != nil {
 		return nil, false
 	}
-	if status, ok := l.agent.statuses.Latest(pod.UID); ok {
+	if latest, ok := l.statuses.Latest(pod.UID); ok {
 		newest := *pod
-		newest.Status = status
+		newest.Status = latest
 		return &newest, true
 	}
 	return pod, true
 }
 
 func (l lookup) Running(namespace, pod string, uid types.UID, container string) (string, bool) {
-	id, err := l.agent.containerID(namespace, pod, uid, container)
+	id, err := l.containerID(namespace, pod, uid, container)
 	if err != nil {
 		return "", false
 	}
-	found, ok := l.agent.mirror.Get(id)
+	found, ok := l.mirror.Get(id)
 	return id, ok && found.Running()
 }
 
@@ -83,8 +90,8 @@ func hasOneClient(pod *v1.Pod, c *v1.Container) bool {
 // containerID finds the Docker container that stands for a Pod's container: the one of
 // the latest attempt. An empty uid means whichever Pod of that name exists now. The
 // errors are a kubelet's.
-func (a *Agent) containerID(namespace, pod string, uid types.UID, container string) (string, error) {
-	declared, err := a.pods.Pods(namespace).Get(pod)
+func (l lookup) containerID(namespace, pod string, uid types.UID, container string) (string, error) {
+	declared, err := l.pods.Pods(namespace).Get(pod)
 	if err != nil {
 		return "", fmt.Errorf("pod %q not found", pod)
 	}
@@ -92,7 +99,7 @@ func (a *Agent) containerID(namespace, pod string, uid types.UID, container stri
 		uid = declared.UID
 	}
 	id := ""
-	for _, i := range a.mirror.Pod(uid) { // oldest first
+	for _, i := range l.mirror.Pod(uid) { // oldest first
 		if i.ContainerName == container {
 			id = i.ID
 		}

@@ -17,14 +17,14 @@ func TestContainerIsFoundByItsPodAndName(t *testing.T) {
 		r.settle()
 		want := r.engine.get("k8s_app_web_ns_uid-web_1").ID
 		for _, uid := range []types.UID{"", "uid-web"} {
-			if got, err := r.agent.containerID("ns", "web", uid, "app"); err != nil || got != want {
+			if got, err := r.lookup().containerID("ns", "web", uid, "app"); err != nil || got != want {
 				t.Errorf("uid %q: got %s, %v, want the latest, %s", uid, got, err, want)
 			}
 		}
-		if got, err := r.agent.containerID("ns", "web", "uid-other", "app"); err == nil {
+		if got, err := r.lookup().containerID("ns", "web", "uid-other", "app"); err == nil {
 			t.Errorf("another Pod's: %s", got)
 		}
-		if _, err := r.agent.containerID("ns", "none", "", "app"); err == nil || err.Error() != `pod "none" not found` {
+		if _, err := r.lookup().containerID("ns", "none", "", "app"); err == nil || err.Error() != `pod "none" not found` {
 			t.Errorf("no such pod: %v", err)
 		}
 	})
@@ -38,11 +38,11 @@ func TestWhoAsksForLogsIsAnsweredByTheNewestStatus(t *testing.T) {
 		})
 		r.engine.exit("k8s_app_web_ns_uid-web_0", 1)
 		r.settle()
-		pod, ok := lookup{r.agent}.Pod("ns", "web")
+		pod, ok := r.lookup().Pod("ns", "web")
 		if was := r.get("web").Status.ContainerStatuses[0].RestartCount; !ok || was != 0 || pod.Status.ContainerStatuses[0].RestartCount != 1 {
 			t.Errorf("the API has %d restarts, the agent %+v", was, pod.Status.ContainerStatuses)
 		}
-		if _, ok := (lookup{r.agent}).Pod("ns", "none"); ok {
+		if _, ok := r.lookup().Pod("ns", "none"); ok {
 			t.Error("a Pod that is not there was found")
 		}
 	})
@@ -67,3 +67,6 @@ func TestOutputIsHeldForWhoMakesAContainerToTalkTo(t *testing.T) {
 		}
 	}
 }
+
+// lookup is what the streams ask of.
+func (r *rig) lookup() lookup { return lookup{r.agent.pods, r.agent.statuses, r.agent.mirror} }

@@ -1,6 +1,8 @@
 package runtime
 
 import (
+	"context"
+
 	"github.com/kube-lite/kube-lite/runtime/plan"
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	"github.com/kube-lite/kube-lite/runtime/status"
@@ -8,10 +10,10 @@ import (
 )
 
 // report computes the Pod's status and has it written if it changed.
-func (a *Agent) report(pod *v1.Pod, s *podState, have []pods.Instance, p plan.Plan) {
+func (a *Agent) report(ctx context.Context, pod *v1.Pod, s *podState, have []pods.Instance, p plan.Plan) {
 	o := status.Observation{
 		Pod: pod, Have: have, Waiting: s.waiting, Finished: p.Finished, Failure: s.failure, Held: s.rejected,
-		HostIPs: a.hostIPs(), ImageID: func(id string) string { return a.images.ID(s.ref, id) }, Message: a.terminationMessage(pod, s),
+		HostIPs: a.hostIPs(), ImageID: func(id string) string { return a.images.ID(s.ref, id) }, Message: a.terminationMessage(ctx, pod, s),
 		Health: a.healthOf(s), Renewed: s.renewed, RestartGeneration: p.RestartGeneration, Resize: s.resize.Conditions(), Now: a.now(),
 	}
 	for _, i := range have {

@@ -30,7 +30,7 @@ func (a *Agent) syncPod(ctx context.Context, s *podState) verdict {
 	a.warnUnsupported(pod, s)
 	pod, held := a.allocate(ctx, pod, s, have)
 	if !held.IsZero() {
-		a.report(pod, s, have, plan.Plan{})
+		a.report(ctx, pod, s, have, plan.Plan{})
 		return a.again(held)
 	}
 	a.runHooks(pod, s, have)
@@ -57,7 +57,7 @@ func (a *Agent) decide(pod *v1.Pod, s *podState, have []pods.Instance) plan.Plan
 // drive acts on the plan of a Pod that shall run. It is looked at again at wake, or before.
 func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []pods.Instance, p plan.Plan, wake time.Time) verdict {
 	wake = pods.Earliest(wake, a.noteBackoffs(pod, s, p))
-	a.report(pod, s, have, p)
+	a.report(ctx, pod, s, have, p)
 	if p.Sandbox.ID != "" {
 		wake = pods.Earliest(wake, a.followSources(pod, s))
 	}
@@ -74,7 +74,7 @@ func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []pods
 		}
 		wake = pods.Earliest(wake, a.start(ctx, pod, s, p))
 		have = a.mirror.Pod(s.ref.UID)
-		a.report(pod, s, have, a.decide(pod, s, have))
+		a.report(ctx, pod, s, have, a.decide(pod, s, have))
 	}
 	a.removeAll(ctx, p.Remove)
 	return a.again(wake)
@@ -83,7 +83,7 @@ func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []pods
 // finish ends what still runs of a Pod whose phase is final; the dead containers stay
 // for their logs until the Pod is deleted.
 func (a *Agent) finish(ctx context.Context, pod *v1.Pod, s *podState, have []pods.Instance, p plan.Plan) verdict {
-	a.report(pod, s, have, p)
+	a.report(ctx, pod, s, have, p)
 	if containers, _ := pods.Split(pods.Running(have)); len(containers) > 0 {
 		return a.again(a.endContainers(pod, s, have, plan.Ends(containers), s.grace(pod)))
 	}

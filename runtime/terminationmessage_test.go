@@ -24,7 +24,7 @@ func TestLastWordsAreTheLastOfAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	words := func() string {
-		return a.terminationMessage(pod, newPodState(pods.RefOf(pod)))(pods.Instance{Pod: pods.RefOf(pod), ContainerName: "app"})
+		return a.terminationMessage(t.Context(), pod, newPodState(pods.RefOf(pod)))(pods.Instance{Pod: pods.RefOf(pod), ContainerName: "app"})
 	}
 	if want := text[len(text)-4096:]; words() != want {
 		t.Errorf("%d bytes that end with %.20q", len(words()), words()[len(words())-20:])
