@@ -62,8 +62,17 @@ func (a *Agent) startContainer(ctx context.Context, id string) (pods.Instance, e
 	if err := a.startSeats.take(ctx); err != nil {
 		return pods.Instance{}, err
 	}
-	err := a.mirror.Start(id, func() error { return a.engine.Start(ctx, id) })
-	a.startSeats.leave()
+	var started pods.Instance
+	var unread error
+	err := a.mirror.Start(id, func() error {
+		err := a.engine.Start(ctx, id)
+		a.startSeats.leave()
+		if err == nil {
+			a.step("started")
+			started, unread = a.mirror.Refresh(ctx, id)
+		}
+		return err
+	})
 	if docker.IsUnavailable(err) {
 		a.unanswered.Store(id, struct{}{})
 	}
@@ -71,8 +80,7 @@ func (a *Agent) startContainer(ctx context.Context, id string) (pods.Instance, e
 		_, _ = a.mirror.Refresh(ctx, id) // it says why
 		return pods.Instance{}, err
 	}
-	a.step("started")
-	return a.mirror.Refresh(ctx, id)
+	return started, unread
 }
 
 // maxRemovals is how many containers are removed at the same time. More make an

@@ -124,8 +124,8 @@ func (m *Mirror) knowsStart(id string) bool {
 	return ours || e != nil && e.Running()
 }
 
-// Start runs the start of a container, after which the caller reads it: the event that
-// comes meanwhile need not. An engine that starts thirty containers has better to do
+// Start runs the start of a container and the caller's look at it: the event that
+// comes meanwhile need not look. An engine that starts thirty containers has better to do
 // than to answer twice for each.
 func (m *Mirror) Start(id string, start func() error) error {
 	m.mu.Lock()
