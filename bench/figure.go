@@ -30,6 +30,8 @@ func figures() []figure {
 		{Name: "delete", What: "60 deleted pods of one container gone, to Docker removing the containers", Unit: "×", Budget: 1.3, measure: measureDelete},
 		{Name: "memory", What: "daemon's private memory, idle with the quick-start app", Unit: "MB", Budget: 80, measure: measureMemory},
 		{Name: "cpu", What: "daemon's CPU, idle with 10 pods, of one core", Unit: "%", Budget: 0.4, measure: measureCPU},
+		{Name: "nodememory", What: "daemon's private memory for a second node", Unit: "MB", Budget: 5, measure: measureNodeMemory},
+		{Name: "nodecpu", What: "daemon's CPU for a second node, of one core", Unit: "%", Budget: 0.05, measure: measureNodeCPU},
 		{Name: "probes", What: "daemon's CPU, 100 pods with an HTTP probe each second, of one core", Unit: "%", Budget: 20, measure: measureProbes},
 		{Name: "volumes", What: "a change of a ConfigMap, a Secret or a pod to the files of a running container", Unit: "ms", Budget: 2000, measure: measureVolumes},
 		{Name: "services", What: "a Service change to the kernel, 1,000 Services present", Unit: "ms", Budget: 50, measure: measureServices},
