@@ -278,3 +278,23 @@ func (n *nodeChange) wait(limit time.Duration, done func(context.Context) (bool,
 		}
 	}
 }
+
+// checkNodes tells whether a daemon that runs already has as many nodes as a start asks for.
+func checkNodes(ctx context.Context, cfg daemon.Config) error {
+	if cfg.Nodes == 0 {
+		return nil
+	}
+	client, err := clientOf(cfg, nodeLimit)
+	if err != nil {
+		return err
+	}
+	list, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("list nodes: %w", err)
+	}
+	if have := len(list.Items); have != cfg.Nodes {
+		return fmt.Errorf("--nodes %d: it has %s: \"kube-lite%s node add NAME\" and \"node remove NAME\" change that while it runs",
+			cfg.Nodes, count(have, "node"), nameArgument(cfg))
+	}
+	return nil
+}

@@ -100,7 +100,10 @@ func start(ctx context.Context, cfg daemon.Config, flags []string, w io.Writer) 
 		if err := daemon.CheckSettled(cfg); err != nil {
 			return err
 		}
-		return awaitOther(ctx, cfg, info, w)
+		if err := awaitOther(ctx, cfg, info, w); err != nil {
+			return err
+		}
+		return checkNodes(ctx, cfg)
 	}
 	began := time.Now()
 	made, err := makeDir(cfg.DataDir)

@@ -55,6 +55,9 @@ func TestNodes(t *testing.T) {
 	if got := ns.value(t, "nodes", `{range .items[*]}{.metadata.name}:{.metadata.labels.topology\.kubernetes\.io/zone}:{.metadata.labels.kind} {end}`); got != "one::all one-2:b:all one-3::all " {
 		t.Errorf("nodes and zones: %s", got)
 	}
+	if got := i.run(t, "", "start", "--nodes=4"); got.code != 1 || !strings.Contains(got.stderr, "--nodes 4: it has 3 nodes") {
+		t.Errorf("a start that wants another number while it runs: %+v", got)
+	}
 	ns.apply(t, spread)
 	ns.must(t, "rollout", "status", "deployment/web")
 	ns.must(t, "rollout", "status", "daemonset/agent")
