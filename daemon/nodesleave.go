@@ -83,10 +83,8 @@ func (n *nodes) freeRange() (int, error) {
 
 // refuse says in a Node's status why it has no agent.
 func (n *nodes) refuse(ctx context.Context, node *corev1.Node, why error) error {
-	for _, c := range node.Status.Conditions {
-		if c.Type == corev1.NodeReady && c.Reason == ReasonNoRange {
-			return nil
-		}
+	if isRefused(node) {
+		return nil
 	}
 	now := metav1.Now()
 	node = node.DeepCopy()

@@ -178,7 +178,7 @@ func (d *daemon) readyNodes(ctx context.Context) (ready, waits []string, err err
 	}
 	for _, node := range added.Items {
 		switch {
-		case node.Name == d.nodeName || node.DeletionTimestamp != nil:
+		case node.Name == d.nodeName || node.DeletionTimestamp != nil || isRefused(&node):
 		case isReady(&node):
 			ready = append(ready, node.Name)
 		default:
@@ -186,6 +186,11 @@ func (d *daemon) readyNodes(ctx context.Context) (ready, waits []string, err err
 		}
 	}
 	return ready, waits, nil
+}
+
+// isRefused tells of a Node that somebody made and that has no room: see nodes.refuse.
+func isRefused(node *corev1.Node) bool {
+	return slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Type == corev1.NodeReady && c.Reason == ReasonNoRange })
 }
 
 // labelNodes gives the first node its role, which no node agent may do itself, and the nodes the labels that the user wants.

@@ -6,6 +6,12 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
+// On kube-lite a node goes silent when its label says so.
+const (
+	agentLabel   = "kube-lite.io/agent"
+	agentStopped = "stopped"
+)
+
 func nodeObject(n *v1.Node) Object { return Object{Kind: "Node", Name: n.Name} }
 
 // nodeOf finds what is wrong with the node of a Pod.
@@ -38,7 +44,10 @@ func nodeCondition(node *v1.Node, kind v1.NodeConditionType) *v1.NodeCondition {
 func (l *look) node(node *v1.Node) links {
 	at := nodeObject(node)
 	ready := nodeCondition(node, v1.NodeReady)
+	stopped := node.Labels[agentLabel] == agentStopped
 	switch {
+	case stopped && (ready == nil || ready.Status != v1.ConditionTrue):
+		return links{broken(at, "is silent, since somebody stopped it").seen("label " + agentLabel + ": " + agentStopped).mended(l.command("", "node start %s", node.Name))}
 	case ready == nil:
 		return links{broken(at, "has never said whether it is ready: its node agent has not reported")}
 	case ready.Status == v1.ConditionUnknown:

@@ -77,6 +77,17 @@ kind: Pod
 metadata: {name: web}
 spec: {nodeName: node, readinessGates: [{conditionType: example.com/gate}], containers: [{name: web}]}
 status: {phase: Running, podIP: 10.0.0.2, containerStatuses: [{name: web, ready: true, state: {running: {}}}]}`},
+		{name: "a node that was stopped", ask: "pod/web", state: Broken, says: "is silent, since somebody stopped it", mends: "kube-lite node start node", api: `
+apiVersion: v1
+kind: Node
+metadata: {name: node, labels: {kube-lite.io/agent: stopped}}
+status: {conditions: [{type: Ready, status: Unknown, lastHeartbeatTime: "2026-01-01T11:55:00Z"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec: {nodeName: node}
+status: {phase: Running}`},
 		{name: "a node that is silent", ask: "pod/web", state: Broken, says: "has not been heard of for 5m: its node agent does not report any more", api: `
 apiVersion: v1
 kind: Node
