@@ -83,7 +83,8 @@ func newNodes(cfg Config, first string, ranges nodeRanges, engine *docker.Engine
 
 // prepare makes the first node's agent, unless that is stopped, so that it asks for its informers before they are started,
 // and follows the Nodes.
-func (n *nodes) prepare(ctx context.Context, client kubernetes.Interface, shared informers.SharedInformerFactory, newAgent func(runtime.Options) (*runtime.Agent, error)) error {
+func (n *nodes) prepare(ctx context.Context, client kubernetes.Interface, shared informers.SharedInformerFactory,
+	newAgent func(runtime.Options) (*runtime.Agent, error)) error {
 	n.client, n.newAgent = client, newAgent
 	n.lister, n.pods = shared.Core().V1().Nodes().Lister(), shared.Core().V1().Pods().Lister()
 	informer := shared.Core().V1().Nodes().Informer()
@@ -123,7 +124,8 @@ func (n *nodes) member(opts runtime.Options) (*member, error) {
 
 // differ tells of a change that matters here; most are heartbeats.
 func differ(a, b *corev1.Node) bool {
-	return a.Labels[AgentLabel] != b.Labels[AgentLabel] || a.Spec.PodCIDR != b.Spec.PodCIDR || (a.DeletionTimestamp == nil) != (b.DeletionTimestamp == nil)
+	return a.Labels[AgentLabel] != b.Labels[AgentLabel] || a.Spec.PodCIDR != b.Spec.PodCIDR ||
+		(a.DeletionTimestamp == nil) != (b.DeletionTimestamp == nil)
 }
 
 // look has the nodes looked at.

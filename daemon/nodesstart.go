@@ -110,7 +110,8 @@ func (d *daemon) addNodes(ctx context.Context) error {
 		}
 	}
 	if have := 1 + len(names); have > d.cfg.Nodes {
-		return fmt.Errorf("--nodes %d: this instance has %d nodes: start it without --nodes, and take nodes away with kube-lite node remove NAME", d.cfg.Nodes, have)
+		return fmt.Errorf("--nodes %d: this instance has %d nodes: start it without --nodes, and take nodes away with kube-lite node remove NAME",
+			d.cfg.Nodes, have)
 	}
 	for number := 2; 1+len(names) < d.cfg.Nodes; number++ {
 		name := d.numbered(number)
@@ -190,7 +191,9 @@ func (d *daemon) readyNodes(ctx context.Context) (ready, waits []string, err err
 
 // isRefused tells of a Node that somebody made and that has no room: see nodes.refuse.
 func isRefused(node *corev1.Node) bool {
-	return slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Type == corev1.NodeReady && c.Reason == ReasonNoRange })
+	return slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Reason == ReasonNoRange
+	})
 }
 
 // labelNodes gives the first node its role, which no node agent may do itself, and the nodes the labels that the user wants.

@@ -29,11 +29,14 @@ func (a *Agent) mountClaim(ctx context.Context, pod *v1.Pod, s *podState, v v1.V
 	mode := ptr.Deref(pv.Spec.VolumeMode, v1.PersistentVolumeFilesystem)
 	switch {
 	case mounted && mode != v1.PersistentVolumeFilesystem:
-		return &files.ClaimErrors{Volumes: []string{v.Name}, Errs: []string{fmt.Sprintf("volume %s has volumeMode %s, but is specified in volumeMounts", v.Name, mode)}}
+		return &files.ClaimErrors{Volumes: []string{v.Name}, Errs: []string{
+			fmt.Sprintf("volume %s has volumeMode %s, but is specified in volumeMounts", v.Name, mode)}}
 	case mapped && mode != v1.PersistentVolumeBlock:
-		return &files.ClaimErrors{Volumes: []string{v.Name}, Errs: []string{fmt.Sprintf("volume %s has volumeMode %s, but is specified in volumeDevices", v.Name, mode)}}
+		return &files.ClaimErrors{Volumes: []string{v.Name}, Errs: []string{
+			fmt.Sprintf("volume %s has volumeMode %s, but is specified in volumeDevices", v.Name, mode)}}
 	case mapped:
-		return &files.MountError{Volume: pv.Name, Step: files.StepMap, Err: fmt.Errorf("raw block devices are not supported, and claim %s/%s has volumeMode Block", pod.Namespace, pods.ClaimName(pod, v))}
+		return &files.MountError{Volume: pv.Name, Step: files.StepMap, Err: fmt.Errorf(
+			"raw block devices are not supported, and claim %s/%s has volumeMode Block", pod.Namespace, pods.ClaimName(pod, v))}
 	}
 	p, err := a.mountPersistent(ctx, pod, s, v, pv)
 	if err == nil {
@@ -68,7 +71,8 @@ func persistentGroups(pod *v1.Pod, s *podState) (out []string) {
 func (a *Agent) mountPersistent(ctx context.Context, pod *v1.Pod, s *podState, v v1.Volume, pv *v1.PersistentVolume) (p files.Persistent, err error) {
 	p = files.PersistentOf(pv, v)
 	if p.Path == "" {
-		return p, &files.MountError{Volume: pv.Name, Step: files.StepFindPlugin, Err: fmt.Errorf("no volume plugin matched: PersistentVolumes of type %s are not supported, only hostPath and local are", files.SourceOf(pv))}
+		return p, &files.MountError{Volume: pv.Name, Step: files.StepFindPlugin, Err: fmt.Errorf(
+			"no volume plugin matched: PersistentVolumes of type %s are not supported, only hostPath and local are", files.SourceOf(pv))}
 	}
 	if err := a.checkAffinity(ctx, pv); err != nil {
 		return p, &files.MountError{Volume: pv.Name, Step: files.StepNodeAffinity, Err: err}
@@ -123,7 +127,8 @@ func (a *Agent) warnMountOptions(pod *v1.Pod, s *podState, pv *v1.PersistentVolu
 	ignored := slices.DeleteFunc(slices.Clone(pv.Spec.MountOptions), func(o string) bool { return o == "ro" || o == "rw" })
 	if len(ignored) > 0 && !s.warned[key] {
 		s.warned[key] = true
-		a.event(pod, nil, v1.EventTypeWarning, "UnsupportedField", "spec.mountOptions %v of PersistentVolume %q are not supported yet and are ignored", ignored, pv.Name)
+		a.event(pod, nil, v1.EventTypeWarning, "UnsupportedField",
+			"spec.mountOptions %v of PersistentVolume %q are not supported yet and are ignored", ignored, pv.Name)
 	}
 }
 

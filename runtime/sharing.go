@@ -32,6 +32,10 @@ func (a *Agent) share(pod *v1.Pod, v v1.Volume, pv *v1.PersistentVolume) (shared
 // on a kubelet's node.
 const groupChangeSlow = 30 * time.Second
 
+// ownershipPage is what a kubelet's event of that names.
+const ownershipPage = "https://kubernetes.io/docs/tasks/configure-pod-container/security-context/" +
+	"#configure-volume-permission-and-ownership-change-policy-for-pods"
+
 // applyGroup gives a volume to the Pod's fsGroup, as its policy says: when the Pod is new, and
 // unless another Pod has the volume already.
 // https://kubernetes.io/docs/tasks/configure-pod-container/security-context/#configure-volume-permission-and-ownership-change-policy-for-pods
@@ -52,7 +56,8 @@ func (a *Agent) applyGroup(ctx context.Context, pod *v1.Pod, name string, p file
 		}
 	}
 	slow := time.AfterFunc(groupChangeSlow, func() {
-		a.event(pod, nil, v1.EventTypeWarning, "VolumePermissionChangeInProgress", "Setting volume ownership for %s is taking longer than expected, consider using OnRootMismatch - https://kubernetes.io/docs/tasks/configure-pod-container/security-context/#configure-volume-permission-and-ownership-change-policy-for-pods", p.Path)
+		a.event(pod, nil, v1.EventTypeWarning, "VolumePermissionChangeInProgress",
+			"Setting volume ownership for %s is taking longer than expected, consider using OnRootMismatch - %s", p.Path, ownershipPage)
 	})
 	defer slow.Stop()
 	return volume.SetGroup(ctx, p.Path, *group)
@@ -65,7 +70,8 @@ func (a *Agent) warnOtherGroup(pod *v1.Pod, name, path string, group int64) erro
 		return fmt.Errorf("failed to check fsGroup for %s (%w)", path, err)
 	}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int64(stat.Gid) != group {
-		a.event(pod, nil, v1.EventTypeWarning, "AlreadyMountedVolume", "The requested fsGroup is %d, but the volume %s has GID %d. The volume may not be shareable.", group, name, stat.Gid)
+		a.event(pod, nil, v1.EventTypeWarning, "AlreadyMountedVolume",
+			"The requested fsGroup is %d, but the volume %s has GID %d. The volume may not be shareable.", group, name, stat.Gid)
 	}
 	return nil
 }

@@ -80,7 +80,10 @@ const (
 func newPodState(ref pods.Ref) *podState {
 	return &podState{
 		ref: ref, waiting: map[string]pods.Waiting{}, images: map[string]*images.State{},
-		preCreated: map[string]docker.ContainerSpec{}, stops: map[string]*stopping{}, renewed: map[string]bool{}, hooks: map[string]*hook{}, logEnds: map[string]string{}, retry: map[string]retryState{}, projected: map[string]volume.Files{}, outdated: map[string]string{}, persistent: map[string]files.Persistent{}, warned: map[string]bool{}, warnedAt: -1,
+		preCreated: map[string]docker.ContainerSpec{}, stops: map[string]*stopping{}, renewed: map[string]bool{},
+		hooks: map[string]*hook{}, logEnds: map[string]string{}, retry: map[string]retryState{},
+		projected: map[string]volume.Files{}, outdated: map[string]string{}, persistent: map[string]files.Persistent{},
+		warned: map[string]bool{}, warnedAt: -1,
 		resize: resizeState{applied: map[string]appliedResources{}},
 	}
 }

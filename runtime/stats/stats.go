@@ -153,7 +153,8 @@ func (s *Stats) sample(before map[string]cpuTime) (*statsv1alpha1.Summary, error
 		}
 	}
 	if s.config.Sharing() > 1 {
-		out.Node.CPU, out.Node.Memory = cmp.Or(cpu, rate(cpuTime{at: before[nodeClock].at}, cpuTime{at: now[nodeClock].at})), cmp.Or(memory, noMemory(out.Node.CPU.Time))
+		none := rate(cpuTime{at: before[nodeClock].at}, cpuTime{at: now[nodeClock].at})
+		out.Node.CPU, out.Node.Memory = cmp.Or(cpu, none), cmp.Or(memory, noMemory(none.Time))
 	}
 	return out, nil
 }
