@@ -57,27 +57,33 @@ func TestAHostPortOfSeveralNodesIsHeldOnce(t *testing.T) {
 	}
 }
 
-func TestANodeThatComesAnswersForItsOwnPods(t *testing.T) {
+func TestANodeAnswersForItsOwnPodsWhileItIsThere(t *testing.T) {
 	inEachMode(t, func(t *testing.T, l *lab) {
 		l.servePods()
 		d := l.start(testOptions("test", testBridge), world())
-		for _, n := range worldNodes(ipv4) {
-			object := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.name}, Status: corev1.NodeStatus{
-				Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: n.addresses[0].String()}},
-			}}
-			if _, err := d.client.CoreV1().Nodes().Create(t.Context(), object, metav1.CreateOptions{}); err != nil {
-				t.Fatal(err)
-			}
-		}
 		at := func(address, want string) {
 			t.Helper()
 			eventually(t, "port 30085 of "+address+" leads to "+want, func() bool { return l.ask("host", "tcp://"+address+":30085") == want })
 		}
 		at(nodeB, "10.244.0.3:8080<-10.244.0.1")
 		at(hostOnLAN, "10.244.0.2:8080<-10.244.0.1")
-		if err := d.client.CoreV1().Nodes().Delete(t.Context(), "n2", metav1.DeleteOptions{}); err != nil {
+		nodes := d.client.CoreV1().Nodes()
+		if err := nodes.Delete(t.Context(), "n2", metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		at(nodeB, "10.244.0.2:8080<-10.244.0.1") // an address of this machine like any other
+		if _, err := nodes.Create(t.Context(), worldNodes(ipv4)[1].object(), metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		at(nodeB, "10.244.0.3:8080<-10.244.0.1")
 	})
+}
+
+// object is the Node in the API.
+func (n node) object() *corev1.Node {
+	out := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.name}}
+	for _, a := range n.addresses {
+		out.Status.Addresses = append(out.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: a.String()})
+	}
+	return out
 }

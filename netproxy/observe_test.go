@@ -81,6 +81,13 @@ func TestAPassReadsWhatChanged(t *testing.T) {
 
 func TestWhatAPassFindsIsWhatExists(t *testing.T) {
 	p, r, factory := observing(t)
+	if err := p.FollowNodes(factory.Core().V1().Nodes()); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range worldNodes(ipv4) {
+		_ = factory.Core().V1().Nodes().Informer().GetStore().Add(n.object())
+	}
+	p.pending.addNodes()
 	services, eps := worldObjects()
 	for _, s := range services {
 		_ = factory.Core().V1().Services().Informer().GetStore().Add(s)

@@ -111,6 +111,9 @@ func world() *fake.Clientset {
 	for _, s := range slices {
 		_ = client.Tracker().Add(s)
 	}
+	for _, n := range worldNodes(ipv4) {
+		_ = client.Tracker().Add(n.object())
+	}
 	return client
 }
 
