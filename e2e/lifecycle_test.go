@@ -107,8 +107,8 @@ func (i *instance) testStatus(t *testing.T) {
 	if uptime, ok := status["uptimeSeconds"].(float64); !ok || uptime < 0 || uptime > commandLimit.Seconds() {
 		t.Errorf("uptimeSeconds is %v", status["uptimeSeconds"])
 	}
-	if version, _ := status["version"].(string); version == "" || len(status) != 12 {
-		t.Errorf("version is %q, and there are %d keys, want 12: %v", version, len(status), status)
+	if version, _ := status["version"].(string); version == "" || len(status) != 13 {
+		t.Errorf("version is %q, and there are %d keys, want 13: %v", version, len(status), status)
 	}
 	text := i.run(t, "", "status")
 	for _, want := range []string{i.name, i.dataDir(), "https://127.0.0.1:" + i.flag("api-port"), i.flag("pod-cidr"), i.flag("service-cidr"), "4/4", fmt.Sprint(status["pid"])} {
