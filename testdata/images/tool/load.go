@@ -25,6 +25,7 @@ func load(args []string) error {
 	duration := flags.Duration("for", 24*time.Hour, "how long")
 	pause := flags.Duration("pause", 5*time.Millisecond, "between two requests of a client")
 	timeout := flags.Duration("timeout", requestTimeout, "of a request")
+	least := flags.Int("least", 0, "requests that each client makes, also when the load is ended before")
 	clients := flags.Int("clients", 1, "how many request at once")
 	if flags.Parse(args) != nil || flags.NArg() != 1 {
 		return errUsage
@@ -38,13 +39,19 @@ func load(args []string) error {
 	for n := range *clients {
 		all.Go(func() {
 			// They do not all ask at the same moment.
-			for wait := *pause * time.Duration(n) / time.Duration(*clients); ; wait = *pause {
+			wait := *pause * time.Duration(n) / time.Duration(*clients)
+			for made := 0; ; made++ {
+				ended := ctx.Done()
+				if made < *least {
+					ended = nil
+				}
 				select {
-				case <-ctx.Done():
+				case <-ended:
 					return
 				case <-time.After(wait):
 				}
 				seen.request(flags.Arg(0), *timeout)
+				wait = *pause
 			}
 		})
 	}
