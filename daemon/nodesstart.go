@@ -91,13 +91,18 @@ func (d *daemon) numbered(number int) string {
 	return strings.TrimRight(base, "-.") + suffix
 }
 
+// checkRoom refuses more nodes than the pods' range has ranges for.
+func (d *daemon) checkRoom() error {
+	if room := d.nodes.ranges.count(); d.cfg.Nodes > room {
+		return fmt.Errorf("--nodes %d: the pods' range %s has room for %d: use a wider --pod-cidr", d.cfg.Nodes, d.settings.PodCIDR, room)
+	}
+	return nil
+}
+
 // addNodes makes Nodes until there are as many as the user wants.
 func (d *daemon) addNodes(ctx context.Context) error {
 	if d.cfg.Nodes == 0 {
 		return nil
-	}
-	if room := d.nodes.ranges.count(); d.cfg.Nodes > room {
-		return fmt.Errorf("--nodes %d: the pods' range %s has room for %d: use a wider --pod-cidr", d.cfg.Nodes, d.settings.PodCIDR, room)
 	}
 	list, err := d.server.Client().CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: AgentLabel})
 	if err != nil {

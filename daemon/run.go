@@ -182,6 +182,9 @@ func (d *daemon) settle(ctx context.Context) error {
 	}
 	d.nodeName = d.settings.NodeName
 	d.nodes = newNodes(d.cfg, d.nodeName, nodeRanges{d.network(), d.settings.ipFamilies()}, d.engine)
+	if err := d.checkRoom(); err != nil {
+		return err
+	}
 	if d.settings.DockerHost == "" {
 		d.settings.DockerHost = d.engine.Host()
 		if err := d.settings.save(d.cfg); err != nil {
