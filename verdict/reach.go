@@ -16,6 +16,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kube-lite/kube-lite/portforward"
 )
 
 // route is a way to the target of a check.
@@ -81,14 +83,14 @@ func (c *Cluster) toService(ctx context.Context, t target, s *corev1.Service) (r
 	if err != nil {
 		return route{}, err
 	}
-	pod, ip, n := endpointOf(endpoints, port.Name)
+	pod, ip, n := portforward.Endpoint(endpoints, port.Name)
 	switch {
 	case ip == "":
 		return route{}, fmt.Errorf("service %s has no endpoint that is ready", s.Name)
 	case c.Near || pod == "":
 		return route{inURL, direct(address(ip, n))}, nil
 	}
-	return route{inURL, c.forward(s.Namespace, pod, n)}, nil
+	return route{inURL, portforward.ToPod(c.Client, c.REST, s.Namespace, pod, n)}, nil
 }
 
 func (c *Cluster) slicesOf(ctx context.Context, namespace, service string) ([]discoveryv1.EndpointSlice, error) {
@@ -121,26 +123,6 @@ func servicePort(t target, s *corev1.Service) (*corev1.ServicePort, error) {
 	return nil, fmt.Errorf("service %s has no port %s; it has %s", s.Name, asked, strings.Join(have, ", "))
 }
 
-// endpointOf is one that is ready, and its number of a port.
-func endpointOf(all []discoveryv1.EndpointSlice, port string) (pod, ip string, number int32) {
-	for _, slice := range all {
-		n := slices.IndexFunc(slice.Ports, func(p discoveryv1.EndpointPort) bool { return p.Name != nil && *p.Name == port && p.Port != nil })
-		if n < 0 {
-			continue
-		}
-		for _, e := range slice.Endpoints {
-			if e.Conditions.Ready != nil && !*e.Conditions.Ready || len(e.Addresses) == 0 {
-				continue
-			}
-			if e.TargetRef != nil && e.TargetRef.Kind == "Pod" {
-				pod = e.TargetRef.Name
-			}
-			return pod, e.Addresses[0], *slice.Ports[n].Port
-		}
-	}
-	return "", "", 0
-}
-
 func (c *Cluster) toPod(t target, p *corev1.Pod) (route, error) {
 	port, ok := t.number()
 	if !ok {
@@ -164,7 +146,7 @@ func (c *Cluster) toPod(t target, p *corev1.Pod) (route, error) {
 	case c.Near:
 		return route{inURL, direct(address(p.Status.PodIP, port))}, nil
 	}
-	return route{inURL, c.forward(p.Namespace, p.Name, port)}, nil
+	return route{inURL, portforward.ToPod(c.Client, c.REST, p.Namespace, p.Name, port)}, nil
 }
 
 // toIngress goes where the status of an Ingress says that its hosts are served.
