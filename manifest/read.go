@@ -27,11 +27,8 @@ func Read(name string, data []byte, into any) (at func(path, message string) Pro
 	case len(docs) > 1:
 		return nowhere, []Problem{{File: name, Line: docs[1].Line, Column: 1, Message: "a second document: only one is read"}}
 	}
+	at = docs[0].At
 	root := docs[0].Node
-	at = func(path, message string) Problem {
-		n := nodeAt(root, path)
-		return Problem{File: name, Line: n.Line, Column: n.Column, Path: path, Message: message}
-	}
 	c := checker{file: name, seen: make(map[visit]bool)}
 	c.value(root, reflect.TypeOf(into).Elem(), "")
 	sortByPosition(c.problems)
@@ -42,6 +39,13 @@ func Read(name string, data []byte, into any) (at func(path, message string) Pro
 		return at, []Problem{at("", fmt.Sprintf("cannot be read: %v", err))}
 	}
 	return at, nil
+}
+
+// At makes a Problem of what somebody else has found wrong with a field, at the place of the field, or of the mapping or list that lacks
+// it. The path is written as Kubernetes writes it: spec.containers[0].image.
+func (d Document) At(path, message string) Problem {
+	n := nodeAt(d.Node, path)
+	return Problem{File: d.Name, Line: n.Line, Column: n.Column, Path: path, Message: message}
 }
 
 // nodeAt follows a path as far as it leads.
