@@ -19,7 +19,7 @@ import (
 // registerLookups serves what no kubelet does, for those who look for the cause of trouble:
 //
 //	GET /listening/{namespace}/{pod}  the sockets at which the Pod's programs take connections and packets, as JSON
-//	GET /images                       the names of the images that a Pod could run at once, as JSON
+//	GET /images                       the images that a Pod could run at once, as a Node's status has them, all of them
 func (a *Agent) registerLookups(mux *http.ServeMux) {
 	mux.HandleFunc("GET /listening/{namespace}/{pod}", a.serveListening)
 	mux.HandleFunc("GET /images", a.serveImages)
@@ -63,12 +63,14 @@ func (a *Agent) serveImages(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	names := []string{}
+	out := []v1.ContainerImage{}
 	for _, i := range images {
-		names = append(names, i.Tags...)
+		if names := slices.Concat(i.Tags, i.Digests); len(names) > 0 {
+			out = append(out, v1.ContainerImage{Names: names, SizeBytes: i.Size})
+		}
 	}
-	slices.Sort(names)
-	writeJSON(w, slices.Compact(names))
+	slices.SortFunc(out, func(a, b v1.ContainerImage) int { return cmp.Or(cmp.Compare(b.SizeBytes, a.SizeBytes), slices.Compare(a.Names, b.Names)) })
+	writeJSON(w, out)
 }
 
 func writeJSON(w http.ResponseWriter, value any) {

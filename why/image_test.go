@@ -11,7 +11,7 @@ func TestImagesThatAreNotToBeHad(t *testing.T) {
 	waits := func(reason, message string) string {
 		return `state: {waiting: {reason: ` + reason + `, message: ` + quote(message) + `}}`
 	}
-	local := map[string]string{"images": `["shop/web:0.9","shop/web:1.1","shop/api:1.0"]`}
+	local := map[string]string{"images": `[{"names":["shop/web:0.9"]},{"names":["shop/web:1.1"]},{"names":["shop/api:1.0"]}]`}
 	checkAll(t, []fact{
 		{name: "with other tags here", ask: "pod/web", state: Broken, says: `the image "shop/web:1.0" of container web is not on node node, and the registry docker.io gives it to nobody without a login, or does not have it; there are shop/web:0.9, shop/web:1.1`,
 			mends: "kube-lite set image pod/web web=shop/web:1.1", node: local,

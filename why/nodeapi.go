@@ -36,15 +36,17 @@ func (l *look) listening(pod *v1.Pod) (found []listener, known bool) {
 
 // imagesOf are the names of the images of a node. Without its answer those of its status have to do, the largest ones.
 func (l *look) imagesOf(name string) (images []string, complete bool) {
-	if l.nodeSays(name, "images", &images) {
-		return images, true
-	}
-	if node, found := get(l, "node", name, l.client.CoreV1().Nodes()); found == present {
-		for _, i := range node.Status.Images {
-			images = append(images, i.Names...)
+	var all []v1.ContainerImage
+	complete = l.nodeSays(name, "images", &all)
+	if !complete {
+		if node, found := get(l, "node", name, l.client.CoreV1().Nodes()); found == present {
+			all = node.Status.Images
 		}
 	}
-	return images, false
+	for _, i := range all {
+		images = append(images, i.Names...)
+	}
+	return images, complete
 }
 
 // interception is what a node of kube-lite says of a Service whose traffic a command leads elsewhere.

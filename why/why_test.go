@@ -111,7 +111,7 @@ func TestWhatMayNotBeRead(t *testing.T) {
 func TestChainsArePrintedFromTheObjectDown(t *testing.T) {
 	got, err := cluster(t, fact{
 		api:  aDeployment("", "") + "---" + strings.Replace(strings.TrimPrefix(onNode(`state: {waiting: {reason: ErrImagePull, message: manifest unknown}}`, ""), node+"---"), "name: web, labels", `name: web-1-a, ownerReferences: [{kind: ReplicaSet, name: web-1, uid: uid-web-1, controller: true}], labels`, 1),
-		node: map[string]string{"images": `["shop/web:0.9"]`},
+		node: map[string]string{"images": `[{"names":["shop/web:0.9"]}]`},
 	}).ask("deployment/web")
 	if err != nil {
 		t.Fatal(err)
