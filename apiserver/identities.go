@@ -39,11 +39,17 @@ func newIdentities(loopback *rest.Config) (*identities, error) {
 
 // config connects a client as the user of this name.
 func (i *identities) config(name string) *rest.Config {
-	token := string(uuid.NewUUID())
-	i.tokens.Store(token, userNamed(name))
-	config := rest.CopyConfig(i.base)
-	config.BearerToken = token
+	config, _ := i.connect(userNamed(name))
 	return config
+}
+
+// connect connects a client as a user, until it is released.
+func (i *identities) connect(as user.Info) (config *rest.Config, release func()) {
+	token := string(uuid.NewUUID())
+	i.tokens.Store(token, as)
+	config = rest.CopyConfig(i.base)
+	config.BearerToken = token
+	return config, func() { i.tokens.Delete(token) }
 }
 
 // AuthenticateToken is authenticator.Token's. As on the loopback connection, such a user is good for any audience.

@@ -36,10 +36,14 @@ const (
 	runtimesRole    = "system:kube-lite:runtime-class-publisher"
 	directoriesRole = "system:kube-lite:directory-provisioner"
 	routerRole      = RouterUser
+	dashboardRole   = "system:kube-lite:dashboard"
 	metricsRole     = "system:aggregated-metrics-reader" // metrics-server's name for it
 	// directoriesAccount is the ServiceAccount of the loops that make StorageClasses and directories for claims.
 	directoriesAccount = "directory-provisioner"
 )
+
+// DashboardPath is where whoever is authenticated may ask for a login to the dashboard (post), which then has this user's rights.
+const DashboardPath = "/kube-lite/dashboard"
 
 // RouterUser is the user as whom the room that serves Ingresses connects.
 const RouterUser = "system:kube-lite:router"
@@ -75,6 +79,10 @@ func ownClusterRoles() []rbacv1.ClusterRole {
 				rule("events.k8s.io", []string{"events"}, "create", "patch", "update"),
 			},
 		},
+		{ // The dashboard asks the API server for each user's rights anew.
+			ObjectMeta: bootstrapMeta(dashboardRole),
+			Rules:      []rbacv1.PolicyRule{{NonResourceURLs: []string{DashboardPath}, Verbs: []string{"post"}}},
+		},
 		{ // metrics.k8s.io is the API server's own here, and so is the role that metrics-server brings along elsewhere.
 			ObjectMeta: bootstrapMeta(metricsRole,
 				"rbac.authorization.k8s.io/aggregate-to-admin", "rbac.authorization.k8s.io/aggregate-to-edit", "rbac.authorization.k8s.io/aggregate-to-view"),
@@ -95,6 +103,7 @@ func ownClusterRoleBindings() []rbacv1.ClusterRoleBinding {
 	return []rbacv1.ClusterRoleBinding{
 		bind(runtimesRole, runtimesRole, nodes),
 		bind(directoriesRole, directoriesRole, directories),
+		bind(dashboardRole, dashboardRole, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: user.AllAuthenticated}),
 		bind(routerRole, routerRole, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: RouterUser}),
 		bind(directoriesRole+":volumes", "system:persistent-volume-provisioner", directories),
 	}

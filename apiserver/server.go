@@ -15,6 +15,7 @@ import (
 
 	extensions "k8s.io/apiextensions-apiserver/pkg/apiserver"
 	tokenunion "k8s.io/apiserver/pkg/authentication/token/union"
+	"k8s.io/apiserver/pkg/authentication/user"
 	discovery "k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -223,6 +224,18 @@ func (s *Server) genericConfig() (*genericapiserver.Config, error) {
 // name: a ServiceAccount, a node agent, or anybody else. It works as soon as Run
 // has been called.
 func (s *Server) ConfigFor(user string) *rest.Config { return s.rooms.config(user) }
+
+// Connect connects a client to the server through memory as a user who has been authenticated, with this user's groups and
+// so with this user's rights. After release nothing that it sends is accepted.
+func (s *Server) Connect(as user.Info) (config *rest.Config, release func()) {
+	return s.rooms.connect(as)
+}
+
+// Handle serves a path that is no resource's, to whom the policy lets. The request's context has the user: see
+// k8s.io/apiserver/pkg/endpoints/request. It must be called before Run.
+func (s *Server) Handle(path string, handler http.Handler) {
+	s.generic.Handler.NonGoRestfulMux.UnlistedHandle(path, handler)
+}
 
 // Client is the server's own, which may do everything.
 func (s *Server) Client() kubernetes.Interface { return s.client }
