@@ -45,6 +45,7 @@ func figures() []figure {
 		{Name: "crowdmemory", What: "daemon's memory for each pod, beyond the objects", Unit: "KB", Budget: 40, measure: measureCrowdMemory},
 		{Name: "firstkind", What: "an instance's first CustomResourceDefinition to the first object of its kind", Unit: "ms", Budget: 300, measure: measureFirstKind},
 		{Name: "kind", What: "a CustomResourceDefinition to the first object of its kind", Unit: "ms", Budget: 300, measure: measureKindReady},
+		{Name: "page", What: "the longest frame of the dashboard's map, 1,000 pods of which 20 change each second", Unit: "ms", Budget: 100, measure: measurePage},
 		{Name: "kinds", What: "daemon's private memory for a thousand kinds", Unit: "MB", Budget: 700, measure: measureKinds},
 	}, append(apiFigures(), proxyFigures()...)...)
 }

@@ -101,7 +101,7 @@ func newApp(e *env) *cli.App {
 	app.Commands = []*cli.Command{
 		startCommand(e), serveCommand(e), stopCommand(e), statusCommand(e),
 		resetCommand(e), pruneCommand(e), nodeCommand(e), kubeconfigCommand(e), trustCommand(e), dnsCommand(e),
-		whyCommand(e), testCommand(e), interceptCommand(e), versionCommand(e),
+		whyCommand(e), testCommand(e), interceptCommand(e), dashboardCommand(e), versionCommand(e),
 	}
 	app.Commands = append(app.Commands, helpCommand())
 	app.OnUsageError = usageError

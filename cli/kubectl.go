@@ -157,7 +157,7 @@ func (e *env) newKubectl(arguments []string, adjust func(*genericclioptions.Conf
 			c.Run = runPortForward(factory, streams)
 		}
 	}
-	root.AddCommand(e.newWhy(factory, streams), e.newIntercept(factory, streams))
+	root.AddCommand(e.newWhy(factory, streams), e.newIntercept(factory, streams), e.newDashboard(factory, streams))
 	root.SetArgs(arguments[1:])
 	logs.AddFlags(root.PersistentFlags())
 	return root

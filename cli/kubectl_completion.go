@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -112,7 +113,7 @@ func (e *env) completer(cfg daemon.Config, app *cli.App, words []string) *cobra.
 	}
 	addOwn(root, app)
 	for _, c := range root.Commands() {
-		if c.Name() == whyName || c.Name() == interceptName {
+		if slices.Contains(ownVerbs, c.Name()) {
 			c.Hidden = false
 		}
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"github.com/urfave/cli/v2"
+	"slices"
 )
 
 // verbGroup is a heading of kubectl's help and what stands under it.
@@ -106,9 +107,12 @@ const (
 	categoryPrefix = "kubectl: "
 )
 
+// ownVerbs are commands of ours that take kubectl's flags.
+var ownVerbs = []string{whyName, interceptName, dashboardName}
+
 // isVerb tells whether a command is kubectl's, or ours with kubectl's flags.
 func isVerb(name string) bool {
-	if name == whyName || name == interceptName {
+	if slices.Contains(ownVerbs, name) {
 		return true
 	}
 	for _, group := range verbGroups() {

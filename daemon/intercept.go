@@ -22,11 +22,12 @@ func (d *daemon) newIntercepts(proxy *netproxy.Proxy, router httpRouter) *interc
 }
 
 // nodeHandler is the node's HTTP API.
-func nodeHandler(agent *runtime.Agent, intercepts *intercept.Room) http.Handler {
+func nodeHandler(agent *runtime.Agent, intercepts *intercept.Room, prunes http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", agent.Handler())
 	mux.Handle("/"+intercept.Path, intercepts.Handler())
 	mux.Handle("/"+intercept.Path+"/", intercepts.Handler())
+	mux.Handle("/"+prunePath, prunes)
 	return mux
 }
 

@@ -50,13 +50,14 @@ func (d *daemon) startRooms(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	intercepts := d.newIntercepts(proxy, router)
-	d.nodes.handler = func(agent *runtime.Agent) http.Handler { return nodeHandler(agent, intercepts) }
+	intercepts, page := d.newIntercepts(proxy, router), d.newDashboard()
+	d.nodes.handler = func(agent *runtime.Agent) http.Handler { return nodeHandler(agent, intercepts, d.pruneHandler()) }
 	d.rooms.start("controllers and informers", d.newOrchestrator().Run)
 	d.rooms.start("service rules", proxy.Run)
 	d.rooms.start("DNS", resolver.Run)
 	d.rooms.start("Ingresses", router.Run)
 	d.rooms.start("intercepts", intercepts.Run)
+	d.rooms.start("dashboard", page.Run)
 	d.rooms.start("node agents", d.nodes.run)
 	d.rooms.start("memory", newMemoryReturner().run)
 	d.up = true
