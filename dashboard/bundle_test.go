@@ -46,7 +46,7 @@ func TestBundleNamesNoHost(t *testing.T) {
 // isKnownURL tells of names that look like addresses: of XML, in licences, and of what this machine serves.
 func isKnownURL(text string) bool {
 	for _, known := range []string{
-		"http://www.w3.org/", "http://localhost", "http://127.0.0.1", "https://localhost", "http://${", "https://${", "http://\"", "https://\"", "http://`",
+		"http://www.w3.org/", "http://bellard.org/jslinux/", "https://github.com/chjj/term.js", "http://localhost", "http://127.0.0.1", "https://localhost", "http://${", "https://${", "http://\"", "https://\"", "http://`",
 	} {
 		if strings.HasPrefix(text, known) {
 			return true

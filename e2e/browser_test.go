@@ -140,7 +140,7 @@ func (b *browser) waitFor(t *testing.T, what, expression string) {
 // waitText waits until the page shows a text; a screen reader would read it too.
 func (b *browser) waitText(t *testing.T, text string) {
 	t.Helper()
-	b.waitFor(t, fmt.Sprintf("the text %q", text), "document.body.innerText.includes("+quoteJS(text)+")")
+	b.waitFor(t, fmt.Sprintf("the text %q", text), "document.body?.innerText.includes("+quoteJS(text)+")")
 }
 
 // element is the expression of the first visible element of a role whose accessible name is, or begins with, the text.

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/chromedp/chromedp"
 )
 
 // dashboardApp is an Ingress, a Service and a Deployment whose pods write lines; another Deployment without an image.
@@ -269,8 +271,16 @@ func testForward(t *testing.T, n namespace, b *browser) {
 	})
 }
 
-// Lists show every kind, custom ones too; keys lead there.
+// Lists show every kind, and a label leads to what has it; keys lead there.
 func testListsAndKeys(t *testing.T, n namespace, b *browser) {
+	n.apply(t, toolPod("other", "sleep"))
+	pod := n.must(t, "get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}")
+	b.at(t, "#/"+n.name+"/object/pods/"+pod)
+	b.click(t, "link", "app=web")
+	b.waitFor(t, "the pods with the label", "document.querySelector('table')?.innerText.includes("+quoteJS(pod)+")")
+	if eval[bool](t, b, "document.querySelector('table').innerText.includes('other')") {
+		t.Error("the list shows what has another label")
+	}
 	b.at(t, "#/"+n.name+"/map")
 	b.waitFor(t, "the map", "location.hash.endsWith('/map')")
 	eval[bool](t, b, "(document.activeElement?.blur(), true)")
@@ -321,7 +331,7 @@ func testLooks(t *testing.T, n namespace, b *browser) {
 
 // A session outlives a reload of the page, and ends by signing out; a link is good once.
 func testSession(t *testing.T, n namespace, b *browser) {
-	eval[bool](t, b, "(location.reload(), true)")
+	b.run(t, chromedp.Reload())
 	b.waitText(t, "web")
 	base := eval[string](t, b, "location.origin")
 	token := eval[string](t, b, "Object.values(localStorage).find((v) => /^[0-9a-f]{64}$/.test(v)) || ''")

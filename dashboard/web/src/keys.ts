@@ -52,6 +52,7 @@ export const keyHelp: [keys: string[], does: string][] = [
   [['j'], 'Next row'],
   [['k'], 'Previous row'],
   [['Enter'], 'Open the row'],
+  [['o'], 'Overview of the object; e, l, s, y, m: events, logs, terminal, YAML, metrics'],
   [['Esc'], 'Close, or leave the filter'],
   [['?'], 'This help'],
 ];

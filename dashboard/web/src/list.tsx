@@ -1,6 +1,7 @@
 // Lists of the objects of a kind, and the list of events.
 
 import { useMemo, useState } from 'preact/hooks';
+import { currentPlace } from './router';
 import { type KubeObject, session } from './api';
 import { FilterBox } from './filterbox';
 import { allColumns, columnsOf } from './list/columns';
@@ -54,7 +55,7 @@ function CustomList(props: ListProps) {
 
 function List({ resource, namespace, columns: own, context }: ListProps & { columns?: Column[]; context: Context }) {
   const { objects, ready, denied } = useResource(resource);
-  const [filter, setFilter] = useState('');
+  const [filter, setFilter] = useState(() => currentPlace().filter ?? '');
   const [order, setOrder] = useState<Order>({ column: 'Name', descending: false });
   const columns = useMemo(() => allColumns(own, resource.namespaced && namespace === undefined), [own, resource, namespace]);
   const inScope = useMemo(() => [...objects.values()].filter((o) => namespace === undefined || o.metadata.namespace === namespace), [objects, namespace]);

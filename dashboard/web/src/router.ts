@@ -13,6 +13,7 @@ export interface Place {
   resource?: string; // plural.group, or plural for the core group
   name?: string;
   tab?: string;
+  filter?: string; // of a list, to begin with
 }
 
 const all = '_';
@@ -25,8 +26,15 @@ export function parsePlace(hash: string): Place {
   const [, ns = all, view = 'map', resource, name] = path.split('/').map(decodeURIComponent);
   const namespace = ns === all || ns === '' ? undefined : ns;
   if (!views.includes(view) || (view === 'list' && !resource) || (view === 'object' && !name)) return { view: 'map', namespace };
-  const tab = new URLSearchParams(query).get('tab') ?? undefined;
-  return { view: view as Place['view'], namespace, resource: resource || undefined, name: name || undefined, tab };
+  const asked = new URLSearchParams(query);
+  return {
+    view: view as Place['view'],
+    namespace,
+    resource: resource || undefined,
+    name: name || undefined,
+    tab: asked.get('tab') ?? undefined,
+    filter: asked.get('filter') ?? undefined,
+  };
 }
 
 export function hrefOf(p: Place): string {

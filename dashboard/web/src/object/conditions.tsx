@@ -18,7 +18,7 @@ export function Conditions({ object }: { object: KubeObject }) {
   if (!Array.isArray(conditions) || !conditions.length) return null;
   return (
     <section aria-label="Conditions">
-      <h3>Conditions</h3>
+      <h2>Conditions</h2>
       <table class="conditions">
         <thead>
           <tr>

@@ -13,7 +13,7 @@ export function DataTable({ object }: { object: KubeObject }) {
   const count = plain.length + binary.length;
   return (
     <section aria-label="Data">
-      <h3>Data</h3>
+      <h2>Data</h2>
       {!count && <p class="faint">It has no keys.</p>}
       <dl class="data">
         {plain.map(([key, value]) => (

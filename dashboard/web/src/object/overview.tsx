@@ -48,7 +48,7 @@ function Tree({ object, related, owners }: { object: KubeObject; related: Relate
   if (related.ready && !nodes.children.length && !owners.length) return null;
   return (
     <section aria-label="Tree">
-      <h3>{treeTitle(object.kind)}</h3>
+      <h2>{treeTitle(object.kind)}</h2>
       <TreeView nodes={[nodes]} label={`${object.kind} ${object.metadata.name} and what belongs to it`} />
     </section>
   );
@@ -70,7 +70,7 @@ function Facts({ facts, links }: { facts: Fact[]; links: Link[] }) {
   if (!facts.length && !links.length) return null;
   return (
     <section aria-label="Facts">
-      <h3>Details</h3>
+      <h2>Details</h2>
       <dl class="facts">
         {grouped(facts).map(([name, values]) => (
           <div key={name}>

@@ -51,7 +51,7 @@ export function Ports({ object }: { object: KubeObject }) {
   if (!ports.length) return null;
   return (
     <section aria-label="Ports">
-      <h3>Ports</h3>
+      <h2>Ports</h2>
       <ul class="ports">
         {ports.map((p) => {
           const forward = all.find((f) => f.kind === kind && f.namespace === namespace && f.name === name && f.port === p.port);
