@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -32,8 +31,7 @@ type env struct {
 	ctx            context.Context
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	// definitions stand in the files that the verb sends.
-	definitions []*apiextensionsv1.CustomResourceDefinition
+	definitions    definitions // among what the verb sends
 	// instanceFlags lead to the instance of a kubectl verb, and go behind the program's name.
 	instanceFlags string
 	cfg           daemon.Config // that instance

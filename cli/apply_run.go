@@ -6,6 +6,8 @@ import (
 	"github.com/spf13/cobra"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -18,8 +20,8 @@ import (
 )
 
 // runApply makes the command run kubectl's apply with what kubectl's own lacks: a
-// CustomResourceDefinition or a Namespace may stand in the same files as its
-// objects, in any order, and an API's description is parsed once, not for each
+// CustomResourceDefinition or a Namespace may stand in the same files or kustomization
+// as its objects, in any order, and an API's description is parsed once, not for each
 // object.
 func runApply(c *cobra.Command, f cmdutil.Factory, streams genericiooptions.IOStreams) {
 	flags := apply.NewApplyFlags(streams)
@@ -59,9 +61,12 @@ func applyInOrder(o *apply.ApplyOptions) error {
 
 func rank(info *resource.Info) int { return rankOf(info.Mapping.GroupVersionKind.GroupKind()) }
 
+// definitionKind is the kind of definitions.
+var definitionKind = schema.GroupKind{Group: apiextensionsv1.GroupName, Kind: "CustomResourceDefinition"}
+
 func rankOf(kind schema.GroupKind) int {
 	switch kind {
-	case schema.GroupKind{Group: apiextensionsv1.GroupName, Kind: "CustomResourceDefinition"}:
+	case definitionKind:
 		return 0
 	case schema.GroupKind{Kind: "Namespace"}:
 		return 1
@@ -87,11 +92,19 @@ func (p *parsedOnce) GVSpec(gv schema.GroupVersion) (*spec3.OpenAPI, error) {
 	return spec, err
 }
 
-// defining is a RESTClientGetter that knows the kinds which the files at hand
+// definitions are those of the kinds that a verb's own objects are of.
+type definitions struct {
+	files []*apiextensionsv1.CustomResourceDefinition // what -f names
+	// kustomization is what -k names; "" if nothing. It is built only for a kind that nobody else knows: it may be a
+	// repository that has to be cloned for it.
+	kustomization string
+}
+
+// defining is a RESTClientGetter that knows the kinds which the objects at hand
 // define, before the server does.
 type defining struct {
 	genericclioptions.RESTClientGetter
-	definitions *[]*apiextensionsv1.CustomResourceDefinition
+	*definitions
 }
 
 // ToRESTMapper is genericclioptions.RESTClientGetter's.
@@ -100,8 +113,20 @@ func (d defining) ToRESTMapper() (meta.RESTMapper, error) {
 	if err != nil {
 		return nil, err
 	}
+	all := meta.MultiRESTMapper{mapperOf(d.files), mapper}
+	if d.kustomization != "" {
+		all = append(all, meta.NewLazyRESTMapperLoader(func() (meta.RESTMapper, error) {
+			crds, err := kustomized(d.kustomization)
+			return mapperOf(crds), err
+		}))
+	}
+	return meta.FirstHitRESTMapper{MultiRESTMapper: all}, nil
+}
+
+// mapperOf maps the kinds that are defined.
+func mapperOf(crds []*apiextensionsv1.CustomResourceDefinition) meta.RESTMapper {
 	defined := meta.NewDefaultRESTMapper(nil)
-	for _, crd := range *d.definitions {
+	for _, crd := range crds {
 		scope := meta.RESTScope(meta.RESTScopeRoot)
 		if crd.Spec.Scope == apiextensionsv1.NamespaceScoped {
 			scope = meta.RESTScopeNamespace
@@ -111,5 +136,25 @@ func (d defining) ToRESTMapper() (meta.RESTMapper, error) {
 			defined.AddSpecific(gv.WithKind(crd.Spec.Names.Kind), gv.WithResource(crd.Spec.Names.Plural), gv.WithResource(crd.Spec.Names.Singular), scope)
 		}
 	}
-	return meta.FirstHitRESTMapper{MultiRESTMapper: meta.MultiRESTMapper{defined, mapper}}, nil
+	return defined
+}
+
+// kustomized builds a kustomization as kubectl does, and returns the definitions in it, as far as they can be read.
+func kustomized(dir string) (crds []*apiextensionsv1.CustomResourceDefinition, err error) {
+	infos, err := resource.NewLocalBuilder().Unstructured().
+		FilenameParam(false, &resource.FilenameOptions{Kustomize: dir}).Flatten().Do().Infos()
+	if err != nil {
+		return nil, err
+	}
+	for _, info := range infos {
+		o, ok := info.Object.(*unstructured.Unstructured)
+		if !ok || o.GroupVersionKind().GroupKind() != definitionKind {
+			continue
+		}
+		crd := &apiextensionsv1.CustomResourceDefinition{}
+		if runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, crd) == nil {
+			crds = append(crds, crd)
+		}
+	}
+	return crds, nil
 }

@@ -187,7 +187,7 @@ func (k *kubectl) prepare() error {
 	renameHelp(k.call.command)
 	files, err := k.files()
 	cmdutil.CheckErr(err) // a path that does not exist, in kubectl's words
-	k.env.definitions = manifest.Definitions(files)
+	k.env.definitions = definitions{manifest.Definitions(files), k.call.value("kustomize")}
 	if k.call.otherCluster() {
 		return k.check(files, nil)
 	}

@@ -41,8 +41,9 @@ func TestADefinitionIsAppliedWithItsObjects(t *testing.T) {
 	dir := t.TempDir()
 	file, bad := filepath.Join(dir, "all.yaml"), filepath.Join(dir, "bad.yaml")
 	for path, text := range map[string]string{
-		file: definitionAndObjects,
-		bad:  "apiVersion: sea.example.com/v1\nkind: Ship\nmetadata: {name: bad, namespace: harbour}\nspec: {mast: 1, masts: 4}\n",
+		file:                                     definitionAndObjects,
+		filepath.Join(dir, "kustomization.yaml"): "resources: [all.yaml]",
+		bad:                                      "apiVersion: sea.example.com/v1\nkind: Ship\nmetadata: {name: bad, namespace: harbour}\nspec: {mast: 1, masts: 4}\n",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -65,6 +66,12 @@ func TestADefinitionIsAppliedWithItsObjects(t *testing.T) {
 	}
 	if got := cluster.run(t, definitionAndObjects, "apply", "-f", "-"); got.code != 0 {
 		t.Fatalf("apply from standard input: %d, %s%s", got.code, got.stdout, got.stderr)
+	}
+	if got := cluster.run(t, "", "delete", "-k", dir); got.code != 0 {
+		t.Errorf("delete -k: %d, %s%s", got.code, got.stdout, got.stderr)
+	}
+	if got := cluster.run(t, "", "apply", "-k", dir); got.code != 0 || strings.Count(got.stdout, "created") != 4 {
+		t.Fatalf("apply -k: %d, %s%s", got.code, got.stdout, got.stderr)
 	}
 	// The other way round, the definition and the namespace take their objects with them.
 	parts := strings.Split(definitionAndObjects, "---\n")
