@@ -273,6 +273,60 @@ func verdictFiles(t *testing.T, junit, logs string) {
 	}
 }
 
+// What no time mends ends a run long before --wait does, and the run says what it is.
+func TestTestEndsEarly(t *testing.T) {
+	t.Parallel()
+	const (
+		crashing = `{name: web, image: "kube-lite-test/tool:latest", imagePullPolicy: IfNotPresent, args: [http-get, "http://127.0.0.1:1/"]}`
+		serving  = `{name: web, image: "kube-lite-test/tool:latest", imagePullPolicy: IfNotPresent, args: [http-serve, ":8080", hello]}`
+		quota    = "---\napiVersion: v1\nkind: ResourceQuota\nmetadata: {name: small}\nspec: {hard: {pods: 1}}\n"
+		large    = `, resources: {requests: {memory: 1Pi}}}`
+	)
+	for name, f := range map[string]struct {
+		replicas        int
+		container, more string
+		says            []string
+	}{
+		"a crash loop": {1, crashing, "", []string{"container web ends again and again: its program ends with an error (exit code 1)", "restarted 3 times", "connection refused"}},
+		"a quota":      {2, serving, quota, []string{"Replicas: 1/2", "the quota small of its namespace is used up: one more pod asks for pods=1, and pods=1 of 1 are taken"}},
+		"no room":      {1, strings.TrimSuffix(serving, "}") + large, "", []string{"no node takes it: it asks for 1048576Gi memory"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := beginVerdict(t, "--wait", "150s", "-f", file(t, "app.yaml", fmt.Sprintf(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: %d
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [%s]}
+%s`, f.replicas, f.container, f.more)))
+			r.end(t, 3)
+			r.says(t, append(f.says, "failed: not ready: Deployment web cannot become ready")...)
+			if took := time.Since(r.began); took > 2*time.Minute {
+				t.Errorf("it was noticed after %v", took)
+			}
+			r.leavesNothing(t)
+		})
+	}
+}
+
+// A kustomization may define the kinds of its objects.
+func TestTestOfAKustomization(t *testing.T) {
+	t.Parallel()
+	path := file(t, "all.yaml", definitionAndObjects)
+	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "kustomization.yaml"), []byte("resources: [all.yaml]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := beginVerdict(t, "-k", filepath.Dir(path))
+	r.end(t, 0)
+	r.says(t, "Apply 4 objects", "✓ Ship gull", "passed")
+	r.leavesNothing(t)
+}
+
 // A signal ends a run at any time, and leaves nothing.
 func TestTestRemovesItsInstanceAfterASignal(t *testing.T) {
 	t.Parallel()
