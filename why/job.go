@@ -22,7 +22,7 @@ func (l *look) job(j *batchv1.Job) links {
 		switch c.Type {
 		case batchv1.JobComplete:
 			return links{well(at, "is complete")}
-		case batchv1.JobFailed:
+		case batchv1.JobFailed, batchv1.JobFailureTarget: // the latter comes first, while pods are counted and end
 			return l.failedJob(at, j, c, pods)
 		}
 	}
@@ -52,11 +52,15 @@ func podsCount(n int32) string { return count(n, "pod") }
 
 // failedJob says by which limit a Job ended, and what its last pod died of.
 func (l *look) failedJob(at Object, j *batchv1.Job, c batchv1.JobCondition, pods []*v1.Pod) links {
-	evidence := "condition Failed, " + c.Reason + ": " + c.Message
+	evidence := "condition " + string(c.Type) + ", " + c.Reason + ": " + c.Message
 	var first Link
 	switch c.Reason {
 	case batchv1.JobReasonBackoffLimitExceeded:
-		first = broken(at, "has failed: its pods failed %s, and its backoffLimit is %d", times(j.Status.Failed), ptr.Deref(j.Spec.BackoffLimit, 6))
+		failed := j.Status.Failed
+		if uncounted := j.Status.UncountedTerminatedPods; uncounted != nil {
+			failed += int32(len(uncounted.Failed))
+		}
+		first = broken(at, "has failed: its pods failed %s, and its backoffLimit is %d", times(failed), ptr.Deref(j.Spec.BackoffLimit, 6))
 	case batchv1.JobReasonDeadlineExceeded:
 		first = broken(at, "has failed: it was not done within its activeDeadlineSeconds, %d", ptr.Deref(j.Spec.ActiveDeadlineSeconds, 0)).
 			mended(note(l.command(at.Namespace, "replace --force -f FILE"), "with a longer activeDeadlineSeconds: that of a Job cannot be changed"))

@@ -126,6 +126,12 @@ status: {` + status + `}
 		{name: "complete", ask: "job/report", state: OK, says: "is complete", api: job("", `conditions: [{type: Complete, status: "True"}]`)},
 		{name: "failed too often", ask: "job/report", state: Broken, says: "container report has ended: its program ends with an error (exit code 5)",
 			api: job("backoffLimit: 2", `failed: 3, conditions: [{type: Failed, status: "True", reason: BackoffLimitExceeded}]`)},
+		{name: "failing this moment, a failure not counted yet", ask: "job/report", state: Broken, says: "has failed: its pods failed 2 times, and its backoffLimit is 1", api: `
+apiVersion: batch/v1
+kind: Job
+metadata: {name: report}
+spec: {backoffLimit: 1}
+status: {failed: 1, uncountedTerminatedPods: {failed: [uid]}, conditions: [{type: FailureTarget, status: "True", reason: BackoffLimitExceeded}]}`},
 		{name: "too late", ask: "job/report", state: Broken, says: "exit code 5", api: job("activeDeadlineSeconds: 9", `conditions: [{type: Failed, status: "True", reason: DeadlineExceeded}]`)},
 		{name: "suspended", ask: "job/report", state: Broken, says: "is suspended, so it has no pods", api: job("suspend: true", "")},
 		{name: "at work, after a failure", ask: "job/report", state: Broken, says: "exit code 5", api: job("", `startTime: "2026-01-01T11:00:00Z", active: 1`)},
