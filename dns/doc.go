@@ -34,6 +34,8 @@
 //	informers.Start(ctx.Done())
 //	err = server.Run(ctx)        // until ctx ends
 //
+// [Lookup] asks a server as a Pod does, for those who check one.
+//
 // Until the informers have synced, names of the cluster get SERVFAIL, which
 // clients retry; NXDOMAIN would make them give up on a Service that exists.
 package dns
