@@ -29,7 +29,7 @@
 // forbids is dropped.
 //
 // Nothing is done to an event: it only names what to read. What the kernel holds is compared with what was applied
-// whenever the kernel says that somebody changed the rules, and repaired.
+// whenever the kernel says that somebody changed the rules, and repaired. [Proxy.ReadBack] tells what it holds for one port.
 //
 // Call [Check] before the start for one clear sentence when the machine cannot do this, and [Cleanup] to remove
 // all of it. See https://kubernetes.io/docs/reference/networking/virtual-ips/ for the behaviour that this follows.
