@@ -21,7 +21,7 @@ var mayImport = map[string][]string{
 	"":             {"cli"},
 	"cli":          {"cli/messages", "daemon", "manifest", "apiserver", "runtime/docker", "runtime/prune", "router", "verdict", "why", "intercept", "dashboard"},
 	"cli/messages": {},
-	"daemon":       {"apiserver", "store", "orchestrator", "runtime", "runtime/docker", "runtime/prune", "runtime/spec", "netproxy", "dns", "hostdns", "router", "intercept", "dashboard"},
+	"daemon":       {"apiserver", "store", "orchestrator", "runtime", "runtime/docker", "runtime/prune", "runtime/spec", "netproxy", "dns", "hostdns", "router", "intercept", "reach", "dashboard"},
 	"apiserver":    {"store"},
 	"orchestrator": {"orchestrator/queuemetrics"},
 
@@ -51,6 +51,7 @@ var mayImport = map[string][]string{
 	"router":            {},
 	"why":               {},
 	"intercept":         {},
+	"reach":             {},
 	"verdict":           {"manifest", "portforward", "why"},
 	"portforward":       {},
 	"dashboard":         {"manifest", "portforward", "why"},

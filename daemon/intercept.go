@@ -11,6 +11,7 @@ import (
 	"github.com/kube-lite/kube-lite/apiserver"
 	"github.com/kube-lite/kube-lite/intercept"
 	"github.com/kube-lite/kube-lite/netproxy"
+	"github.com/kube-lite/kube-lite/reach"
 	"github.com/kube-lite/kube-lite/runtime"
 )
 
@@ -22,11 +23,12 @@ func (d *daemon) newIntercepts(proxy *netproxy.Proxy, router httpRouter) *interc
 }
 
 // nodeHandler is the node's HTTP API.
-func nodeHandler(agent *runtime.Agent, intercepts *intercept.Room, prunes http.Handler) http.Handler {
+func nodeHandler(agent *runtime.Agent, intercepts *intercept.Room, ways *reach.Room, prunes http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", agent.Handler())
 	mux.Handle("/"+intercept.Path, intercepts.Handler())
 	mux.Handle("/"+intercept.Path+"/", intercepts.Handler())
+	mux.Handle("/"+reach.Path+"/", ways.Handler())
 	mux.Handle("/"+prunePath, prunes)
 	return mux
 }

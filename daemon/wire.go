@@ -50,8 +50,8 @@ func (d *daemon) startRooms(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	intercepts, page := d.newIntercepts(proxy, router), d.newDashboard()
-	d.nodes.handler = func(agent *runtime.Agent) http.Handler { return nodeHandler(agent, intercepts, d.pruneHandler()) }
+	intercepts, ways, page := d.newIntercepts(proxy, router), d.newReach(proxy), d.newDashboard()
+	d.nodes.handler = func(agent *runtime.Agent) http.Handler { return nodeHandler(agent, intercepts, ways, d.pruneHandler()) }
 	d.rooms.start("controllers and informers", d.newOrchestrator().Run)
 	d.rooms.start("service rules", proxy.Run)
 	d.rooms.start("DNS", resolver.Run)
