@@ -13,7 +13,7 @@ import (
 
 func serviceObject(s *v1.Service) Object { return Object{"Service", s.Namespace, s.Name} }
 
-// service follows a Service to the pods behind it, to their ports, and back to where it is reached.
+// service follows a Service to the pods behind it, to their ports, and back to where it is reached, which a node of kube-lite tries.
 func (l *look) service(s *v1.Service) links {
 	at := serviceObject(s)
 	switch {
@@ -61,8 +61,12 @@ func (l *look) service(s *v1.Service) links {
 	if found, ok := l.nameServer(); ok {
 		return links{first.waits(), found}
 	}
+	lost, isLost, seen := l.reached(s, ready[0].Spec.NodeName)
+	if isLost {
+		return links{first.waits(), lost}
+	}
 	found := append(links{first}, l.intercepted(s, ready[0].Spec.NodeName)...)
-	return append(found, well(at, "is reached at %s", strings.Join(l.addresses(s), ", ")).seen(l.restrictions(s, ready)...))
+	return append(found, well(at, "is reached at %s", strings.Join(l.addresses(s), ", ")).seen(l.restrictions(s, ready)...).seen(seen...))
 }
 
 // The Service that pods ask for names, in most clusters.
