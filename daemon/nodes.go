@@ -152,6 +152,9 @@ func (n *nodes) isOurs(node *corev1.Node) bool {
 	return node.Name == n.first || node.Labels[AgentLabel] != ""
 }
 
+// lives tells of a Node whose agent is to run in this process.
+func (n *nodes) lives(node *corev1.Node) bool { return n.isOurs(node) && !isStopped(node) }
+
 // all are the instance's Nodes, the oldest first. The first one may not be registered yet.
 func (n *nodes) all() []*corev1.Node {
 	found, _ := n.lister.List(labels.Everything()) // a lister cannot fail

@@ -157,7 +157,7 @@ func (d *daemon) newOrchestrator() *orchestrator.Orchestrator {
 	signingCert, signingKey := d.pki.CAFiles()
 	return orchestrator.New(d.server.ConfigFor(user.KubeControllerManager), d.server.Informers(), orchestrator.Options{
 		ConfigFor: d.server.ConfigFor, RootCA: d.pki.CACertificate(), Tokens: d.server.SecretTokens(), VolumeDir: d.cfg.VolumesPath(),
-		SigningCert: signingCert, SigningKey: signingKey, NodePortAddresses: d.cfg.NodePortAddresses,
+		SigningCert: signingCert, SigningKey: signingKey, NodePortAddresses: d.cfg.NodePortAddresses, OwnNode: d.nodes.lives,
 	})
 }
 

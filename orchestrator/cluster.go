@@ -2,7 +2,6 @@ package orchestrator
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,14 +11,12 @@ import (
 	"k8s.io/kubernetes/pkg/controller/clusterroleaggregation"
 	"k8s.io/kubernetes/pkg/controller/garbagecollector"
 	"k8s.io/kubernetes/pkg/controller/namespace"
-	"k8s.io/kubernetes/pkg/controller/nodelifecycle"
 	"k8s.io/kubernetes/pkg/controller/podgc"
 	"k8s.io/kubernetes/pkg/controller/resourceclaim"
 	"k8s.io/kubernetes/pkg/controller/serviceaccount"
-	"k8s.io/kubernetes/pkg/controller/tainteviction"
 )
 
-// clusterLoops keep namespaces, nodes, identities and quotas, and collect what nobody owns any more.
+// clusterLoops keep namespaces, identities and quotas, and collect what nobody owns any more.
 func clusterLoops() []loop {
 	return []loop{
 		{"namespace-controller", 10, namespacesThatEnd, func(ctx context.Context, w *world) (runner, error) {
@@ -52,15 +49,6 @@ func clusterLoops() []loop {
 			return resourceclaim.NewController(klog.FromContext(ctx), resourceclaim.Features{AdminAccess: true, PrioritizedList: true},
 				w.client, w.informers.Core().V1().Pods(), nil, claims.ResourceClaims(), claims.ResourceClaimTemplates())
 		}},
-		{"node-lifecycle-controller", 1, nodesInTrouble, newNodeLifecycle},
-		{"taint-eviction-controller", 1, nodesInTrouble, func(ctx context.Context, w *world) (runner, error) {
-			core := w.informers.Core().V1()
-			evictions, err := tainteviction.New(ctx, w.client, core.Pods(), core.Nodes(), "taint-eviction-controller")
-			if err != nil {
-				return nil, err
-			}
-			return single(evictions.Run), nil
-		}},
 	}
 }
 
@@ -72,30 +60,6 @@ const (
 	// kindsWait is how long the garbage collector waits for all kinds to be listed before it begins, as kube-controller-manager's.
 	kindsWait = 30 * time.Second
 )
-
-// Kube-controller-manager's flags of nodes, with their defaults: --node-monitor-period, --node-startup-grace-period,
-// --node-monitor-grace-period, --node-eviction-rate, --secondary-node-eviction-rate, --large-cluster-size-threshold,
-// --unhealthy-zone-threshold.
-const (
-	nodeMonitorPeriod         = 5 * time.Second
-	nodeStartupGrace          = time.Minute
-	nodeMonitorGrace          = 50 * time.Second
-	nodeEvictionRate          = 0.1
-	nodeSecondaryEvictionRate = 0.01
-	nodeLargeCluster          = 50
-	nodeUnhealthyZone         = 0.55
-)
-
-func newNodeLifecycle(ctx context.Context, w *world) (runner, error) {
-	core := w.informers.Core().V1()
-	nodes, err := nodelifecycle.NewNodeLifecycleController(ctx, w.informers.Coordination().V1().Leases(), core.Pods(), core.Nodes(),
-		w.informers.Apps().V1().DaemonSets(), w.client, nodeMonitorPeriod, nodeStartupGrace, nodeMonitorGrace,
-		nodeEvictionRate, nodeSecondaryEvictionRate, nodeLargeCluster, nodeUnhealthyZone)
-	if err != nil {
-		return nil, err
-	}
-	return single(nodes.Run), nil
-}
 
 // newTokenSecrets fills the Secrets that ask for a ServiceAccount's token.
 func newTokenSecrets(ctx context.Context, w *world) (runner, error) {
@@ -165,20 +129,4 @@ func podsWithClaims(w *world) []trigger {
 	return append(anyOf(w.informers.Resource().V1().ResourceClaims()), trigger{w.informers.Core().V1().Pods().Informer(), func(obj any) bool {
 		return len(obj.(*corev1.Pod).Spec.ResourceClaims) > 0
 	}})
-}
-
-// nodesInTrouble are all but a single node with which everything is well: one that has a taint, is cordoned, lacks
-// something, or is not alone.
-func nodesInTrouble(w *world) []trigger {
-	var only string
-	return []trigger{{w.informers.Core().V1().Nodes().Informer(), func(obj any) bool {
-		node := obj.(*corev1.Node)
-		if only == "" {
-			only = node.Name
-		}
-		return node.Name != only || node.Spec.Unschedulable || len(node.Spec.Taints) > 0 ||
-			slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
-				return (c.Status == corev1.ConditionTrue) != (c.Type == corev1.NodeReady)
-			})
-	}}}
 }

@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -13,7 +14,6 @@ import (
 	"k8s.io/client-go/informers/autoscaling"
 	"k8s.io/client-go/informers/batch"
 	"k8s.io/client-go/informers/certificates"
-	"k8s.io/client-go/informers/coordination"
 	"k8s.io/client-go/informers/core"
 	"k8s.io/client-go/informers/discovery"
 	"k8s.io/client-go/informers/internalinterfaces"
@@ -27,10 +27,11 @@ import (
 
 // gate is a shared informer factory for a controller that is built while informers run. Upstream's constructors register
 // handlers before they are done, so that an event would meet half a controller: the gate holds the handlers back until it
-// is opened.
+// is opened. Nor does upstream take handlers back, so the gate does for a controller that ends before its informers.
 type gate struct {
 	informers.SharedInformerFactory
 	held []func() error // registrations; constructors make them one after the other
+	made []func() error // what takes those back that were made
 }
 
 // open registers the handlers that were held back.
@@ -42,6 +43,15 @@ func (g *gate) open() error {
 	}
 	g.held = nil
 	return nil
+}
+
+// close takes the handlers back.
+func (g *gate) close() error {
+	var errs []error
+	for _, remove := range g.made {
+		errs = append(errs, remove())
+	}
+	return errors.Join(errs...)
 }
 
 // InformerFor is where all typed informers of a factory come from.
@@ -62,9 +72,6 @@ func (g *gate) Autoscaling() autoscaling.Interface {
 func (g *gate) Batch() batch.Interface { return batch.New(g, metav1.NamespaceAll, nil) }
 func (g *gate) Certificates() certificates.Interface {
 	return certificates.New(g, metav1.NamespaceAll, nil)
-}
-func (g *gate) Coordination() coordination.Interface {
-	return coordination.New(g, metav1.NamespaceAll, nil)
 }
 func (g *gate) Core() core.Interface { return core.New(g, metav1.NamespaceAll, nil) }
 func (g *gate) Discovery() discovery.Interface {
@@ -108,6 +115,7 @@ func (i *gatedInformer) hold(register func() (cache.ResourceEventHandlerRegistra
 		made, err := register()
 		if err == nil {
 			held.made.Store(&made)
+			i.gate.made = append(i.gate.made, func() error { return i.RemoveEventHandler(made) })
 		}
 		return err
 	})

@@ -51,6 +51,8 @@ type cluster struct {
 	connect func(*rest.Config)
 	// kindsSync, if set, is that option of the orchestrator that is started next.
 	kindsSync time.Duration
+	// loopsRest likewise.
+	loopsRest time.Duration
 }
 
 // newCluster starts one that ends with the test.
@@ -100,7 +102,8 @@ func (c *cluster) start() {
 	}
 	o := orchestrator.New(config, shared, orchestrator.Options{
 		RootCA: pki.CACertificate(), Tokens: server.SecretTokens(), VolumeDir: c.volumes(), ConfigFor: as,
-		SigningCert: signingCert, SigningKey: signingKey, KindsSync: c.kindsSync,
+		SigningCert: signingCert, SigningKey: signingKey, KindsSync: c.kindsSync, LoopsRest: c.loopsRest,
+		OwnNode: func(node *corev1.Node) bool { return node.Name == nodeName },
 	})
 	node := newFakeNode(t, server.Client(), server.Informers().Core().V1().Pods().Informer())
 

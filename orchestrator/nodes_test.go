@@ -2,12 +2,20 @@ package orchestrator_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 )
 
 // A node that says nothing more is given up after 50 s, as by kube-controller-manager, so this test takes as long.
@@ -66,4 +74,76 @@ func TestAFinishedPodLeavesItsPlaceToOthers(t *testing.T) {
 			return nil
 		})
 	}
+}
+
+// leaseWatches counts the watches of Leases that are open: the node-lifecycle controller has one.
+type leaseWatches struct {
+	http.RoundTripper
+	open *atomic.Int32
+}
+
+func (w leaseWatches) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := w.RoundTripper.RoundTrip(r)
+	if err == nil && answer.StatusCode == http.StatusOK && r.URL.Query().Has("watch") && strings.HasSuffix(r.URL.Path, "/leases") && strings.Contains(r.URL.Path, corev1.NamespaceNodeLease) {
+		w.open.Add(1)
+		answer.Body = &closing{answer.Body, sync.OnceFunc(func() { w.open.Add(-1) })}
+	}
+	return answer, err
+}
+
+type closing struct {
+	io.ReadCloser
+	closed func()
+}
+
+func (c *closing) Close() error {
+	c.closed()
+	return c.ReadCloser.Close()
+}
+
+func TestTheControllersOfNodesRestWhileAllNodesAreWell(t *testing.T) {
+	t.Parallel()
+	var watches atomic.Int32
+	c := &cluster{t: t, dir: t.TempDir(), loopsRest: 50 * time.Millisecond, connect: func(config *rest.Config) {
+		config.Wrap(func(inner http.RoundTripper) http.RoundTripper { return leaseWatches{inner, &watches} })
+	}}
+	c.start()
+	t.Cleanup(func() { c.end() })
+	nodes := c.client.CoreV1().Nodes()
+	running := func(want int32) {
+		t.Helper()
+		eventually(t, func() error {
+			if got := watches.Load(); got != want {
+				return fmt.Errorf("%d watches of Leases, want %d", got, want)
+			}
+			return nil
+		})
+	}
+	cordon := func(is bool) {
+		t.Helper()
+		eventually(t, func() error { // the node registers meanwhile
+			_, err := nodes.Patch(t.Context(), nodeName, types.MergePatchType, fmt.Appendf(nil, `{"spec":{"unschedulable":%t}}`, is), metav1.PatchOptions{})
+			return err
+		})
+		eventually(t, func() error {
+			node, err := nodes.Get(t.Context(), nodeName, metav1.GetOptions{})
+			fatal(t, err)
+			tainted := slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable })
+			if tainted != is {
+				return fmt.Errorf("taints %+v, cordoned: %t", node.Spec.Taints, is)
+			}
+			return nil
+		})
+	}
+	for range 3 { // each time they are built anew
+		cordon(true)
+		running(1)
+		cordon(false)
+		running(0)
+	}
+	_, err := nodes.Create(t.Context(), newNode("another"), metav1.CreateOptions{})
+	fatal(t, err)
+	running(1)
+	fatal(t, nodes.Delete(t.Context(), "another", metav1.DeleteOptions{}))
+	running(0)
 }

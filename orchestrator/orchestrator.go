@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/rest"
 	"k8s.io/kubernetes/pkg/serviceaccount"
@@ -46,7 +47,18 @@ type Options struct {
 	// KindsSync is how often the garbage collector and the quota controller ask which kinds there are although nothing says
 	// that these have changed. Default 30 s.
 	KindsSync time.Duration
+
+	// OwnNode tells of a Node whose agent lives and dies with this process, so that nobody has to watch whether it still
+	// renews its Lease. Default: there is none.
+	OwnNode func(*corev1.Node) bool
+
+	// LoopsRest is how often it is looked whether anything is still wanted of a loop that is costly at rest; when nothing was
+	// at two looks in a row, it ends until something is. Default 30 s.
+	LoopsRest time.Duration
 }
+
+// defaultLoopsRest is long enough for a drain, or for somebody who tries taints, to be one time and not several.
+const defaultLoopsRest = 30 * time.Second
 
 // defaultTerminatedPods is kube-controller-manager's --terminated-pod-gc-threshold, whose default of 12500 is made for
 // thousands of nodes: each finished Pod takes some 10 KB of this process's memory, and Docker keeps its containers for
@@ -71,6 +83,12 @@ func New(config *rest.Config, informers informers.SharedInformerFactory, opts Op
 	}
 	if opts.KindsSync == 0 {
 		opts.KindsSync = defaultKindsSync
+	}
+	if opts.LoopsRest == 0 {
+		opts.LoopsRest = defaultLoopsRest
+	}
+	if opts.OwnNode == nil {
+		opts.OwnNode = func(*corev1.Node) bool { return false }
 	}
 	return &Orchestrator{config: config, informers: informers, opts: opts}
 }

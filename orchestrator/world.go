@@ -19,7 +19,8 @@ import (
 type world struct {
 	config    *rest.Config
 	client    kubernetes.Interface
-	users     map[string]string // as which loops connect, by their names
+	manager   kubernetes.Interface // kube-controller-manager's own, for informers of one loop
+	users     map[string]string    // as which loops connect, by their names
 	mapper    meta.ResettableRESTMapper
 	informers informers.SharedInformerFactory
 	objects   *monitors
@@ -36,7 +37,7 @@ func newWorld(o *Orchestrator) (*world, error) {
 		return nil, fmt.Errorf("client of the controllers: %w", err)
 	}
 	w := &world{
-		config: o.config, client: client, users: users(), informers: o.informers, opts: o.opts,
+		config: o.config, client: client, manager: client, users: users(), informers: o.informers, opts: o.opts,
 		mapper:  restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client.Discovery())),
 		started: make(chan struct{}), building: &sync.Mutex{},
 	}
