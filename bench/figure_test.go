@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -111,5 +112,18 @@ func TestProcIsRead(t *testing.T) {
 	}
 	if _, err := parseRssAnon("VmRSS:\t  99 kB\n"); err == nil {
 		t.Error("a status without RssAnon is accepted")
+	}
+}
+
+func TestOwnTimeIsFinerThanATick(t *testing.T) {
+	before, err := cpuTimes(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for began := time.Now(); time.Since(began) < clockTick/4; {
+	}
+	after, err := cpuTimes(os.Getpid())
+	if used := after.own - before.own; err != nil || used <= 0 || used%clockTick == 0 {
+		t.Errorf("a quarter of a tick's work took %v, %v", used, err)
 	}
 }

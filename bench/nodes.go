@@ -3,17 +3,26 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
 
 // What a second node costs: two idle instances side by side, of one node and of two.
 
+const (
+	// nodesSettle is when the controllers that registered the second node have ended again: a minute after it was well.
+	nodesSettle = 2 * time.Minute
+	// nodesWindow has a forced garbage collection in it, in each of the two: Go has one every two minutes, and it takes as long
+	// as a second node does meanwhile.
+	nodesWindow = 2 * time.Minute
+)
+
 // withNodes starts both, and has them used when they have come to rest.
-func (b *bench) withNodes(ctx context.Context, use func(one, two *instance) error) error {
+func (b *bench) withNodes(ctx context.Context, settle time.Duration, use func(one, two *instance) error) error {
 	return b.with(ctx, func(one *instance) error {
 		return b.with(ctx, func(two *instance) error {
-			if err := sleep(ctx, memorySettle); err != nil {
+			if err := sleep(ctx, settle); err != nil {
 				return err
 			}
 			return use(one, two)
@@ -22,7 +31,7 @@ func (b *bench) withNodes(ctx context.Context, use func(one, two *instance) erro
 }
 
 func measureNodeMemory(ctx context.Context, b *bench) (samples []float64, note string, err error) {
-	err = b.withNodes(ctx, func(one, two *instance) error {
+	err = b.withNodes(ctx, memorySettle, func(one, two *instance) error {
 		for round := 1; round <= b.rounds; round++ {
 			if err := sleep(ctx, memoryInterval); err != nil {
 				return err
@@ -44,20 +53,20 @@ func measureNodeMemory(ctx context.Context, b *bench) (samples []float64, note s
 }
 
 func measureNodeCPU(ctx context.Context, b *bench) (samples []float64, note string, err error) {
-	err = b.withNodes(ctx, func(one, two *instance) error {
+	err = b.withNodes(ctx, nodesSettle, func(one, two *instance) error {
 		for round := 1; round <= b.rounds; round++ {
 			var of, with float64
 			group, ctx := errgroup.WithContext(ctx)
 			for percent, i := range map[*float64]*instance{&of: one, &with: two} {
-				group.Go(func() (err error) { *percent, _, err = cpuOver(ctx, i.status.PID, cpuWindow); return err })
+				group.Go(func() (err error) { *percent, _, err = cpuOver(ctx, i.status.PID, nodesWindow); return err })
 			}
 			if err := group.Wait(); err != nil {
 				return err
 			}
 			samples = append(samples, with-of)
-			b.say(round, b.rounds, "%.2f %% more than %.2f %%", samples[len(samples)-1], of)
+			b.say(round, b.rounds, "%.3f %% more than %.3f %%", samples[len(samples)-1], of)
 		}
 		return nil
 	})
-	return samples, fmt.Sprintf("user and system time of an instance with two nodes less that of one with one, over the same %v", cpuWindow), err
+	return samples, fmt.Sprintf("user and system time of an instance with two nodes less that of one with one, over the same %v, %v after their start", nodesWindow, nodesSettle), err
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"slices"
 	"testing"
 
 	"github.com/kube-lite/kube-lite/runtime/docker"
 	"github.com/kube-lite/kube-lite/runtime/pods"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -67,5 +69,27 @@ func TestNodeIsReadyWhileTheEngineAnswers(t *testing.T) {
 	}
 	if !slices.Contains(reasons, "NodeReady") || reasons[len(reasons)-1] != "NodeNotReady" {
 		t.Errorf("the events are %q", reasons)
+	}
+}
+
+func TestALeaseThatNobodyAppliedHasNoManagedFields(t *testing.T) {
+	entry := func(operation metav1.ManagedFieldsOperationType) metav1.ManagedFieldsEntry {
+		return metav1.ManagedFieldsEntry{Manager: "kube-lite", Operation: operation}
+	}
+	for _, c := range []struct {
+		name      string
+		has, want []metav1.ManagedFieldsEntry
+	}{
+		{"none", nil, nil},
+		{"the agent's", []metav1.ManagedFieldsEntry{entry(metav1.ManagedFieldsOperationUpdate)}, []metav1.ManagedFieldsEntry{{}}},
+		{
+			"somebody applied", []metav1.ManagedFieldsEntry{entry(metav1.ManagedFieldsOperationUpdate), entry(metav1.ManagedFieldsOperationApply)},
+			[]metav1.ManagedFieldsEntry{entry(metav1.ManagedFieldsOperationUpdate), entry(metav1.ManagedFieldsOperationApply)},
+		},
+	} {
+		l := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{ManagedFields: c.has}}
+		if forgetManagers(l); !reflect.DeepEqual(l.ManagedFields, c.want) {
+			t.Errorf("%s: %+v, want %+v", c.name, l.ManagedFields, c.want)
+		}
 	}
 }
