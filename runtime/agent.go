@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -55,15 +54,13 @@ type Agent struct {
 	synced   []cache.InformerSynced
 	handlers handlers
 	events   record.EventBroadcaster
-	recorder record.EventRecorder
+	*eventLog
 
-	mirror       *mirror.Mirror
-	workers      *workers
-	tasks        *tasks
-	starts       *startsInProgress
-	startSeats   seats    // of calls that create or start a container
-	removalSeats seats    // of calls that remove one
-	unanswered   sync.Map // IDs of containers that Docker may start still, though its answer never came
+	mirror  *mirror.Mirror
+	acts    *acts
+	workers *workers
+	tasks   *tasks
+	starts  *startsInProgress
 
 	addresses    *addresses
 	networkCheck chan struct{} // the network may not be whole
@@ -104,7 +101,8 @@ func New(client kubernetes.Interface, informers informers.SharedInformerFactory,
 
 // newAgent is New on any engine; streams, which serves logs, exec, attach and
 // port-forward, is nil where there is no Docker.
-func newAgent(client kubernetes.Interface, informers informers.SharedInformerFactory, e engine, streams *docker.Engine, opts Options) (*Agent, error) {
+func newAgent(client kubernetes.Interface, informers informers.SharedInformerFactory, e engine,
+	streams *docker.Engine, opts Options) (*Agent, error) {
 	opts, err := opts.complete()
 	if err != nil {
 		return nil, err
@@ -115,16 +113,19 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 		pods: podInformer.Lister(), services: services.Lister(), nodes: informers.Core().V1().Nodes().Lister(),
 		synced: []cache.InformerSynced{podInformer.Informer().HasSynced, services.Informer().HasSynced},
 		events: newBroadcaster(), tasks: &tasks{}, starts: newStarts(), crashes: newCrashes(),
-		startSeats: make(seats, maxStarts), removalSeats: make(seats, maxRemovals),
 		rejections: limits.NewRejections(), memoryInUse: usage.Cgroups{}.Memory,
 		now: time.Now, step: func(string) {},
 	}
-	a.recorder = newRecorder(a.events, opts.NodeName)
+	a.eventLog = &eventLog{newRecorder(a.events, opts.NodeName), a.log}
 	a.mirror = mirror.New(e, opts.owner(), a.log)
+	a.acts = &acts{
+		engine: e, mirror: a.mirror, changes: &a.changes, starts: make(seats, maxStarts), removals: make(seats, maxRemovals),
+		now: a.now, step: func(act string) { a.step(act) },
+	}
 	a.addresses, a.networkCheck = newAddresses(opts, a.mirror.HasAddress, a.mirror.NewestAddress), make(chan struct{}, 1)
 	a.workers = newWorkers(a.syncPod)
 	a.probes = newProbes(a.tasks)
-	a.tokens = files.NewTokens(client, a.log, func() time.Time { return a.now() })
+	a.tokens = files.NewTokens(client, a.log, a.now)
 	if a.refs, err = files.NewReferences(client, informers, a.handlers.add, a.sourceChanged); err != nil {
 		return nil, fmt.Errorf("runtime: follow ConfigMaps and Secrets: %w", err)
 	}
@@ -133,7 +134,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	}
 	a.images = images.New(images.Config{
 		Owner: opts.owner(), Engine: e, Secret: a.refs.Secret, Event: a.event, Changed: a.workers.enqueue,
-		Start: a.tasks.start, Now: func() time.Time { return a.now() },
+		Start: a.tasks.start, Now: a.now,
 	})
 	a.statuses = status.NewWriter(client, a.declared, a.log, func(act string) { a.step(act) })
 	policies := informers.Networking().V1().NetworkPolicies().Informer().GetIndexer()
@@ -151,7 +152,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.stats = stats.New(stats.Config{
 		NodeName: opts.NodeName, Sharing: opts.Sharing, Dirs: a.dirs, Pods: a.ownPods, Instances: a.mirror.Pod, ClaimPath: a.claims.Path,
 		Engine: e, DockerRoot: a.node.DockerRoot, CPUs: a.node.Facts.CPUs, Memory: a.node.Facts.Memory,
-		Start: a.tasks.start, Now: func() time.Time { return a.now() }, Log: a.log,
+		Start: a.tasks.start, Now: a.now, Log: a.log,
 	})
 	a.specs = spec.New(spec.Config{
 		Owner: opts.owner(), Root: opts.Root, ClusterDomain: opts.ClusterDomain, Network: opts.Network,
@@ -166,7 +167,7 @@ func newAgent(client kubernetes.Interface, informers informers.SharedInformerFac
 	a.allocations = limits.NewAllocations(a.limitsNode())
 	a.evictions = limits.NewEvictions(limits.Disk{
 		Dirs: a.dirs, Files: []string{files.HostsFile, files.ResolvConfFile, files.MessagesDir}, Pods: a.nodesPods, Instances: a.mirror.Pod,
-		Written: e.Written, Enqueue: a.workers.enqueue, Now: func() time.Time { return a.now() }, Log: a.log,
+		Written: e.Written, Enqueue: a.workers.enqueue, Now: a.now, Log: a.log,
 	})
 	a.oomScores.Learn(a.log, a.node.Facts.Memory)
 	a.streams = streaming.New(streams, lookup{a.pods, a.statuses, a.mirror}, a.log)
@@ -219,7 +220,7 @@ func (a *Agent) CheckNode() { a.node.Check() }
 
 // drivePods lets the workers work as soon as it is known which Pods there are.
 func (a *Agent) drivePods(ctx context.Context) error {
-	if err := a.ensurePauseImage(ctx); err != nil && ctx.Err() == nil {
+	if err := a.acts.ensurePauseImage(ctx); err != nil && ctx.Err() == nil {
 		a.log.Warn("the sandbox image cannot be loaded yet", "error", err)
 	}
 	defer a.tasks.wait()

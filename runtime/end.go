@@ -32,7 +32,7 @@ func (a *Agent) terminate(ctx context.Context, pod *v1.Pod, s *podState, have []
 	if !a.statuses.Flush(ref.UID, func() { a.workers.enqueue(ref) }) {
 		return verdict{}
 	}
-	if a.removeAll(ctx, have) || !a.removeGroup(s) || !a.removePodDir(s) {
+	if a.removeAll(ctx, have) || !a.groups().remove(s) || !a.removePodDir(s) {
 		return verdict{after: cleanRetry}
 	}
 	a.statuses.Remove(ref)
@@ -52,7 +52,7 @@ func (a *Agent) clean(ctx context.Context, s *podState, have []pods.Instance) ve
 		}
 		return a.again(a.endContainers(pod, s, have, plan.Ends(containers), 0))
 	}
-	if a.removeAll(ctx, have) || !a.removeGroup(s) || !a.removePodDir(s) {
+	if a.removeAll(ctx, have) || !a.groups().remove(s) || !a.removePodDir(s) {
 		return verdict{after: cleanRetry}
 	}
 	a.statuses.Forget(s.ref.UID)

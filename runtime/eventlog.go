@@ -3,7 +3,7 @@ package runtime
 import (
 	"context"
 	"fmt"
-	"time"
+	"log/slog"
 
 	"github.com/kube-lite/kube-lite/runtime/pods"
 	v1 "k8s.io/api/core/v1"
@@ -26,24 +26,30 @@ func newRecorder(b record.EventBroadcaster, node string) record.EventRecorder {
 // recordEvents has events written until the function that it returns is called.
 func (a *Agent) recordEvents(ctx context.Context) (stop func()) {
 	sink := &typedcorev1.EventSinkImpl{Interface: a.client.CoreV1().Events("")}
-	recording := a.events.StartRecordingToSink(deferredEvents{EventSink: sink, starts: a.starts, ended: ctx.Done(), now: func() time.Time { return a.now() }})
+	recording := a.events.StartRecordingToSink(deferredEvents{EventSink: sink, starts: a.starts, ended: ctx.Done(), now: a.now})
 	return func() {
 		a.events.Shutdown()
 		recording.Stop()
 	}
 }
 
+// eventLog is where what happens to Pods is recorded.
+type eventLog struct {
+	recorder record.EventRecorder
+	log      *slog.Logger
+}
+
 // event records what happened to a container or, if c is nil, to the Pod.
-func (a *Agent) event(pod *v1.Pod, c *v1.Container, kind, reason, format string, args ...any) {
+func (e *eventLog) event(pod *v1.Pod, c *v1.Container, kind, reason, format string, args ...any) {
 	ref, err := reference.GetReference(scheme.Scheme, pod)
 	if err != nil {
-		a.log.Error("an event has no subject", "pod", pod.Name, "error", err)
+		e.log.Error("an event has no subject", "pod", pod.Name, "error", err)
 		return
 	}
 	if c != nil {
 		ref.FieldPath = fieldPath(pod, c.Name)
 	}
-	a.recorder.Event(ref, kind, reason, fmt.Sprintf(format, args...))
+	e.recorder.Event(ref, kind, reason, fmt.Sprintf(format, args...))
 }
 
 // fieldPath names a container within its Pod, as events do.

@@ -40,46 +40,28 @@ func (s *podState) noteExternalKills(have []pods.Instance, now time.Time) {
 	s.alive = alive
 }
 
-// endsNow tells whether a sandbox that ran does not any more, or is about to end.
-func (a *Agent) endsNow(ctx context.Context, sandboxID string) bool {
-	ctx, cancel := context.WithTimeout(ctx, sandboxEndTimeout)
-	defer cancel()
-	_, _ = a.mirror.Refresh(ctx, sandboxID) // what it finds is looked for below
-	for {
-		changed := a.changes.wait()
-		if i, ok := a.mirror.Get(sandboxID); !ok || !i.Running() {
-			return true
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return false
-		}
-	}
-}
-
 // startFailed finds out whether it is the container's own fault.
 func (r *pipeline) startFailed(ctx context.Context, s plan.Start, id string, err error) outcome {
-	a, o := r.agent, outcome{container: s.Container.Name, waiting: pods.Waiting{Reason: "ContainerCreating"}}
-	o.wake = a.now().Add(retryFirst)
-	if !docker.IsUnavailable(err) && a.endsNow(ctx, r.sandboxID) {
-		if err := a.removeContainer(ctx, id); err != nil { // it never ran, and its name is used again
-			a.log.Warn("a container cannot be removed", "pod", r.state.ref, "container", s.Container.Name, "error", err)
+	o := outcome{container: s.Container.Name, waiting: pods.Waiting{Reason: "ContainerCreating"}}
+	o.wake = r.now().Add(retryFirst)
+	if !docker.IsUnavailable(err) && r.acts.endsNow(ctx, r.sandboxID) {
+		if err := r.acts.removeContainer(ctx, id); err != nil { // it never ran, and its name is used again
+			r.log.Warn("a container cannot be removed", "pod", r.state.ref, "container", s.Container.Name, "error", err)
 		}
 		return o
 	}
-	if _, known := a.mirror.Get(id); !known { // somebody removed it before it was started
+	if _, known := r.acts.mirror.Get(id); !known { // somebody removed it before it was started
 		return o
 	}
 	r.countStart(s, id)
-	a.event(r.pod, s.Container, v1.EventTypeWarning, "Failed", "Error: %s", docker.Words(err))
+	r.events.event(r.pod, s.Container, v1.EventTypeWarning, "Failed", "Error: %s", docker.Words(err))
 	o.waiting = pods.Waiting{Reason: "RunContainerError", Message: docker.Words(err)}
 	return o
 }
 
 // countStart has the next start of the container wait longer if another one ended before.
 func (r *pipeline) countStart(s plan.Start, id string) {
-	if last, ok := pods.LastEnded(r.agent.mirror.Pod(r.pod.UID), s.Container.Name, id); ok {
-		r.agent.crashes.started(pods.BackoffKey(r.pod, s.Container.Name), last.EndedAt())
+	if last, ok := pods.LastEnded(r.acts.mirror.Pod(r.pod.UID), s.Container.Name, id); ok {
+		r.crashes.started(pods.BackoffKey(r.pod, s.Container.Name), last.EndedAt())
 	}
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // project writes a volume's files, unless they are there already.
-func (a *Agent) project(pod *v1.Pod, s *podState, v v1.Volume) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
+func (a *Agent) project(ctx context.Context, pod *v1.Pod, s *podState, v v1.Volume) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	s.projected[v.Name], err = a.files.Project(ctx, pod, v, s.projected[v.Name])
 	return err
@@ -19,10 +19,10 @@ func (a *Agent) project(pod *v1.Pod, s *podState, v v1.Volume) (err error) {
 
 // followSources writes anew what changed in the sources of a running Pod's volumes, and returns when to look
 // again though nothing changed.
-func (a *Agent) followSources(pod *v1.Pod, s *podState) (wake time.Time) {
+func (a *Agent) followSources(ctx context.Context, pod *v1.Pod, s *podState) (wake time.Time) {
 	for _, v := range pod.Spec.Volumes {
 		if files.IsProjection(v) {
-			wake = pods.Earliest(wake, a.followSource(pod, s, v))
+			wake = pods.Earliest(wake, a.followSource(ctx, pod, s, v))
 		}
 	}
 	return pods.Earliest(wake, a.tokens.Renewal(pod.UID))
@@ -30,12 +30,15 @@ func (a *Agent) followSources(pod *v1.Pod, s *podState) (wake time.Time) {
 
 // followSource leaves the files as they are while a source is missing, and tells so once: it is tried again
 // whenever the Pod is looked at, which may be often.
-func (a *Agent) followSource(pod *v1.Pod, s *podState, v v1.Volume) (retry time.Time) {
+func (a *Agent) followSource(ctx context.Context, pod *v1.Pod, s *podState, v v1.Volume) (retry time.Time) {
 	what := "volume " + v.Name // no container's name has a space
-	err := a.project(pod, s, v)
+	err := a.project(ctx, pod, s, v)
 	if err == nil {
 		s.succeeded(what)
 		delete(s.outdated, v.Name)
+		return time.Time{}
+	}
+	if ctx.Err() != nil { // the agent stops, and the files are as they were
 		return time.Time{}
 	}
 	if s.outdated[v.Name] != err.Error() {

@@ -139,7 +139,8 @@ func (a *Agent) runHook(ctx context.Context, pod *v1.Pod, h *v1.LifecycleHandler
 	case h.HTTPGet != nil:
 		plain, err := a.probes.prober.Get(ctx, h.HTTPGet, t)
 		if err == nil && plain {
-			a.event(pod, t.Container, v1.EventTypeWarning, "LifecycleHTTPFallback", "request to HTTPS lifecycle hook of %s got HTTP response, retry with HTTP succeeded", t.Host)
+			a.event(pod, t.Container, v1.EventTypeWarning, "LifecycleHTTPFallback",
+				"request to HTTPS lifecycle hook of %s got HTTP response, retry with HTTP succeeded", t.Host)
 		}
 		if err != nil {
 			return fmt.Errorf("HTTP lifecycle hook (%s) for Container %q failed - error: %w", h.HTTPGet.Path, t.Container.Name, err)

@@ -44,8 +44,8 @@ func (r *pipeline) ensureImageVolumes(ctx context.Context, c *v1.Container) (rea
 }
 
 func (r *pipeline) ensureImageVolume(ctx context.Context, c *v1.Container, v v1.Volume) (bool, pods.Waiting, time.Time) {
-	a, state := r.agent, r.state.images[c.Name+"/"+v.Name]
-	path := a.dirs.Volume(r.pod.UID, v)
+	state := r.state.images[c.Name+"/"+v.Name]
+	path := r.dirs.Volume(r.pod.UID, v)
 	r.unpacking.Lock()
 	defer r.unpacking.Unlock()
 	if _, err := os.Stat(path); err == nil {
@@ -53,34 +53,35 @@ func (r *pipeline) ensureImageVolume(ctx context.Context, c *v1.Container, v v1.
 	}
 	as := c.DeepCopy()
 	as.Image, as.ImagePullPolicy = v.Image.Reference, v.Image.PullPolicy
-	if ready, w, wake := a.images.Ensure(ctx, r.pod, as, state); !ready {
+	if ready, w, wake := r.images.Ensure(ctx, r.pod, as, state); !ready {
 		return ready, w, wake
 	}
-	err := a.copyImage(ctx, r.pod, v, path)
+	err := r.copyImage(ctx, r.pod, v, path)
 	switch {
 	case err == nil:
-		a.event(r.pod, as, v1.EventTypeNormal, "Pulled", "%s", state.Announcement())
+		r.events.event(r.pod, as, v1.EventTypeNormal, "Pulled", "%s", state.Announcement())
 		return true, pods.Waiting{}, time.Time{}
 	case docker.IsNotFound(err):
-		w, wake := a.images.Missing(ctx, r.pod, as, state)
+		w, wake := r.images.Missing(ctx, r.pod, as, state)
 		return false, w, wake
 	}
-	a.event(r.pod, nil, v1.EventTypeWarning, "FailedMount", "%v", &files.MountError{Volume: v.Name, Step: files.StepSetUp, Err: err})
-	return false, pods.Waiting{Reason: "ContainerCreating"}, a.now().Add(configRetry)
+	r.events.event(r.pod, nil, v1.EventTypeWarning, "FailedMount", "%v", &files.MountError{Volume: v.Name, Step: files.StepSetUp, Err: err})
+	return false, pods.Waiting{Reason: "ContainerCreating"}, r.now().Add(configRetry)
 }
 
 // copyImage makes path a directory with the image's files.
-func (a *Agent) copyImage(ctx context.Context, pod *v1.Pod, v v1.Volume, path string) error {
+func (r *pipeline) copyImage(ctx context.Context, pod *v1.Pod, v v1.Volume, path string) error {
 	ref := pods.RefOf(pod)
 	spec := docker.ContainerSpec{
 		Name: pods.DockerName(ref, imageVolumeContainer+v.Name, 0), Image: v.Image.Reference,
-		Labels: a.opts.owner().Labels(pod, imageVolumeContainer+v.Name, 0),
+		Labels: r.owner.Labels(pod, imageVolumeContainer+v.Name, 0),
 	}
 	spec.Labels[pods.LabelType] = pods.TypeContainer
-	began := a.now()
+	began := r.now()
 	return volume.Build(path, func(part string) error {
-		return a.engine.ImageFiles(ctx, spec, func(archive io.Reader) error {
-			return volume.Untar(&wantedReader{archive, func() error { return a.wanted(ref) }}, part, func(h *tar.Header) bool { return docker.IsEngines(h, began) })
+		return r.engine.ImageFiles(ctx, spec, func(archive io.Reader) error {
+			return volume.Untar(&wantedReader{archive, func() error { return r.wanted(ref) }}, part,
+				func(h *tar.Header) bool { return docker.IsEngines(h, began) })
 		})
 	})
 }

@@ -16,8 +16,12 @@ func (o Options) families() []v1.IPFamily {
 }
 
 // inFamilies are the addresses of each family by these two.
-func (o Options) inFamilies(four, six func() string) (ips pods.IPs) {
-	for _, f := range o.families() {
+func (o Options) inFamilies(four, six func() string) pods.IPs {
+	return inFamilies(o.families(), four, six)
+}
+
+func inFamilies(families []v1.IPFamily, four, six func() string) (ips pods.IPs) {
+	for _, f := range families {
 		if f == v1.IPv6Protocol {
 			ips = append(ips, six())
 		} else {
@@ -31,14 +35,14 @@ func (o Options) inFamilies(four, six func() string) (ips pods.IPs) {
 func (a *Agent) hostIPs() pods.IPs { return a.opts.inFamilies(a.host.String, a.host6.String) }
 
 // podIPs are the Pod's addresses: the sandbox's or, in the host's network, the node's.
-func (a *Agent) podIPs(pod *v1.Pod, sandbox pods.Instance) pods.IPs {
+func (b bridge) podIPs(pod *v1.Pod, sandbox pods.Instance) pods.IPs {
 	if pod.Spec.HostNetwork {
-		return a.hostIPs()
+		return b.hostIPs()
 	}
 	if !sandbox.Running() || !sandbox.Address.IsValid() {
 		return nil
 	}
-	return a.opts.inFamilies(sandbox.Address.String, func() string { return a.opts.Network.Address6(sandbox.Address).String() })
+	return inFamilies(b.families, sandbox.Address.String, func() string { return b.network.Address6(sandbox.Address).String() })
 }
 
 // prefixes are the ranges of the addresses of the node's Pods.

@@ -17,18 +17,30 @@ import (
 // a sandbox without any network in two thirds of the time, and the rest takes us little.
 // See docs/decisions/pods-on-the-bridge.md.
 
+// bridge is where the Pods are reached.
+type bridge struct {
+	network  docker.NetworkSpec
+	families []v1.IPFamily
+	hostIPs  func() pods.IPs // the node's addresses
+	plug     func(docker.Container, docker.BridgePort) error
+}
+
+func (a *Agent) bridge() bridge {
+	return bridge{a.opts.Network, a.opts.families(), a.hostIPs, a.engine.ConnectBridge}
+}
+
 // connect gives a running sandbox its place on the bridge, unless it has one or Docker did.
-func (a *Agent) connect(sandbox pods.Instance) error {
+func (b bridge) connect(sandbox pods.Instance) error {
 	if sandbox.Network != docker.NoNetwork {
 		return nil
 	}
-	n := a.opts.Network
+	n := b.network
 	port := docker.BridgePort{Bridge: n.Bridge, Address: netip.PrefixFrom(sandbox.Address, n.Subnet.Bits()), Gateway: n.Gateway}
-	if families := a.opts.families(); slices.Contains(families, v1.IPv6Protocol) {
+	if slices.Contains(b.families, v1.IPv6Protocol) {
 		port.Address6, port.Gateway6 = netip.PrefixFrom(n.Address6(sandbox.Address), n.Subnet6.Bits()), n.Gateway6
-		port.Only6 = len(families) == 1
+		port.Only6 = len(b.families) == 1
 	}
-	return a.engine.ConnectBridge(sandbox.Container, port)
+	return b.plug(sandbox.Container, port)
 }
 
 // keepNetwork makes the Pods' network again when somebody removed it: to `docker network prune`
@@ -69,7 +81,7 @@ func (a *Agent) repairNetwork(ctx context.Context) error {
 	var errs []error
 	_, sandboxes := a.mirror.Running()
 	for _, sandbox := range sandboxes {
-		err := a.connect(sandbox)
+		err := a.bridge().connect(sandbox)
 		if now, ok := a.mirror.Get(sandbox.ID); ok && now.Running() { // or else it need not be any more
 			errs = append(errs, err)
 		}

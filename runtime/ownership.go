@@ -21,7 +21,7 @@ func (r *pipeline) giveVolumes(ctx context.Context, c *v1.Container, made docker
 			continue
 		}
 		if err := r.giveVolume(ctx, c, r.state.persistent[m.Name].Path, made); err != nil {
-			r.agent.log.Warn("a volume is not given to the user of its first container", "pod", r.state.ref, "container", c.Name, "volume", m.Name, "error", err)
+			r.log.Warn("a volume is not given to the user of its first container", "pod", r.state.ref, "container", c.Name, "volume", m.Name, "error", err)
 		}
 	}
 }
@@ -53,7 +53,7 @@ func (r *pipeline) runsAsAnother(ctx context.Context, c *v1.Container) bool {
 	if uid := pods.SecurityContext(r.pod, c).RunAsUser; uid != nil {
 		return *uid != 0
 	}
-	image, err := r.agent.engine.Image(ctx, c.Image)
+	image, err := r.engine.Image(ctx, c.Image)
 	return err == nil && !spec.IsRoot(image.User)
 }
 
@@ -63,7 +63,7 @@ func (r *pipeline) giveVolume(ctx context.Context, c *v1.Container, path string,
 	if fresh, err := volume.IsFresh(path); err != nil || !fresh {
 		return err
 	}
-	uid, gid, err := r.agent.specs.Identity(ctx, r.pod, c, made.User)
+	uid, gid, err := r.specs.Identity(ctx, r.pod, c, made.User)
 	if err != nil || uid == 0 {
 		return err
 	}

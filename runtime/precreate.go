@@ -19,9 +19,9 @@ func (r *pipeline) preCreate(ctx context.Context, s plan.Start) (id string, spec
 	if err != nil {
 		return "", spec
 	}
-	id, err = r.agent.create(ctx, spec)
+	id, err = r.acts.create(ctx, spec)
 	if err != nil {
-		r.agent.log.Debug("a container is not created ahead", "pod", r.state.ref, "container", s.Container.Name, "error", err)
+		r.log.Debug("a container is not created ahead", "pod", r.state.ref, "container", s.Container.Name, "error", err)
 		return "", spec
 	}
 	return id, spec
@@ -34,9 +34,9 @@ func (r *pipeline) obtain(ctx context.Context, s plan.Start, spec docker.Contain
 		if made, ok := r.state.preCreated[s.CreatedID]; ok && reflect.DeepEqual(made, spec) {
 			return s.CreatedID, nil
 		}
-		if err := r.agent.removeContainer(ctx, s.CreatedID); err != nil {
+		if err := r.acts.removeContainer(ctx, s.CreatedID); err != nil {
 			return "", err
 		}
 	}
-	return r.agent.create(ctx, spec)
+	return r.acts.create(ctx, spec)
 }

@@ -201,7 +201,7 @@ func (a *Agent) hostAddressOf(pod *v1.Pod) string {
 func (a *Agent) addressOf(pod *v1.Pod, have []pods.Instance) (podIP string) {
 	for _, i := range pods.Running(have) {
 		if i.IsSandbox() {
-			podIP = a.podIPs(pod, i).First()
+			podIP = a.bridge().podIPs(pod, i).First()
 		}
 	}
 	return podIP

@@ -18,7 +18,7 @@ func (a *Agent) report(ctx context.Context, pod *v1.Pod, s *podState, have []pod
 	}
 	for _, i := range have {
 		if i.IsSandbox() && i.Running() {
-			o.Sandbox, o.PodIPs = true, a.podIPs(pod, i)
+			o.Sandbox, o.PodIPs = true, a.bridge().podIPs(pod, i)
 		}
 	}
 	a.statuses.Set(pods.RefOf(pod), o.Status())

@@ -59,7 +59,7 @@ func (a *Agent) resizeContainers(ctx context.Context, pod *v1.Pod, s *podState, 
 	var errs []error
 	due, sandbox := false, pods.RunningSandbox(have)
 	boundPod := func(widen bool) {
-		if err := a.boundPod(pod, s, sandbox, widen); err != nil && !errors.Is(err, fs.ErrNotExist) { // the sandbox just ended
+		if err := a.groups().bound(pod, s, sandbox, widen); err != nil && !errors.Is(err, fs.ErrNotExist) { // the sandbox just ended
 			errs = append(errs, err)
 		}
 	}

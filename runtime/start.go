@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strconv"
 	"sync"
@@ -15,6 +16,9 @@ import (
 	"github.com/kube-lite/kube-lite/runtime/limits"
 	"github.com/kube-lite/kube-lite/runtime/plan"
 	"github.com/kube-lite/kube-lite/runtime/pods"
+	"github.com/kube-lite/kube-lite/runtime/spec"
+	"github.com/kube-lite/kube-lite/runtime/status"
+	"github.com/kube-lite/kube-lite/runtime/streaming"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -22,7 +26,7 @@ import (
 // sandbox has an ID and started when the sandbox runs, so the containers are created
 // while the sandbox starts, all at once.
 type pipeline struct {
-	agent *Agent
+	starter
 	pod   *v1.Pod
 	state *podState
 	plan  plan.Plan
@@ -34,6 +38,40 @@ type pipeline struct {
 	failed    error         // why the sandbox does not run; valid after running is closed
 
 	unpacking sync.Mutex // held by who copies an image into a volume
+}
+
+// starter is what pipelines work with.
+type starter struct {
+	acts      *acts
+	engine    engine
+	images    *images.Images
+	specs     *spec.Builder
+	files     *files.Files
+	dirs      pods.Dirs
+	owner     pods.Owner
+	addresses *addresses
+	bridge    bridge
+	groups    podGroups
+	oomScores *limits.OOMScores
+	crashes   *crashes
+	statuses  *status.Writer
+	streams   *streaming.Server
+	events    *eventLog
+	log       *slog.Logger
+	now       func() time.Time
+	// prepare makes the Pod's directory and volumes.
+	prepare func(context.Context, *v1.Pod, *podState, pods.IPs) error
+	// wanted says why a Pod's images need not be copied any more; nil: they do.
+	wanted func(pods.Ref) error
+}
+
+func (a *Agent) starter() starter {
+	return starter{
+		acts: a.acts, engine: a.engine, images: a.images, specs: a.specs, files: a.files, dirs: a.dirs, owner: a.opts.owner(),
+		addresses: a.addresses, bridge: a.bridge(), groups: a.groups(), oomScores: &a.oomScores, crashes: a.crashes,
+		statuses: a.statuses, streams: a.streams, events: a.eventLog, log: a.log, now: a.now,
+		prepare: a.prepare, wanted: a.wanted,
+	}
 }
 
 // outcome is what became of one container.
@@ -58,9 +96,9 @@ func (a *Agent) start(ctx context.Context, pod *v1.Pod, s *podState, p plan.Plan
 			return a.sandboxFailed(pod, s, err)
 		}
 	}
-	run := &pipeline{agent: a, pod: pod, state: s, plan: p, running: make(chan struct{})}
+	run := &pipeline{starter: a.starter(), pod: pod, state: s, plan: p, running: make(chan struct{})}
 	if err := run.beginSandbox(ctx); err != nil {
-		if p.Sandbox.Running() && !docker.IsUnavailable(err) && a.endsNow(ctx, p.Sandbox.ID) {
+		if p.Sandbox.Running() && !docker.IsUnavailable(err) && a.acts.endsNow(ctx, p.Sandbox.ID) {
 			return a.now().Add(retryFirst)
 		}
 		return a.sandboxFailed(pod, s, err)
@@ -106,27 +144,26 @@ const unavailableRetry = 10 * time.Second
 
 // beginSandbox makes sure that there is a sandbox and has it started.
 func (r *pipeline) beginSandbox(ctx context.Context) error {
-	a := r.agent
 	if r.plan.Sandbox.Running() {
-		r.podIPs = a.podIPs(r.pod, r.plan.Sandbox)
+		r.podIPs = r.bridge.podIPs(r.pod, r.plan.Sandbox)
 	}
 	if !r.state.prepared || lacksClaims(r.pod, r.state) {
-		if err := a.prepare(ctx, r.pod, r.state, r.podIPs); err != nil {
+		if err := r.prepare(ctx, r.pod, r.state, r.podIPs); err != nil {
 			return fmt.Errorf("prepare the pod's directory: %w", err)
 		}
 		r.state.prepared = true
 	} else if r.plan.Sandbox.Running() { // it may have failed when the sandbox came to run
-		if err := a.files.WriteHosts(r.pod, r.podIPs); err != nil {
+		if err := r.files.WriteHosts(r.pod, r.podIPs); err != nil {
 			return err
 		}
 	}
 	if r.plan.Sandbox.ID != "" {
 		r.sandboxID, r.group = r.plan.Sandbox.ID, r.plan.Sandbox.CgroupParent
 		if r.plan.Sandbox.Running() {
-			if err := a.connect(r.plan.Sandbox); err != nil { // the daemon may have ended before
+			if err := r.bridge.connect(r.plan.Sandbox); err != nil { // the daemon may have ended before
 				return err
 			}
-			if err := a.boundPod(r.pod, r.state, r.plan.Sandbox, true); err != nil {
+			if err := r.groups.bound(r.pod, r.state, r.plan.Sandbox, true); err != nil {
 				return err
 			}
 			close(r.running)
@@ -140,33 +177,32 @@ func (r *pipeline) beginSandbox(ctx context.Context) error {
 }
 
 func (r *pipeline) createSandbox(ctx context.Context) error {
-	a := r.agent
 	var address netip.Addr
 	if !r.pod.Spec.HostNetwork {
-		free, settled, err := a.addresses.take()
+		free, settled, err := r.addresses.take()
 		if err != nil {
 			return err
 		}
 		defer settled()
 		address = free
 	}
-	spec, err := a.specs.Sandbox(r.pod, r.plan.SandboxAttempt, address)
+	spec, err := r.specs.Sandbox(r.pod, r.plan.SandboxAttempt, address)
 	if err != nil {
 		return err
 	}
-	if spec.Runtime, err = a.sandboxRuntime(ctx, r.pod); err != nil {
+	if spec.Runtime, err = r.sandboxRuntime(ctx, r.pod); err != nil {
 		return err
 	}
-	if r.group, err = a.groupOf(ctx, r.pod); err != nil {
+	if r.group, err = r.groups.of(ctx, r.pod); err != nil {
 		return err
 	}
 	spec.CgroupParent = r.group
-	id, err := a.create(ctx, spec)
+	id, err := r.acts.create(ctx, spec)
 	if docker.IsNotFound(err) { // somebody removed the image
-		if err := a.ensurePauseImage(ctx); err != nil {
+		if err := r.acts.ensurePauseImage(ctx); err != nil {
 			return err
 		}
-		id, err = a.create(ctx, spec)
+		id, err = r.acts.create(ctx, spec)
 	}
 	r.sandboxID = id
 	return err
@@ -175,28 +211,27 @@ func (r *pipeline) createSandbox(ctx context.Context) error {
 // startSandbox starts the sandbox and learns its address.
 func (r *pipeline) startSandbox(ctx context.Context) {
 	defer close(r.running)
-	a := r.agent
-	i, err := a.startContainer(ctx, r.sandboxID)
+	i, err := r.acts.startContainer(ctx, r.sandboxID)
 	if err == nil {
-		err = a.connect(i)
+		err = r.bridge.connect(i)
 	}
 	if err == nil {
-		a.step("connected")
-		err = a.boundPod(r.pod, r.state, i, false)
+		r.acts.step("connected")
+		err = r.groups.bound(r.pod, r.state, i, false)
 	}
 	if err != nil {
 		r.failed = err
 		if limits.RefusedOOMScore(err) {
-			a.oomScores.Deny()
+			r.oomScores.Deny()
 		}
 		if !docker.IsUnavailable(err) {
-			_ = a.removeContainer(ctx, r.sandboxID) // the next attempt is a new one
+			_ = r.acts.removeContainer(ctx, r.sandboxID) // the next attempt is a new one
 		}
 		return
 	}
-	r.podIPs = a.podIPs(r.pod, i)
-	a.statuses.SetAddress(r.pod, r.podIPs)
-	r.failed = a.files.WriteHosts(r.pod, r.podIPs)
+	r.podIPs = r.bridge.podIPs(r.pod, i)
+	r.statuses.SetAddress(r.pod, r.podIPs)
+	r.failed = r.files.WriteHosts(r.pod, r.podIPs)
 }
 
 // containers handles all containers at once and waits for them.
@@ -213,7 +248,7 @@ func (r *pipeline) containers(ctx context.Context) []outcome {
 	var tried []int // those that are held must not be held for longer because they were looked at
 	for n, s := range r.plan.Start {
 		out[n].container = s.Container.Name
-		if until, held := r.state.held(s.Container.Name, r.agent.now()); held {
+		if until, held := r.state.held(s.Container.Name, r.now()); held {
 			out[n].waiting, out[n].wake = r.state.waiting[s.Container.Name], until
 			continue
 		}
@@ -229,7 +264,7 @@ func (r *pipeline) containers(ctx context.Context) []outcome {
 		r.state.preCreated[id] = specs[n]
 	}
 	for _, n := range tried {
-		r.state.note(out[n], r.agent.now())
+		r.state.note(out[n], r.now())
 		delete(r.state.preCreated, r.plan.Start[n].CreatedID)
 	}
 	return out
@@ -245,31 +280,31 @@ func (r *pipeline) container(ctx context.Context, s plan.Start, image *images.St
 	if r.failed != nil {
 		return outcome{container: s.Container.Name, waiting: pods.Waiting{Reason: "ContainerCreating"}}
 	}
-	a := r.agent
 	if hasOneClient(r.pod, s.Container) {
-		if err := a.streams.Hold(ctx, id); err != nil { // its client then hears only what comes later
-			a.log.Warn("the output of a container is not kept for its client", "pod", r.state.ref, "container", s.Container.Name, "error", err)
+		if err := r.streams.Hold(ctx, id); err != nil { // its client then hears only what comes later
+			r.log.Warn("the output of a container is not kept for its client", "pod", r.state.ref, "container", s.Container.Name, "error", err)
 		}
 	}
-	i, err := a.startContainer(ctx, id)
+	i, err := r.acts.startContainer(ctx, id)
 	if err != nil {
 		return r.startFailed(ctx, s, id, err)
 	}
 	r.countStart(s, id)
-	if err := limits.KillTogether(a.cgroups, i); err != nil {
-		a.log.Warn("a container that runs out of memory may lose some of its processes only", "pod", r.state.ref, "container", s.Container.Name, "error", err)
+	if err := limits.KillTogether(r.groups.cgroups, i); err != nil {
+		r.log.Warn("a container that runs out of memory may lose some of its processes only",
+			"pod", r.state.ref, "container", s.Container.Name, "error", err)
 	}
-	if err := limits.LimitHugePages(a.cgroups, a.node.Facts.HugePages, r.pod, s.Container, i); err != nil {
-		a.log.Warn("a container may take more huge pages than it declares", "pod", r.state.ref, "container", s.Container.Name, "error", err)
+	if err := limits.LimitHugePages(r.groups.cgroups, r.groups.hugePages, r.pod, s.Container, i); err != nil {
+		r.log.Warn("a container may take more huge pages than it declares", "pod", r.state.ref, "container", s.Container.Name, "error", err)
 	}
-	a.event(r.pod, s.Container, v1.EventTypeNormal, "Started", "Container started")
+	r.events.event(r.pod, s.Container, v1.EventTypeNormal, "Started", "Container started")
 	return outcome{container: s.Container.Name}
 }
 
 // createContainer returns no ID if the container has to wait.
 func (r *pipeline) createContainer(ctx context.Context, s plan.Start, image *images.State) (string, outcome) {
-	a, o := r.agent, outcome{container: s.Container.Name}
-	ready, why, wake := a.images.Ensure(ctx, r.pod, s.Container, image)
+	o := outcome{container: s.Container.Name}
+	ready, why, wake := r.images.Ensure(ctx, r.pod, s.Container, image)
 	if !ready {
 		o.waiting, o.wake = why, wake
 		return "", o
@@ -283,17 +318,17 @@ func (r *pipeline) createContainer(ctx context.Context, s plan.Start, image *ima
 		return "", o
 	}
 	if err != nil {
-		a.event(r.pod, s.Container, v1.EventTypeWarning, "Failed", "Error: %v", err)
-		o.waiting, o.wake = pods.Waiting{Reason: "CreateContainerConfigError", Message: err.Error()}, a.now().Add(configRetry)
+		r.events.event(r.pod, s.Container, v1.EventTypeWarning, "Failed", "Error: %v", err)
+		o.waiting, o.wake = pods.Waiting{Reason: "CreateContainerConfigError", Message: err.Error()}, r.now().Add(configRetry)
 		return "", o
 	}
 	r.giveVolumes(ctx, s.Container, spec)
 	id, err := r.obtain(ctx, s, spec)
 	if err == nil {
 		if message := image.Announcement(); message != "" {
-			a.event(r.pod, s.Container, v1.EventTypeNormal, "Pulled", "%s", message)
+			r.events.event(r.pod, s.Container, v1.EventTypeNormal, "Pulled", "%s", message)
 		}
-		a.event(r.pod, s.Container, v1.EventTypeNormal, "Created", "Container created")
+		r.events.event(r.pod, s.Container, v1.EventTypeNormal, "Created", "Container created")
 		image.Created()
 		return id, o
 	}
@@ -308,7 +343,6 @@ const configRetry = 10 * time.Second
 
 // spec is the Docker container that is declared.
 func (r *pipeline) spec(ctx context.Context, s plan.Start) (docker.ContainerSpec, error) {
-	a := r.agent
 	if files.UsesPodIP(s.Container) {
 		<-r.running
 	}
@@ -318,23 +352,23 @@ func (r *pipeline) spec(ctx context.Context, s plan.Start) (docker.ContainerSpec
 		ips = r.podIPs
 	default:
 	}
-	env, err := a.files.Environment(ctx, r.pod, s.Container, ips)
+	env, err := r.files.Environment(ctx, r.pod, s.Container, ips)
 	if err != nil {
 		return docker.ContainerSpec{}, err
 	}
-	mounts, err := a.files.Mounts(r.pod, s.Container, env, r.state.persistent)
+	mounts, err := r.files.Mounts(r.pod, s.Container, env, r.state.persistent)
 	if err != nil {
 		return docker.ContainerSpec{}, err
 	}
-	if message, ok, err := a.files.MessageMount(r.pod, s.Container, s.Attempt); err != nil {
+	if message, ok, err := r.files.MessageMount(r.pod, s.Container, s.Attempt); err != nil {
 		return docker.ContainerSpec{}, err
 	} else if ok {
 		mounts = append(mounts, message)
 	}
-	if err := a.specs.VerifyNonRoot(ctx, r.pod, s.Container); err != nil {
+	if err := r.specs.VerifyNonRoot(ctx, r.pod, s.Container); err != nil {
 		return docker.ContainerSpec{}, err
 	}
-	spec := a.specs.Container(r.pod, s.Container, s.Attempt, r.sandboxID, env, mounts)
+	spec := r.specs.Container(r.pod, s.Container, s.Attempt, r.sandboxID, env, mounts)
 	spec.CgroupParent = r.group
 	spec.Groups = append(spec.Groups, persistentGroups(r.pod, r.state)...)
 	if r.plan.RestartGeneration > 0 {
@@ -343,25 +377,24 @@ func (r *pipeline) spec(ctx context.Context, s plan.Start) (docker.ContainerSpec
 	if s.TargetID != "" {
 		spec.PID = "container:" + s.TargetID
 	}
-	return spec, a.specs.Confine(ctx, &spec, r.pod, s.Container)
+	return spec, r.specs.Confine(ctx, &spec, r.pod, s.Container)
 }
 
 // createFailed finds out why, as far as it matters.
 func (r *pipeline) createFailed(ctx context.Context, s plan.Start, image *images.State, err error) (pods.Waiting, time.Time) {
-	a := r.agent
 	switch {
 	case docker.IsUnavailable(err):
-		return pods.Waiting{Reason: "ContainerCreating"}, a.now().Add(unavailableRetry)
+		return pods.Waiting{Reason: "ContainerCreating"}, r.now().Add(unavailableRetry)
 	case docker.IsNotFound(err):
-		if _, e := a.engine.Image(ctx, s.Container.Image); docker.IsNotFound(e) {
-			return a.images.Missing(ctx, r.pod, s.Container, image)
+		if _, e := r.engine.Image(ctx, s.Container.Image); docker.IsNotFound(e) {
+			return r.images.Missing(ctx, r.pod, s.Container, image)
 		}
 	case docker.IsConflict(err): // the mirror knows it by now, or Docker is still making it
-		return pods.Waiting{Reason: "ContainerCreating"}, a.now().Add(retryFirst)
+		return pods.Waiting{Reason: "ContainerCreating"}, r.now().Add(retryFirst)
 	}
-	if r.plan.Sandbox.Running() && a.endsNow(ctx, r.sandboxID) {
-		return pods.Waiting{Reason: "ContainerCreating"}, a.now().Add(retryFirst)
+	if r.plan.Sandbox.Running() && r.acts.endsNow(ctx, r.sandboxID) {
+		return pods.Waiting{Reason: "ContainerCreating"}, r.now().Add(retryFirst)
 	}
-	a.event(r.pod, s.Container, v1.EventTypeWarning, "Failed", "Error: %s", docker.Words(err))
-	return pods.Waiting{Reason: "CreateContainerError", Message: docker.Words(err)}, a.now().Add(retryFirst)
+	r.events.event(r.pod, s.Container, v1.EventTypeWarning, "Failed", "Error: %s", docker.Words(err))
+	return pods.Waiting{Reason: "CreateContainerError", Message: docker.Words(err)}, r.now().Add(retryFirst)
 }

@@ -65,7 +65,7 @@ func (a *Agent) removeGroups() error {
 // maybeStarting tells of a container whose start was given up: Docker may start it still, and then
 // stops it if it is asked to.
 func (a *Agent) maybeStarting(i pods.Instance) bool {
-	_, unanswered := a.unanswered.Load(i.ID)
+	_, unanswered := a.acts.unanswered.Load(i.ID)
 	return unanswered && !i.Ended()
 }
 

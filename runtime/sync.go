@@ -59,7 +59,7 @@ func (a *Agent) drive(ctx context.Context, pod *v1.Pod, s *podState, have []pods
 	wake = pods.Earliest(wake, a.noteBackoffs(pod, s, p))
 	a.report(ctx, pod, s, have, p)
 	if p.Sandbox.ID != "" {
-		wake = pods.Earliest(wake, a.followSources(pod, s))
+		wake = pods.Earliest(wake, a.followSources(ctx, pod, s))
 	}
 	switch {
 	case len(p.End) > 0:
@@ -90,7 +90,7 @@ func (a *Agent) finish(ctx context.Context, pod *v1.Pod, s *podState, have []pod
 	a.dropVolumes(s)
 	a.allocations.EnqueueDeferred() // it made room
 	_, sandboxes := pods.Split(have)
-	if a.removeAll(ctx, append(p.Remove, sandboxes...)) || !a.removeGroup(s) {
+	if a.removeAll(ctx, append(p.Remove, sandboxes...)) || !a.groups().remove(s) {
 		return verdict{after: cleanRetry}
 	}
 	return verdict{}
@@ -102,7 +102,8 @@ func (a *Agent) noteBackoffs(pod *v1.Pod, s *podState, p plan.Plan) (wake time.T
 		c := pods.Container(pod, b.Container)
 		w := pods.Waiting{Reason: "CrashLoopBackOff", Message: crashMessage(pod, b)}
 		if s.waiting[b.Container] != w {
-			a.event(pod, c, v1.EventTypeWarning, "BackOff", "Back-off restarting failed container %s in pod %s_%s(%s)", c.Name, pod.Name, pod.Namespace, pod.UID)
+			a.event(pod, c, v1.EventTypeWarning, "BackOff",
+				"Back-off restarting failed container %s in pod %s_%s(%s)", c.Name, pod.Name, pod.Namespace, pod.UID)
 		}
 		s.waiting[b.Container] = w
 		wake = pods.Earliest(wake, b.Until)
@@ -119,7 +120,7 @@ func crashMessage(pod *v1.Pod, b plan.Backoff) string {
 func (a *Agent) removeAll(ctx context.Context, list []pods.Instance) (failed bool) {
 	results := make(chan error, len(list))
 	for _, i := range list {
-		go func() { results <- a.removeContainer(ctx, i.ID) }()
+		go func() { results <- a.acts.removeContainer(ctx, i.ID) }()
 	}
 	for range list {
 		if err := <-results; err != nil {

@@ -24,10 +24,11 @@ func (a *Agent) warnUnsupported(pod *v1.Pod, s *podState) {
 }
 
 // sandboxRuntime is Docker's runtime for the Pod's class, and says in an event if Docker has no such runtime.
-func (a *Agent) sandboxRuntime(ctx context.Context, pod *v1.Pod) (string, error) {
-	handler, known, err := a.specs.Runtime(ctx, pod)
+func (r *pipeline) sandboxRuntime(ctx context.Context, pod *v1.Pod) (string, error) {
+	handler, known, err := r.specs.Runtime(ctx, pod)
 	if err == nil && !known {
-		a.event(pod, nil, v1.EventTypeWarning, "UnsupportedField", "spec.runtimeClassName is ignored: Docker has no runtime for %q", *pod.Spec.RuntimeClassName)
+		r.events.event(pod, nil, v1.EventTypeWarning, "UnsupportedField",
+			"spec.runtimeClassName is ignored: Docker has no runtime for %q", *pod.Spec.RuntimeClassName)
 	}
 	return handler, err
 }

@@ -47,7 +47,7 @@ func (a *Agent) makeVolume(ctx context.Context, pod *v1.Pod, s *podState, v v1.V
 	case v.HostPath != nil:
 		err = volume.CheckHostPath(v.HostPath.Path, ptr.Deref(v.HostPath.Type, v1.HostPathUnset))
 	case files.IsProjection(v):
-		err = a.project(pod, s, v)
+		err = a.project(ctx, pod, s, v)
 	}
 	if err != nil {
 		return &files.MountError{Volume: v.Name, Step: files.StepSetUp, Err: err}

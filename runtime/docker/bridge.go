@@ -84,7 +84,8 @@ func connectBridge(c Container, p BridgePort) error {
 	defer ns.Close()
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU = outside, bridge.Attrs().MTU
-	pair := &netlink.Veth{LinkAttrs: attrs, PeerName: insideDevice, PeerHardwareAddr: hardwareAddr(p.Address.Addr()), PeerNamespace: netlink.NsFd(ns.Fd())}
+	pair := &netlink.Veth{LinkAttrs: attrs, PeerName: insideDevice,
+		PeerHardwareAddr: hardwareAddr(p.Address.Addr()), PeerNamespace: netlink.NsFd(ns.Fd())}
 	if err := netlink.LinkAdd(pair); err != nil {
 		return fmt.Errorf("make %s: %w", outside, err)
 	}

@@ -189,7 +189,8 @@ func fromSummary(c container.Summary) Container {
 }
 
 func fromInspect(r container.InspectResponse) Container {
-	out := Container{ID: r.ID, Name: strings.TrimPrefix(r.Name, "/"), ImageID: r.Image, Created: parseTime(r.Created), LogPath: r.LogPath, UpperDir: r.GraphDriver.Data["UpperDir"]}
+	out := Container{ID: r.ID, Name: strings.TrimPrefix(r.Name, "/"), ImageID: r.Image,
+		Created: parseTime(r.Created), LogPath: r.LogPath, UpperDir: r.GraphDriver.Data["UpperDir"]}
 	if h := r.HostConfig; h != nil {
 		out.CgroupParent, out.Network = h.CgroupParent, string(h.NetworkMode)
 		out.Resources = Resources{CPUShares: h.CPUShares, CPUQuota: h.CPUQuota, CPUPeriod: h.CPUPeriod, Memory: h.Memory}

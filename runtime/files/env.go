@@ -155,7 +155,8 @@ func envFrom(ctx context.Context, namespace string, s v1.EnvFromSource, from sou
 
 // variable is the value of one declared variable; ok is false if an optional source
 // does not have it.
-func variable(ctx context.Context, pod *v1.Pod, c *v1.Container, v v1.EnvVar, node Node, ips pods.IPs, from sources, mapping func(string) string) (string, bool, error) {
+func variable(ctx context.Context, pod *v1.Pod, c *v1.Container, v v1.EnvVar,
+	node Node, ips pods.IPs, from sources, mapping func(string) string) (string, bool, error) {
 	if v.ValueFrom == nil {
 		return expansion.Expand(v.Value, mapping), true, nil
 	}

@@ -46,7 +46,8 @@ func (r Resolver) fit() (fits Resolver, warnings []string) {
 	fits = r
 	if len(r.Servers) > maxNameservers {
 		fits.Servers = r.Servers[:maxNameservers]
-		warnings = append(warnings, "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: "+strings.Join(fits.Servers, " "))
+		warnings = append(warnings,
+			"Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: "+strings.Join(fits.Servers, " "))
 	}
 	fits.Searches = slices.DeleteFunc(slices.Clone(r.Searches[:min(len(r.Searches), maxSearches)]), func(s string) bool {
 		return len(s) > validation.DNS1123SubdomainMaxLength
@@ -55,7 +56,8 @@ func (r Resolver) fit() (fits Resolver, warnings []string) {
 		fits.Searches = fits.Searches[:len(fits.Searches)-1]
 	}
 	if len(fits.Searches) < len(r.Searches) {
-		warnings = append(warnings, "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: "+strings.Join(fits.Searches, " "))
+		warnings = append(warnings,
+			"Search Line limits were exceeded, some search paths have been omitted, the applied search line is: "+strings.Join(fits.Searches, " "))
 	}
 	return fits, warnings
 }

@@ -43,5 +43,6 @@ type Images struct {
 
 // New makes the Images of an agent; it does nothing by itself.
 func New(c Config) *Images {
-	return &Images{config: c, puller: newPuller(c.Engine, c.Start, c.Now), ids: newImageIDs(c.Engine, c.Start, c.Changed), accounts: newAccounts(c.Engine)}
+	return &Images{config: c, puller: newPuller(c.Engine, c.Start, c.Now), ids: newImageIDs(c.Engine, c.Start, c.Changed),
+		accounts: newAccounts(c.Engine)}
 }

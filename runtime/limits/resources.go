@@ -68,7 +68,8 @@ func Reported(c *v1.Container, i pods.Instance) *v1.ResourceRequirements {
 		return out
 	}
 	// What rounding to shares and quotas changes is shown as it was declared.
-	if limit := cpuLimit(i.Resources); out.Limits != nil && !limit.IsZero() && (limit.MilliValue() > minMilliLimit || out.Limits.Cpu().MilliValue() > minMilliLimit) {
+	if limit := cpuLimit(i.Resources); out.Limits != nil && !limit.IsZero() &&
+		(limit.MilliValue() > minMilliLimit || out.Limits.Cpu().MilliValue() > minMilliLimit) {
 		out.Limits[v1.ResourceCPU] = limit
 	}
 	if out.Limits != nil && i.Resources.Memory > 0 {

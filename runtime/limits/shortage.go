@@ -52,7 +52,8 @@ func shortage(pod *v1.Pod, others []admittedPod, allocatable v1.ResourceList) *p
 }
 
 func outOf(name v1.ResourceName, requested, used, capacity int64) *pods.Reason {
-	return &pods.Reason{Reason: "OutOf" + string(name), Message: fmt.Sprintf("Node didn't have enough resource: %s, requested: %d, used: %d, capacity: %d", name, requested, used, capacity)}
+	return &pods.Reason{Reason: "OutOf" + string(name),
+		Message: fmt.Sprintf("Node didn't have enough resource: %s, requested: %d, used: %d, capacity: %d", name, requested, used, capacity)}
 }
 
 // count is an amount as a kubelet counts it: CPU in thousandths, all else in units.

@@ -41,5 +41,6 @@ func endedWithPod(pod *v1.Pod, have []pods.Instance, sidecar pods.Instance) bool
 
 // endForRestart ends a container for another's sake: at once, and without its preStop hook.
 func endForRestart(i pods.Instance) End {
-	return End{Instance: i, Why: fmt.Sprintf("Container %s is restarted with all containers of the pod", i.ContainerName), Grace: new(int64), Renew: true}
+	return End{Instance: i, Why: fmt.Sprintf("Container %s is restarted with all containers of the pod", i.ContainerName),
+		Grace: new(int64), Renew: true}
 }

@@ -34,7 +34,8 @@ func KernelHostname(pod *v1.Pod, domain string) (string, error) {
 	}
 	whole := fmt.Sprintf("%s.%s.%s.svc.%s", name, pod.Spec.Subdomain, pod.Namespace, domain)
 	if len(whole) > hostnameLimit {
-		return "", fmt.Errorf("failed to construct FQDN from pod hostname and cluster domain, FQDN %s is too long (%d characters is the max, %d characters requested)", whole, hostnameLimit, len(whole))
+		return "", fmt.Errorf("failed to construct FQDN from pod hostname and cluster domain, FQDN %s is too long "+
+			"(%d characters is the max, %d characters requested)", whole, hostnameLimit, len(whole))
 	}
 	return whole, nil
 }

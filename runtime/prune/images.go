@@ -76,7 +76,8 @@ func specLists(client kubernetes.Interface) []func(context.Context) ([]v1.PodSpe
 }
 
 // specs lists objects of one kind and takes the Pod spec out of each.
-func specs[L, O any](list func(context.Context, metav1.ListOptions) (L, error), items func(L) []O, spec func(O) v1.PodSpec) func(context.Context) ([]v1.PodSpec, error) {
+func specs[L, O any](list func(context.Context, metav1.ListOptions) (L, error), items func(L) []O,
+	spec func(O) v1.PodSpec) func(context.Context) ([]v1.PodSpec, error) {
 	return func(ctx context.Context) ([]v1.PodSpec, error) {
 		found, err := list(ctx, metav1.ListOptions{})
 		if err != nil {

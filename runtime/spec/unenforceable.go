@@ -23,7 +23,8 @@ func unenforceable(pod *v1.Pod, appArmor bool, sysctls []string) *pods.Reason {
 	ps := pod.Spec.SecurityContext
 	switch {
 	case pod.Spec.HostUsers != nil && !*pod.Spec.HostUsers:
-		return &pods.Reason{Reason: "UserNamespacesNotSupported", Message: "hostUsers: false asks for a user namespace of the Pod's own, which the Docker Engine cannot give to one Pod"}
+		return &pods.Reason{Reason: "UserNamespacesNotSupported",
+			Message: "hostUsers: false asks for a user namespace of the Pod's own, which the Docker Engine cannot give to one Pod"}
 	case ps == nil:
 		return nil
 	case needsAppArmor(ps.AppArmorProfile) && !appArmor:

@@ -99,14 +99,18 @@ func resourceFamilies(_ *Stats, s *statsv1alpha1.Summary, emit func(prometheus.M
 		var cpu, memory float64
 		for _, c := range p.Containers {
 			cpu += seconds(c.CPU)
-			emit(counter("container_cpu_usage_seconds_total", "Cumulative cpu time consumed by the container in core-seconds", containers, seconds(c.CPU), c.Name, p.PodRef.Namespace, p.PodRef.Name))
+			emit(counter("container_cpu_usage_seconds_total", "Cumulative cpu time consumed by the container in core-seconds",
+				containers, seconds(c.CPU), c.Name, p.PodRef.Namespace, p.PodRef.Name))
 			if c.Memory != nil {
 				memory += number(c.Memory.WorkingSetBytes)
-				emit(gauge("container_memory_working_set_bytes", "Current working set of the container in bytes", containers, number(c.Memory.WorkingSetBytes), c.Name, p.PodRef.Namespace, p.PodRef.Name))
+				emit(gauge("container_memory_working_set_bytes", "Current working set of the container in bytes",
+					containers, number(c.Memory.WorkingSetBytes), c.Name, p.PodRef.Namespace, p.PodRef.Name))
 			}
-			emit(gauge("container_start_time_seconds", "Start time of the container since unix epoch in seconds", containers, float64(c.StartTime.Unix()), c.Name, p.PodRef.Namespace, p.PodRef.Name))
+			emit(gauge("container_start_time_seconds", "Start time of the container since unix epoch in seconds",
+				containers, float64(c.StartTime.Unix()), c.Name, p.PodRef.Namespace, p.PodRef.Name))
 		}
-		emit(counter("pod_cpu_usage_seconds_total", "Cumulative cpu time consumed by the pod in core-seconds", pods, cpu, p.PodRef.Namespace, p.PodRef.Name))
+		emit(counter("pod_cpu_usage_seconds_total", "Cumulative cpu time consumed by the pod in core-seconds",
+			pods, cpu, p.PodRef.Namespace, p.PodRef.Name))
 		emit(gauge("pod_memory_working_set_bytes", "Current working set of the pod in bytes", pods, memory, p.PodRef.Namespace, p.PodRef.Name))
 	}
 }
@@ -133,14 +137,17 @@ func cadvisorFamilies(from *Stats, s *statsv1alpha1.Summary, emit func(prometheu
 			emitDisk(c, append([]string{"device"}, labels...), append([]string{device}, values...), emit)
 			emit(gauge("container_spec_memory_limit_bytes", "Memory limit for the container.", labels, float64(i.Resources.Memory), values...))
 			emit(gauge("container_spec_cpu_shares", "CPU share of the container.", labels, float64(i.Resources.CPUShares), values...))
-			emit(gauge("container_start_time_seconds", "Start time of the container since unix epoch in seconds.", labels, float64(c.StartTime.Unix()), values...))
+			emit(gauge("container_start_time_seconds", "Start time of the container since unix epoch in seconds.",
+				labels, float64(c.StartTime.Unix()), values...))
 		}
 		if p.Network == nil {
 			continue
 		}
 		for _, d := range p.Network.Interfaces {
-			emit(counter("container_network_receive_bytes_total", "Cumulative count of bytes received", podLabels, number(d.RxBytes), d.Name, p.PodRef.Namespace, p.PodRef.Name))
-			emit(counter("container_network_transmit_bytes_total", "Cumulative count of bytes transmitted", podLabels, number(d.TxBytes), d.Name, p.PodRef.Namespace, p.PodRef.Name))
+			emit(counter("container_network_receive_bytes_total", "Cumulative count of bytes received",
+				podLabels, number(d.RxBytes), d.Name, p.PodRef.Namespace, p.PodRef.Name))
+			emit(counter("container_network_transmit_bytes_total", "Cumulative count of bytes transmitted",
+				podLabels, number(d.TxBytes), d.Name, p.PodRef.Namespace, p.PodRef.Name))
 		}
 	}
 }
@@ -156,7 +163,8 @@ func emitDisk(c statsv1alpha1.ContainerStats, labels, values []string, emit func
 		used += number(c.Logs.UsedBytes)
 	}
 	emit(gauge("container_fs_usage_bytes", "Number of bytes that are consumed by the container on this filesystem.", labels, used, values...))
-	emit(gauge("container_fs_limit_bytes", "Number of bytes that can be consumed by the container on this filesystem.", labels, number(c.Rootfs.CapacityBytes), values...))
+	emit(gauge("container_fs_limit_bytes", "Number of bytes that can be consumed by the container on this filesystem.",
+		labels, number(c.Rootfs.CapacityBytes), values...))
 }
 
 // kubeletFamilies are the agent's own.

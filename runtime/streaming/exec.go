@@ -96,18 +96,21 @@ func (s *Server) openSession(w http.ResponseWriter, r *http.Request, notFound st
 }
 
 // ExecInContainer implements remotecommand.Executor.
-func (c *commandSession) ExecInContainer(ctx context.Context, _, _, _ string, command []string, in io.Reader, out, err io.WriteCloser, _ bool, resize <-chan remotecommand.TerminalSize, _ time.Duration) error {
+func (c *commandSession) ExecInContainer(ctx context.Context, _, _, _ string, command []string,
+	in io.Reader, out, err io.WriteCloser, _ bool, resize <-chan remotecommand.TerminalSize, _ time.Duration) error {
 	return c.exec(ctx, command, in, out, err, resize)
 }
 
 // AttachContainer implements remotecommand.Attacher.
-func (c *commandSession) AttachContainer(ctx context.Context, _, _, _ string, in io.Reader, out, err io.WriteCloser, _ bool, resize <-chan remotecommand.TerminalSize) error {
+func (c *commandSession) AttachContainer(ctx context.Context, _, _, _ string,
+	in io.Reader, out, err io.WriteCloser, _ bool, resize <-chan remotecommand.TerminalSize) error {
 	return c.attach(ctx, in, out, err, resize)
 }
 
 // exec returns the command's exit code, unless it is 0, as a CodeExitError: that is
 // what tells the client.
-func (c *commandSession) exec(ctx context.Context, command []string, in io.Reader, out, err io.WriteCloser, resize <-chan remotecommand.TerminalSize) error {
+func (c *commandSession) exec(ctx context.Context, command []string,
+	in io.Reader, out, err io.WriteCloser, resize <-chan remotecommand.TerminalSize) error {
 	code, failed := c.engine.Exec(ctx, c.id, command, c.streams(in, out, err, resize))
 	if failed != nil || code == 0 {
 		return c.unlessGone(failed)

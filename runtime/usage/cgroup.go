@@ -133,7 +133,8 @@ func (c Cgroups) MemoryStat(pid int) (MemoryStat, error) {
 	if err != nil {
 		return MemoryStat{}, err
 	}
-	return MemoryStat{Usage: usage, WorkingSet: max(0, usage-fields[inactive]), RSS: fields[rss], Faults: fields[faults], MajorFaults: fields[major]}, nil
+	return MemoryStat{Usage: usage, WorkingSet: max(0, usage-fields[inactive]), RSS: fields[rss],
+		Faults: fields[faults], MajorFaults: fields[major]}, nil
 }
 
 // CPU is the time that the cgroup of a process has had of all cores together.
