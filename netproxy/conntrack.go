@@ -33,7 +33,7 @@ func (f udpFlows) addPorts(ports []servicePort) (any bool) {
 			continue
 		}
 		any = true
-		f.services[netip.AddrPortFrom(sp.ClusterIP, sp.Port)] = setOf(sp.Internal)
+		f.services[netip.AddrPortFrom(sp.ClusterIP, sp.Port)] = setOf(sp.inside())
 		for _, ip := range slices.Concat(sp.ExternalIPs, sp.LoadBalancerIPs) {
 			f.services[netip.AddrPortFrom(ip, sp.Port)] = setOf(sp.External)
 		}

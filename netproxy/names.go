@@ -40,6 +40,11 @@ func nodeChain(prefix string, sp *servicePort, address netip.Addr) string {
 	return prefix + "NOD-" + hash(sp.String() + "@" + address.String())[:8]
 }
 
+// clientsChain names the chain that balances over the endpoints on one node for the Pods of that node.
+func clientsChain(prefix string, sp *servicePort, node string) string {
+	return prefix + "CLN-" + hash(sp.String() + "<" + node)[:8]
+}
+
 // hash has 5 bits a character: 8 of them keep 1,000 Services with 10 endpoints each apart (1 in 20,000).
 func hash(s string) string {
 	sum := sha256.Sum256([]byte(s))

@@ -34,9 +34,9 @@ func nftServicePart(ports []servicePort) *nftPart {
 	p := newNftPart()
 	for i := range ports {
 		sp := &ports[i]
-		if len(sp.Internal) > 0 {
+		if len(sp.inside()) > 0 {
 			key := addressPort(sp.ClusterIP, sp)
-			p.add(nftClusterIPs, key, "goto "+p.to(byClusterIP, key, sp), sp.id)
+			p.add(nftClusterIPs, key, "goto "+p.byClient(sp, p.to(byClusterIP, key, sp)), sp.id)
 		}
 		for _, ip := range sp.ExternalIPs {
 			key := addressPort(ip, sp)
@@ -118,6 +118,33 @@ func (p *nftPart) firewall(sp *servicePort, to string) string {
 	return name
 }
 
+// byClient returns the chain that leads the Pods of single nodes to the endpoints on these, and everybody else to another. Where
+// there is none, nothing is translated, and the filter chains refuse.
+func (p *nftPart) byClient(sp *servicePort, others string) string {
+	if len(sp.InternalByNode) == 0 {
+		return others
+	}
+	ip, name := familyOf(sp.ClusterIP).ip(), "clients-of-"+hash(sp.id)[:8]
+	for _, of := range sp.InternalByNode {
+		to := "return"
+		if len(of.Endpoints) > 0 {
+			inside := "inside-" + hash(sp.id + "<" + of.Node)[:8]
+			for _, ep := range of.Endpoints {
+				p.hairpin(ep.Addr())
+			}
+			p.stickyBalance(inside, sp, of.Endpoints)
+			to = "goto " + inside
+		}
+		for _, r := range of.Clients {
+			p.chains.add(name, ip, "saddr", r.String(), to)
+		}
+	}
+	if others != nftRefuse {
+		p.chains.add(name, "goto", others)
+	}
+	return name
+}
+
 // sticky returns the chain of a port whose clients keep their endpoints.
 func (p *nftPart) sticky(source source, sp *servicePort, eps []netip.AddrPort) string {
 	inside, outside := "service-"+hash(sp.id)[:8], "outside-"+hash(sp.id)[:8]
@@ -137,20 +164,22 @@ func (p *nftPart) sticky(source source, sp *servicePort, eps []netip.AddrPort) s
 	return outside
 }
 
-// stickyBalance makes a chain that sends a client to the endpoint that it had, or else to any.
+// stickyBalance makes a chain that sends a client to the endpoint that it had, if it keeps that, or else to any.
 func (p *nftPart) stickyBalance(chain string, sp *servicePort, eps []netip.AddrPort) {
 	var rules, choices []string
 	ip := familyOf(sp.ClusterIP).ip()
 	for i, ep := range eps {
 		id := hash(sp.id + ">" + ep.String())[:8]
 		endpoint, clients := "endpoint-"+id, fmt.Sprintf("clients-%s-%d", id, sp.AffinitySeconds)
-		rules = append(rules, ip+" saddr @"+clients+" goto "+endpoint)
+		dnat := fmt.Sprintf("meta l4proto %s dnat %s to %s", protocolName(sp.Protocol), ip, ep)
 		choices = append(choices, fmt.Sprintf("%d : goto %s", i, endpoint))
-		p.clients[clients] = sp.AffinitySeconds
-		p.chains[endpoint] = []string{
-			"update @" + clients + " { " + ip + " saddr }",
-			fmt.Sprintf("meta l4proto %s dnat %s to %s", protocolName(sp.Protocol), ip, ep),
+		if sp.AffinitySeconds == 0 {
+			p.chains[endpoint] = []string{dnat}
+			continue
 		}
+		rules = append(rules, ip+" saddr @"+clients+" goto "+endpoint)
+		p.clients[clients] = sp.AffinitySeconds
+		p.chains[endpoint] = []string{"update @" + clients + " { " + ip + " saddr }", dnat}
 	}
 	p.chains[chain] = append(rules, fmt.Sprintf("numgen random mod %d vmap { %s }", len(eps), strings.Join(choices, " , ")))
 }

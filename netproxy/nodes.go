@@ -17,6 +17,8 @@ import (
 type node struct {
 	name      string
 	addresses []netip.Addr
+	pods      []netip.Prefix // the ranges of its Pods' addresses
+	first     bool           // it is the one that this machine's own processes are on
 }
 
 // nodes are those that this machine is, by their names.
@@ -48,12 +50,27 @@ func (n nodes) of(name string, f family) (addresses []netip.Addr) {
 	return addresses
 }
 
+// clients are the ranges of a family that a node's Pods call from.
+func (n node) clients(f family) (ranges []netip.Prefix) {
+	for _, r := range n.pods {
+		if f.has(r.Addr()) {
+			ranges = append(ranges, r.Masked())
+		}
+	}
+	return ranges
+}
+
 // nodeOf reads a Node.
 func nodeOf(n *corev1.Node) node {
 	out := node{name: n.Name}
 	for _, a := range n.Status.Addresses {
 		if addr, err := netip.ParseAddr(a.Address); err == nil && a.Type == corev1.NodeInternalIP {
 			out.addresses = append(out.addresses, addr.Unmap())
+		}
+	}
+	for _, text := range n.Spec.PodCIDRs {
+		if r, err := netip.ParsePrefix(text); err == nil {
+			out.pods = append(out.pods, r)
 		}
 	}
 	return out
@@ -88,6 +105,9 @@ func (p *Proxy) observeNodes() error {
 	}
 	if !now.has(p.own) { // it is about to be registered
 		now = append(now, node{name: p.own})
+	}
+	for i := range now {
+		now[i].first = now[i].name == p.own
 	}
 	slices.SortFunc(now, func(a, b node) int { return strings.Compare(a.name, b.name) })
 	if reflect.DeepEqual(now, p.nodes) {

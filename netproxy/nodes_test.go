@@ -7,13 +7,14 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 func TestNodesAreToldApartWhenThereAreSeveral(t *testing.T) {
 	address := func(text string) []netip.Addr { return []netip.Addr{netip.MustParseAddr(text)} }
-	alone := nodes{{"n1", address(hostOnLAN)}}
-	two := append(slices.Clone(alone), node{"n2", append(address(nodeB), address("fd00::101")...)})
+	alone := nodes{{name: "n1", addresses: address(hostOnLAN)}}
+	two := append(slices.Clone(alone), node{name: "n2", addresses: append(address(nodeB), address("fd00::101")...)})
 	if len(alone.apart()) != 0 || len(two.apart()) != 2 {
 		t.Errorf("apart are %v, %v", alone.apart(), two.apart())
 	}
@@ -35,8 +36,8 @@ func TestNodesAreToldApartWhenThereAreSeveral(t *testing.T) {
 func TestOneNodeHasNoRulesOfItsOwn(t *testing.T) {
 	services, eps := worldObjects()
 	for _, sp := range snapshot(services, eps, oneNode("n1")) {
-		if sp.ByNode != nil {
-			t.Errorf("%s: %v", sp.String(), sp.ByNode)
+		if sp.ByNode != nil || sp.InternalByNode != nil {
+			t.Errorf("%s: %v, %v", sp.String(), sp.ByNode, sp.InternalByNode)
 		}
 	}
 	for _, h := range hostSnapshot(worldPods(), oneNode("n1"), ipv4) {
@@ -82,8 +83,26 @@ func TestANodeAnswersForItsOwnPodsWhileItIsThere(t *testing.T) {
 // object is the Node in the API.
 func (n node) object() *corev1.Node {
 	out := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.name}}
+	for _, r := range n.pods {
+		out.Spec.PodCIDRs = append(out.Spec.PodCIDRs, r.String())
+	}
 	for _, a := range n.addresses {
 		out.Status.Addresses = append(out.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: a.String()})
 	}
 	return out
+}
+
+func TestClientsOfSeveralNodesAreKeptToTheirOwn(t *testing.T) {
+	s, eps := nearby("near", "10.96.0.2", "80/UDP:30080"), onNodes(slice("near", ports("8080/UDP"), podA, podB), "n1", "n2")
+	at := func(address string) []netip.AddrPort {
+		return []netip.AddrPort{netip.MustParseAddrPort(address + ":8080")}
+	}
+	sp := snapshot([]*corev1.Service{s}, []*discoveryv1.EndpointSlice{eps}, worldNodes(ipv4))[0]
+	if !slices.Equal(sp.Internal, at(podA)) || len(sp.InternalByNode) != 1 || !slices.Equal(sp.InternalByNode[0].Endpoints, at(podB)) {
+		t.Errorf("inside are %v and %v", sp.Internal, sp.InternalByNode)
+	}
+	both := append(at(podA), at(podB)...)
+	if !slices.Equal(sp.External, both) || !slices.Equal(sp.inside(), both) { // flows of UDP to either are not lost ones
+		t.Errorf("outside are %v, inside are %v", sp.External, sp.inside())
+	}
 }

@@ -2,7 +2,6 @@ package netproxy
 
 import (
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -26,10 +25,11 @@ func (s settings) portRules(sp *servicePort) portRules {
 	if !s.knows(sp.Protocol) {
 		return r
 	}
-	if len(sp.Internal) > 0 {
+	if len(sp.inside()) > 0 {
 		svc := servicePortChain(s.prefix, "SVC", sp)
 		rule := "-d " + one(sp.ClusterIP) + " " + portMatch(sp.Protocol, sp.Port) + comment(sp) + " -j " + svc
 		r.clusterIP = []leaf{{addressKey(sp.ClusterIP), rule}}
+		s.addClients(r.chains, svc, sp)
 		s.addBalancing(r.chains, svc, sp, sp.Internal)
 	}
 	if sp.NodePort == 0 && len(sp.ExternalIPs) == 0 && len(sp.LoadBalancerIPs) == 0 {
@@ -60,10 +60,26 @@ func (s settings) portRules(sp *servicePort) portRules {
 	return r
 }
 
+// addClients leads the Pods of single nodes to the endpoints on these. Where there is none, nothing is translated, and the
+// filter table refuses.
+func (s settings) addClients(c chains, svc string, sp *servicePort) {
+	for _, of := range sp.InternalByNode {
+		to := "RETURN"
+		if len(of.Endpoints) > 0 {
+			to = clientsChain(s.prefix, sp, of.Node)
+			s.addBalancing(c, to, sp, of.Endpoints)
+		}
+		for _, r := range of.Clients {
+			c.add(svc, "-s", r.String(), "-j", to)
+		}
+	}
+	c.add(svc)
+}
+
 // addExternal makes the chain for what comes from outside and returns its name.
 func (s settings) addExternal(c chains, sp *servicePort) string {
 	ext, balance := servicePortChain(s.prefix, "EXT", sp), servicePortChain(s.prefix, "SVC", sp)
-	if !slices.Equal(sp.Internal, sp.External) {
+	if !sp.sameInside() {
 		balance = servicePortChain(s.prefix, "LCL", sp)
 		s.addBalancing(c, balance, sp, sp.External)
 	}

@@ -134,11 +134,11 @@ func (r Redirection) redirect(ports []servicePort) {
 		if sp.PortName != r.Of.Port || sp.Protocol != corev1.ProtocolTCP {
 			continue
 		}
-		endpoints = append(endpoints, sp.Internal...)
+		endpoints = append(endpoints, sp.inside()...)
 		at := slices.IndexFunc(r.To, func(to netip.AddrPort) bool { return familyOf(to.Addr()) == familyOf(sp.ClusterIP) })
 		if at >= 0 {
 			sp.Internal = []netip.AddrPort{r.To[at]}
-			sp.External, sp.ByNode = sp.Internal, nil
+			sp.External, sp.ByNode, sp.InternalByNode = sp.Internal, nil, nil
 		}
 	}
 	if r.Endpoints != nil {

@@ -80,11 +80,12 @@ func FuzzServices(f *testing.F) {
 
 func fuzzServices(t *testing.T, d dice, f family) {
 	want := newDesired(f.settings())
+	on := oneOf(d, oneNode("n1"), worldNodes(f))
 	var changed changes
 	set := func(n int) {
 		s := d.service(n)
 		eps := []*discoveryv1.EndpointSlice{d.endpoints(s, discoveryv1.AddressTypeIPv4), d.endpoints(s, discoveryv1.AddressTypeIPv6)}
-		want.setService(types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, f.ports(portsOf(s, eps, oneNode("n1"))), &changed)
+		want.setService(types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, f.ports(portsOf(s, eps, on)), &changed)
 	}
 	fake := knftables.NewFake(f.nftables(), nftTable("test"))
 	b := newNftBackend(fake, f, "test", nil, slog.New(slog.DiscardHandler))

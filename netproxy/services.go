@@ -34,6 +34,10 @@ type servicePort struct {
 	// ByNode has who answers at the NodePort of single nodes, if outside clients are kept to their node.
 	ByNode []nodeEndpoints
 
+	// InternalByNode has who answers at the ClusterIP to the Pods of single nodes, if clients are kept to their node. All
+	// other clients are on the first node, whose endpoints are Internal then.
+	InternalByNode []clientEndpoints
+
 	Internal []netip.AddrPort // who answers at the ClusterIP, sorted
 	External []netip.AddrPort // who answers at NodePort, externalIPs and load balancer's, sorted
 }
@@ -42,6 +46,27 @@ type servicePort struct {
 type nodeEndpoints struct {
 	Address   netip.Addr
 	Endpoints []netip.AddrPort // sorted
+}
+
+// clientEndpoints are those on one node, for clients with these addresses.
+type clientEndpoints struct {
+	Node      string
+	Clients   []netip.Prefix
+	Endpoints []netip.AddrPort // sorted
+}
+
+// inside are all who answer at the ClusterIP, to whomever.
+func (sp *servicePort) inside() []netip.AddrPort {
+	all := sp.Internal
+	for _, of := range sp.InternalByNode {
+		all = slices.Concat(all, of.Endpoints)
+	}
+	return all
+}
+
+// sameInside tells whether every client of the ClusterIP is sent where those from outside are.
+func (sp *servicePort) sameInside() bool {
+	return len(sp.InternalByNode) == 0 && slices.Equal(sp.Internal, sp.External)
 }
 
 // String is the port's name in comments and events, and its identity: namespace/name:port/protocol.
@@ -96,6 +121,9 @@ func (f family) portsOf(svc *corev1.Service, ip netip.Addr, eps []*discoveryv1.E
 		if sp.PreserveSource != internalLocal {
 			sp.External = f.endpoints(eps, p.Name, sp.Protocol, on, sp.PreserveSource)
 		}
+		if internalLocal {
+			f.keepClients(&sp, eps, on.apart())
+		}
 		if sp.PreserveSource && sp.NodePort != 0 {
 			for _, one := range on.apart() {
 				for _, address := range on.of(one.name, f) {
@@ -106,6 +134,19 @@ func (f family) portsOf(svc *corev1.Service, ip netip.Addr, eps []*discoveryv1.E
 		ports = append(ports, sp)
 	}
 	return ports
+}
+
+// keepClients has the clients of several nodes reach the endpoints on their own: Pods by the ranges of their addresses, and
+// this machine's processes, whatever address they call from, as clients of the first node.
+func (f family) keepClients(sp *servicePort, eps []*discoveryv1.EndpointSlice, apart nodes) {
+	for _, one := range apart {
+		own := f.endpoints(eps, sp.PortName, sp.Protocol, nodes{one}, true)
+		if one.first {
+			sp.Internal = own
+		} else if clients := one.clients(f); len(clients) > 0 {
+			sp.InternalByNode = append(sp.InternalByNode, clientEndpoints{one.name, clients, own})
+		}
+	}
 }
 
 // endpoints are those that take new connections for one port: the ready ones, or, when there is none, those that

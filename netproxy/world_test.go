@@ -101,6 +101,14 @@ func worldObjects() ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
 	onlyThere := slice("there", ports("8080/TCP"), podB)
 	onlyThere.Endpoints[0].NodeName = ptr.To("n2")
 
+	near := nearby("near", "10.96.0.17", "80/TCP:30087")
+	nearSlice := onNodes(slice("near", ports("8080/TCP"), podA, podB), "n1", "n2")
+	faithful := nearby("faithful", "10.96.0.18", "80/TCP")
+	faithful.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+	faithfulSlice := onNodes(slice("faithful", ports("8080/TCP"), podA, podB), "n1", "n2")
+	yonder, yonderSlice := nearby("yonder", "10.96.0.19", "80/TCP"), onNodes(slice("yonder", ports("8080/TCP"), podA, podB), "n2", "n2")
+	here, hereSlice := nearby("here", "10.96.0.20", "80/TCP", "dns=53/UDP"), slice("here", ports("8080/TCP", "dns=8080/UDP"), podA, podB)
+
 	sticky := svc("sticky", "10.96.0.5", "80/TCP:30083")
 	sticky.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
 
@@ -109,8 +117,8 @@ func worldObjects() ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
 	balanced := balancer(svc("balanced", "10.96.0.11", "8000/TCP"), "127.0.0.1", hostOnLAN)
 	ranged := balancer(svc("ranged", "10.96.0.12", "8001/TCP"), "127.0.0.2", hostOnLAN, "203.0.113.8")
 	ranged.Spec.LoadBalancerSourceRanges = []string{"192.0.2.0/24"}
-	nearby := balancer(svc("nearby", "10.96.0.13", "8002/TCP"), hostOnLAN)
-	nearby.Spec.LoadBalancerSourceRanges = []string{"192.0.2.0/24", "198.51.100.0/24"}
+	neighbours := balancer(svc("nearby", "10.96.0.13", "8002/TCP"), hostOnLAN)
+	neighbours.Spec.LoadBalancerSourceRanges = []string{"192.0.2.0/24", "198.51.100.0/24"}
 	unanswered := balancer(svc("unanswered", "10.96.0.14", "8003/TCP"), "127.0.0.1")
 	none := svc("none", "10.96.0.4", "tcp=80/TCP:30082", "udp=80/UDP:30082")
 	none.Spec.ExternalIPs = []string{"203.0.113.9"}
@@ -118,10 +126,10 @@ func worldObjects() ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
 	return []*corev1.Service{
 			svc("web", "10.96.0.2", "http=80/TCP:30080", "admin=81/TCP"),
 			svc("self", "10.96.0.3", "80/TCP:30081"),
-			none, sticky, local, apart, there, external, balanced, ranged, nearby, unanswered,
+			none, sticky, local, apart, there, external, balanced, ranged, neighbours, unanswered,
 			svc("dns", "10.96.0.10", "dns=53/UDP:30053", "dns-tcp=53/TCP"),
 			svc("machine", "10.96.0.1", "443/TCP"),
-			svc("outside", "10.96.0.8", "80/TCP"),
+			svc("outside", "10.96.0.8", "80/TCP"), near, faithful, yonder, here,
 		}, []*discoveryv1.EndpointSlice{
 			slice("web", ports("http=8080/TCP", "admin=9090/TCP"), podA, podB),
 			slice("self", ports("8080/TCP"), podA),
@@ -134,16 +142,37 @@ func worldObjects() ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
 			slice("nearby", ports("8080/TCP"), podA),
 			slice("dns", ports("dns=8080/UDP", "dns-tcp=8080/TCP"), podA, podB),
 			slice("machine", ports("6443/TCP"), gateway),
-			slice("outside", ports("8080/TCP"), strangerLAN),
+			slice("outside", ports("8080/TCP"), strangerLAN), nearSlice, faithfulSlice, yonderSlice, hereSlice,
 		}
+}
+
+// nearby is a Service that keeps clients inside the cluster to their node.
+func nearby(name, ip string, ports ...string) *corev1.Service {
+	s := svc(name, ip, ports...)
+	s.Spec.InternalTrafficPolicy = ptr.To(corev1.ServiceInternalTrafficPolicyLocal)
+	return s
+}
+
+// onNodes says of each endpoint on which node it is.
+func onNodes(s *discoveryv1.EndpointSlice, names ...string) *discoveryv1.EndpointSlice {
+	for i, name := range names {
+		s.Endpoints[i].NodeName = ptr.To(name)
+	}
+	return s
 }
 
 // oneNode is a machine that is one node.
 func oneNode(name string) nodes { return nodes{{name: name}} }
 
-// worldNodes are those that this machine is: n1, and n2 with an address on the bridge.
+// worldNodes are those that this machine is: n1, and n2 with an address on the bridge and a range with one Pod.
 func worldNodes(f family) nodes {
-	return nodes{{"n1", []netip.Addr{netip.MustParseAddr(f.text(hostOnLAN))}}, {"n2", []netip.Addr{netip.MustParseAddr(f.text(nodeB))}}}
+	return nodes{
+		{name: "n1", addresses: []netip.Addr{netip.MustParseAddr(f.text(hostOnLAN))}, first: true},
+		{
+			name: "n2", addresses: []netip.Addr{netip.MustParseAddr(f.text(nodeB))},
+			pods: []netip.Prefix{netip.MustParsePrefix(f.text(podB + "/32"))},
+		},
+	}
 }
 
 // snapshot joins Services with their EndpointSlices, as a Proxy does.
@@ -342,6 +371,24 @@ var paths = []path{
 	{says: "host to hostPort of the other node", from: "host", to: "tcp://10.244.1.1:9080", want: "10.244.0.3:8080<-10.244.1.1"},
 	{says: "pod to hostPort of the other node", from: podA, to: "tcp://10.244.1.1:9080", want: "10.244.0.3:8080<-10.244.0.2"},
 	{says: "host to hostPort that only the other node has", from: "host", to: "tcp://127.0.0.1:9084", want: "10.244.0.3:8080<-10.244.0.1"},
+
+	{says: "pod of the first node to a Service that keeps to nodes", from: podA, to: "tcp://10.96.0.17:80", want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "pod of the other node to a Service that keeps to nodes", from: podB, to: "tcp://10.96.0.17:80", want: "10.244.0.3:8080<-10.244.0.1"},
+	{says: "host to a Service that keeps to nodes", from: "host", to: "tcp://10.96.0.17:80", want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "host to NodePort of a Service that keeps pods to nodes", from: "host", to: "tcp://127.0.0.1:30087",
+		want: "10.244.0.2:8080<-10.244.0.1 10.244.0.3:8080<-10.244.0.1"},
+	{says: "pod to NodePort of a Service that keeps pods to nodes", from: podB, to: "tcp://10.244.0.1:30087",
+		want: "10.244.0.2:8080<-10.244.0.1 10.244.0.3:8080<-10.244.0.1"},
+	{says: "pod of the first node, with affinity", from: podA, to: "tcp://10.96.0.18:80", want: "10.244.0.2:8080<-10.244.0.1"},
+	{says: "pod of the other node, with affinity", from: podB, to: "tcp://10.96.0.18:80", want: "10.244.0.3:8080<-10.244.0.1"},
+	{says: "pod to a Service that only the other node has", from: podA, to: "tcp://10.96.0.19:80", want: refused},
+	{says: "host to a Service that only the other node has", from: "host", to: "tcp://10.96.0.19:80", want: refused},
+	{says: "pod of the other node to its two endpoints", from: podB, to: "tcp://10.96.0.19:80",
+		want: "10.244.0.2:8080<-10.244.0.3 10.244.0.3:8080<-10.244.0.1"},
+	{says: "pod of the other node to a Service that only the first has", from: podB, to: "tcp://10.96.0.20:80", want: refused},
+	{says: "pod of the other node to a Service that only the first has, UDP", from: podB, to: "udp://10.96.0.20:53", want: refused},
+	{says: "pod to a Service that only its node has, UDP", from: podA, to: "udp://10.96.0.20:53",
+		want: "10.244.0.2:8080<-10.244.0.1 10.244.0.3:8080<-10.244.0.2"},
 
 	{says: "pod to hostPort, unseen", from: podB, to: "tcp://10.244.0.1:9080", blind: true, want: "10.244.0.2:8080<-10.244.0.1"},
 	{says: "pod to hostPort, UDP, unseen", from: podB, to: "udp://10.244.0.1:9080", blind: true,
