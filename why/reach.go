@@ -81,8 +81,8 @@ func (l *look) lostEndpoint(s *v1.Service, w *way) (Link, bool) {
 			if h.Kind != hopEndpoint || h.Error == "" {
 				continue
 			}
-			mend := ""
-			if h.Pod != "" {
+			mend := lookAtRules
+			if h.Pod != "" && strings.Contains(h.Error, "refused") {
 				mend = note(l.command(s.Namespace, "logs %s", h.Pod), "what its program says")
 			}
 			return broken(serviceObject(s), "%s of port %d is ready, and takes no connection: %s", h.text(), p.Port, h.Error).
@@ -127,30 +127,53 @@ func (l *look) lostServer(s *v1.Service, w *way) (Link, bool) {
 		seen(w.answer()).mended(l.command(dnsNamespace, "why service/%s", dnsService)), true
 }
 
-// lostHop finds an address of a kind that takes no connection while endpoints behind it do.
+// lostHop finds an address of a kind that takes no connection while endpoints behind it do, or whose port another program has.
 func (l *look) lostHop(kind string) func(*v1.Service, *way) (Link, bool) {
 	return func(s *v1.Service, w *way) (Link, bool) {
 		for _, p := range w.Ports {
-			n := slices.IndexFunc(p.Hops, func(h hop) bool { return h.Kind == kind && h.Error != "" })
-			if n < 0 {
-				continue
+			for _, h := range p.Hops {
+				if h.Kind != kind {
+					continue
+				}
+				if event, ok := l.portHeld(s, h); ok {
+					return broken(serviceObject(s), "%s leads to another program: %s", h.text(), firstLine(event.Message)).
+						seen(l.eventLine(event)).mended(note("ss -tlnp", "as root: which program has the port")), true
+				}
+				if h.Error == "" {
+					continue
+				}
+				out := broken(serviceObject(s), "%s takes no connection, though its endpoints do: %s", h.text(), h.Error).seen(p.seen(hopEndpoint, kind)...)
+				for _, r := range p.Rules {
+					out = out.seen(r.Seen)
+				}
+				return out.mended(lookAtRules), true
 			}
-			h := p.Hops[n]
-			out := broken(serviceObject(s), "%s takes no connection, though its endpoints do: %s", h.text(), h.Error).seen(p.seen(hopEndpoint, kind)...)
-			for _, r := range p.Rules {
-				out = out.seen(r.Seen)
-			}
-			if held := l.events(s.Namespace, s.UID, portEvents[kind]...); portEvents[kind] != nil && len(held) > 0 {
-				return out.seen(l.eventLine(held[0])).mended(note("ss -tlnp", "as root: which program has the port")), true
-			}
-			return out.mended(note("nft list ruleset; iptables-save", "as root: is there a rule of another program that drops or rejects this?")), true
 		}
 		return Link{}, false
 	}
 }
 
-// portEvents are what kube-lite says of ports of this machine that another program has.
-var portEvents = map[string][]string{hopNodePort: {"NodePortUnavailable"}, hopLoadBalancer: {"LoadBalancerUnavailable"}}
+// lookAtRules is for a connection that nothing of kube-lite's refuses.
+const lookAtRules = "nft list ruleset; iptables-save  # as root: is there a rule of another program that drops or rejects this?"
+
+// portHeld is the event that another program has the port of this machine, unless a newer one says that it is free now.
+func (l *look) portHeld(s *v1.Service, h hop) (v1.Event, bool) {
+	_, port, _ := net.SplitHostPort(h.Address)
+	reason, free, begins := "NodePortUnavailable", "NodePortServed", "NodePort "+port+"/TCP "
+	switch h.Kind {
+	case hopLoadBalancer:
+		reason, free, begins = "LoadBalancerUnavailable", "LoadBalancerServed", "load balancer port "+h.Address+"/TCP "
+	case hopNodePort:
+	default:
+		return v1.Event{}, false
+	}
+	for _, e := range l.events(s.Namespace, s.UID, reason, free) {
+		if strings.HasPrefix(e.Message, begins) {
+			return e, e.Reason == reason
+		}
+	}
+	return v1.Event{}, false
+}
 
 // text names what the hop's address is of the Service.
 func (h hop) text() string {
