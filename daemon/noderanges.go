@@ -66,6 +66,37 @@ func (r nodeRanges) find(podCIDR string) (number int, ok bool) {
 	return 0, false
 }
 
+// given is the number of the range that a Node has. Somebody may have made the Node with one that it cannot have: of all, the
+// oldest first, the first to have a range keeps it, and what is narrower or elsewhere is no node's.
+func (r nodeRanges) given(node *corev1.Node, first string, all []*corev1.Node) (number int, err error) {
+	if node.Name == first {
+		return 0, nil
+	}
+	number, ok := r.find(node.Spec.PodCIDR)
+	if !ok || number == 0 {
+		return 0, fmt.Errorf("podCIDR %s is no range of this instance's added nodes: make the Node without one", node.Spec.PodCIDR)
+	}
+	for _, other := range all {
+		if other.Name == node.Name {
+			break
+		}
+		if other.Spec.PodCIDR == node.Spec.PodCIDR {
+			return 0, fmt.Errorf("podCIDR %s is the range of node %s: make the Node without one", node.Spec.PodCIDR, other.Name)
+		}
+	}
+	return number, nil
+}
+
+// left are those of these addresses that are nodes' whose ranges nobody has. The first node's is the bridge's own.
+func (r nodeRanges) left(addresses []netip.Addr, taken map[int]bool) (left []netip.Addr) {
+	for n := 1; n < r.count(); n++ {
+		if a := r.address(n); !taken[n] && slices.Contains(addresses, a) {
+			left = append(left, a)
+		}
+	}
+	return left
+}
+
 // free is the first range that is not taken and in which no Pod has its address: those of the first node may be anywhere,
 // from the time when it was alone.
 func (r nodeRanges) free(taken map[int]bool, inUse []netip.Addr) (number int, err error) {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -129,6 +130,36 @@ func TestNumberedNodesHaveNamesOfTheirOwn(t *testing.T) {
 			if err := ValidateNodeName(n); err != nil {
 				t.Error(err)
 			}
+		}
+	}
+}
+
+func TestAnAddressIsLeftWhenNoNodeHasItsRange(t *testing.T) {
+	r := rangesOf("10.244.0.0/16", "", corev1.IPv4Protocol)
+	addresses := func(texts ...string) (all []netip.Addr) {
+		for _, text := range texts {
+			all = append(all, netip.MustParseAddr(text))
+		}
+		return all
+	}
+	got := r.left(addresses("10.244.0.1", "10.244.1.1", "10.244.2.1", "10.244.3.7", "192.0.2.1"), map[int]bool{1: true})
+	if want := addresses("10.244.2.1"); !slices.Equal(got, want) {
+		t.Errorf("left are %v, want %v", got, want)
+	}
+}
+
+func TestANodeThatSomebodyMadeWithARangeMayNotHaveIt(t *testing.T) {
+	r := rangesOf("10.244.0.0/16", "", corev1.IPv4Protocol)
+	node := func(name, cidr string) *corev1.Node {
+		n := &corev1.Node{}
+		n.Name, n.Spec.PodCIDR = name, cidr
+		return n
+	}
+	all := []*corev1.Node{node("first", "10.244.0.0/16"), node("a", "10.244.1.0/24"), node("b", "10.244.1.0/24"), node("c", "192.0.2.0/24"), node("d", "10.244.0.0/24")}
+	for at, want := range []string{"", "", "is the range of node a", "is no range", "is no range"} {
+		number, err := r.given(all[at], "first", all)
+		if want == "" && (err != nil || number != at) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %d, %v; want %q", all[at].Name, number, err, want)
 		}
 	}
 }

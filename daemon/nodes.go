@@ -221,6 +221,19 @@ func (n *nodes) reconcile(ctx context.Context) error {
 		}
 	}
 	n.share()
+	return errors.Join(append(errs, n.clearAddresses())...)
+}
+
+// clearAddresses takes from the bridge what nodes have left whose Nodes went without them being taken away.
+func (n *nodes) clearAddresses() error {
+	has, err := n.ranges.network.Addresses()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, a := range n.ranges.left(has, n.taken()) {
+		errs = append(errs, n.ranges.network.RemoveAddress(a))
+	}
 	return errors.Join(errs...)
 }
 
@@ -250,6 +263,10 @@ func (n *nodes) share() {
 
 // ensure has a node's agent run.
 func (n *nodes) ensure(ctx context.Context, node *corev1.Node) error {
+	number, err := n.ranges.given(node, n.first, n.all())
+	if err != nil {
+		return n.refuse(ctx, node, err)
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.running[node.Name] != nil || n.stopped {
@@ -257,10 +274,6 @@ func (n *nodes) ensure(ctx context.Context, node *corev1.Node) error {
 	}
 	opts := runtime.Options{NodeName: node.Name, PodRange: n.ranges.of(0)}
 	if node.Name != n.first {
-		number, ok := n.ranges.find(node.Spec.PodCIDR)
-		if !ok {
-			return fmt.Errorf("node %s: podCIDR %s is no range of this instance's nodes", node.Name, node.Spec.PodCIDR)
-		}
 		opts.Added, opts.PodRange, opts.HostIP = true, n.ranges.of(number), n.ranges.address(number)
 	}
 	m, err := n.member(opts)

@@ -52,8 +52,8 @@ func (n *nodes) admit(ctx context.Context, node *corev1.Node) error {
 	return nil
 }
 
-// freeRange is the number of a range that no Node has and no Pod has an address of.
-func (n *nodes) freeRange() (int, error) {
+// taken are the numbers of the ranges that Nodes have.
+func (n *nodes) taken() map[int]bool {
 	taken := map[int]bool{}
 	seen := map[string]bool{}
 	for _, other := range n.all() {
@@ -69,6 +69,11 @@ func (n *nodes) freeRange() (int, error) {
 		}
 		taken[number] = true
 	}
+	return taken
+}
+
+// freeRange is the number of a range that no Node has and no Pod has an address of.
+func (n *nodes) freeRange() (int, error) {
 	var inUse []netip.Addr
 	pods, _ := n.pods.List(labels.Everything()) // a lister cannot fail
 	for _, pod := range pods {
@@ -78,7 +83,7 @@ func (n *nodes) freeRange() (int, error) {
 			}
 		}
 	}
-	return n.ranges.free(taken, inUse)
+	return n.ranges.free(n.taken(), inUse)
 }
 
 // refuse says in a Node's status why it has no agent.

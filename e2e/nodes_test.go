@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -287,4 +288,54 @@ func TestNodesNeedRoomForTheirPods(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// Whatever somebody does to the Nodes by hand, no address stays on the bridge and no start waits for a node that cannot be.
+func TestNodesThatSomebodyMadeOrLetGoByHand(t *testing.T) {
+	t.Parallel()
+	i, err := newInstance()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.binary, i.flags = cluster.binary, append(i.flags, "--nodes=2")
+	i.removeAtEnd(t)
+	if err := i.up(); err != nil {
+		t.Fatal(err)
+	}
+	n := namespace{"default", i}
+	second := strings.Fields(n.must(t, "get", "nodes", "-o", "name", "-l", "kube-lite.io/agent"))[0]
+	address := n.value(t, second, `{.status.addresses[?(@.type=="InternalIP")].address}`)
+	has := func() bool {
+		out, err := exec.Command("ip", "-o", "-4", "addr").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return strings.Contains(string(out), " "+address+"/32 ")
+	}
+	if !has() {
+		t.Fatalf("no device has %s of %s", address, second)
+	}
+	n.must(t, "patch", second, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
+	n.must(t, "delete", second)
+	eventually(t, func() error {
+		if has() {
+			return fmt.Errorf("%s is still there", address)
+		}
+		return nil
+	})
+	n.apply(t, `{"apiVersion":"v1","kind":"Node","metadata":{"name":"hand","labels":{"kube-lite.io/agent":"running"}},`+
+		`"spec":{"podCIDR":"192.0.2.0/24","podCIDRs":["192.0.2.0/24"]}}`)
+	eventually(t, func() error {
+		if why := n.value(t, "node/hand", `{.status.conditions[?(@.type=="Ready")].message}`); !strings.Contains(why, "make the Node without one") {
+			return fmt.Errorf("the node says %q", why)
+		}
+		return nil
+	})
+	if err := i.do("stop"); err != nil {
+		t.Fatal(err)
+	}
+	i.flags = i.without("nodes")
+	if err := i.up(); err != nil {
+		t.Errorf("a start with such a Node: %v", err)
+	}
 }

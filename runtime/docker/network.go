@@ -228,6 +228,27 @@ func (s NetworkSpec) RemoveAddress(a netip.Addr) error {
 	return nil
 }
 
+// Addresses are those of IPv4 that the bridge has, if there is one here.
+func (s NetworkSpec) Addresses() (out []netip.Addr, err error) {
+	bridge, err := netlink.LinkByName(s.Bridge)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return nil, nil
+	}
+	var found []netlink.Addr
+	if err == nil {
+		found, err = netlink.AddrList(bridge, netlink.FAMILY_V4)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the addresses of the bridge %s: %w", s.Bridge, err)
+	}
+	for _, a := range found {
+		if ip, ok := netip.AddrFromSlice(a.IP.To4()); ok {
+			out = append(out, ip)
+		}
+	}
+	return out, nil
+}
+
 // eachAddress calls do with an address of Subnet and the one at its place in Subnet6, if there is a bridge here: the engine
 // may be on another machine. Pods reach them as they do the gateway: by the range that they are in. Nothing that this machine
 // sends to Pods has them as its source: of several of IPv6 kernels choose one of the range that shares most with the destination
