@@ -69,7 +69,9 @@ func (a *Agent) serveImages(w http.ResponseWriter, r *http.Request) {
 			out = append(out, v1.ContainerImage{Names: names, SizeBytes: i.Size})
 		}
 	}
-	slices.SortFunc(out, func(a, b v1.ContainerImage) int { return cmp.Or(cmp.Compare(b.SizeBytes, a.SizeBytes), slices.Compare(a.Names, b.Names)) })
+	slices.SortFunc(out, func(a, b v1.ContainerImage) int {
+		return cmp.Or(cmp.Compare(b.SizeBytes, a.SizeBytes), slices.Compare(a.Names, b.Names))
+	})
 	writeJSON(w, out)
 }
 
