@@ -111,6 +111,8 @@ func (s *Server) installGroups(c *genericapiserver.Config) error {
 	if err != nil {
 		return err
 	}
+	tables := newTables()
+	tables.share(core.VersionedResourcesStorageMap)
 	if err := s.generic.InstallLegacyAPIGroup(genericapiserver.DefaultLegacyAPIPrefix, core); err != nil {
 		return fmt.Errorf("apiserver: install the core group: %w", err)
 	}
@@ -146,6 +148,7 @@ func (s *Server) installGroups(c *genericapiserver.Config) error {
 		group.PrioritizedVersions = slices.DeleteFunc(group.PrioritizedVersions, func(v schema.GroupVersion) bool {
 			return len(group.VersionedResourcesStorageMap[v.Version]) == 0 // known, but not enabled
 		})
+		tables.share(group.VersionedResourcesStorageMap)
 		groups = append(groups, &group)
 	}
 	definitions, err := s.custom.group()
