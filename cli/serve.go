@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"runtime"
 	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -110,8 +112,17 @@ func serveCommand(e *env) *cli.Command {
 	}
 }
 
+// sampleHeap has Go sample allocations for the heap profile only if GODEBUG says how many: the books take 2 MB.
+// See https://pkg.go.dev/runtime#MemProfileRate
+func sampleHeap() {
+	if !strings.Contains(os.Getenv("GODEBUG"), "memprofilerate=") {
+		runtime.MemProfileRate = 0
+	}
+}
+
 // serve runs the daemon. Its log goes to w.
 func serve(ctx context.Context, cfg daemon.Config, w io.Writer) error {
+	sampleHeap()
 	cfg.Log = slog.New(slog.NewTextHandler(w, nil))
 	report, err := reporter()
 	if err != nil {
