@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -64,7 +63,7 @@ func ownedFields(o *unstructured.Unstructured) (*fieldpath.Set, error) {
 			continue
 		}
 		set := fieldpath.NewSet()
-		if err := set.FromJSON(bytes.NewReader(entry.FieldsV1.Raw)); err != nil {
+		if err := set.FromJSON(entry.FieldsV1.GetRawReader()); err != nil {
 			return nil, fmt.Errorf("read who set which field: %w", err)
 		}
 		all = all.Union(set)

@@ -181,11 +181,13 @@ func (r *Room) begin(key digest) *session {
 	if s != nil {
 		s.requests++
 		s.expiry.Stop()
+		r.serving.Add(1) // before Run waits: it has ended all sessions then
 	}
 	return s
 }
 
 func (r *Room) done(s *session) {
+	defer r.serving.Done()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s.requests--; s.requests == 0 && s.ctx.Err() == nil {
