@@ -1,7 +1,7 @@
 // What stands around the views: header, navigation, dialogs that every view has, and the view of the current place.
 
 import { useEffect, useState } from 'preact/hooks';
-import { session, useConnection } from './api';
+import { loadSession, session, useConnection } from './api';
 import { focusFilter, useKeys } from './keys';
 import { EventsView, ListView } from './list';
 import { MapView } from './map';
@@ -25,6 +25,7 @@ export function Shell() {
   const [menu, setMenu] = useState(false); // of narrow windows
   const close = () => setOpen(undefined);
   useDiscovery();
+  useRouterPorts();
   useShortcuts(setOpen, () => setMenu(false));
   useEffect(() => {
     setMenu(false);
@@ -55,6 +56,20 @@ export function Shell() {
       {open === 'help' && <Help onClose={close} />}
     </div>
   );
+}
+
+/** useRouterPorts learns where Ingresses are served, which their class tells: nowhere before there is one. */
+function useRouterPorts() {
+  const { objects } = useKind('IngressClass');
+  const versions = [...objects.values()].map((o) => o.metadata.resourceVersion).join();
+  const [, render] = useState(0);
+  useEffect(() => {
+    if (!versions) return;
+    loadSession().then(
+      () => render((n) => n + 1),
+      () => {}, // of a session that has ended the page says so
+    );
+  }, [versions]);
 }
 
 /** skip focuses the content; the address' part after the # is a place, so that no link may go there. */
