@@ -9,7 +9,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/client-go/kubernetes"
@@ -115,14 +114,10 @@ func statusOf(ctx context.Context, cfg daemon.Config, info daemon.Info) (status,
 
 // ingressOf asks the IngressClass where Ingresses are served.
 func ingressOf(ctx context.Context, client kubernetes.Interface) (*ingressStatus, error) {
-	class, err := client.NetworkingV1().IngressClasses().Get(ctx, router.ClassName, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
+	ports, err := router.Served(ctx, client)
 	if err != nil {
-		return nil, fmt.Errorf("status: IngressClass %s: %w", router.ClassName, err)
+		return nil, fmt.Errorf("status: %w", err)
 	}
-	ports := router.PortsOf(class)
 	if ports == (router.Ports{}) {
 		return nil, nil
 	}

@@ -6,9 +6,6 @@ import (
 	"net/http"
 	"strconv"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/kube-lite/kube-lite/apiserver"
 	"github.com/kube-lite/kube-lite/dashboard"
 	"github.com/kube-lite/kube-lite/router"
@@ -28,16 +25,9 @@ func (d *daemon) about(ctx context.Context) (dashboard.About, error) {
 	for _, node := range d.nodes.all() {
 		about.Nodes = append(about.Nodes, node.Name)
 	}
-	class, err := d.server.Client().NetworkingV1().IngressClasses().Get(ctx, router.ClassName, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return about, nil
-	}
-	if err != nil {
-		return about, err
-	}
-	ports := router.PortsOf(class)
+	ports, err := router.Served(ctx, d.server.Client())
 	about.HTTPPort, about.HTTPSPort = int(ports.HTTP), int(ports.HTTPS)
-	return about, nil
+	return about, err
 }
 
 // prunePath is where the node's HTTP API removes what nobody needs.

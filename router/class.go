@@ -58,6 +58,18 @@ func PortsOf(class *networkingv1.IngressClass) Ports {
 	return Ports{uint16(http), uint16(https)}
 }
 
+// Served asks the IngressClass where Ingresses are served: nowhere without one, or without ports in it.
+func Served(ctx context.Context, client kubernetes.Interface) (Ports, error) {
+	class, err := client.NetworkingV1().IngressClasses().Get(ctx, ClassName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return Ports{}, nil
+	}
+	if err != nil {
+		return Ports{}, fmt.Errorf("read IngressClass %s: %w", ClassName, err)
+	}
+	return PortsOf(class), nil
+}
+
 // portsBefore are those that were served last, also by a daemon before this one.
 func (w *watcher) portsBefore() Ports {
 	class, err := w.classes.Get(ClassName)
