@@ -96,6 +96,7 @@ func (r *Room) enter(secret string) (token string, err error) {
 	s := &session{user: c.user, program: c.program, config: config, transport: transport, release: release}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	if s.forwards, err = newForwards(config, r.opts.Log); err != nil {
+		s.end()
 		release()
 		return "", err
 	}

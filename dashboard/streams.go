@@ -145,33 +145,34 @@ func (a *streams) follow(ctx context.Context, message asked) ending {
 func (a *streams) copyLines(id int, from io.Reader) error {
 	reader := bufio.NewReaderSize(from, 64<<10)
 	for {
-		var lines []string
-		size := 0
-		for {
-			line, err := readLine(reader)
-			if err == nil || len(line) > 0 {
-				lines = append(lines, strings.ToValidUTF8(string(line), "\uFFFD"))
-				size += len(line)
-			}
-			if err != nil {
-				if len(lines) > 0 {
-					if err := a.send(told{ID: id, Lines: lines}); err != nil {
-						return err
-					}
-				}
-				if errors.Is(err, io.EOF) {
-					return nil
-				}
+		lines, end := readBatch(reader)
+		if len(lines) > 0 {
+			if err := a.send(told{ID: id, Lines: lines}); err != nil {
 				return err
 			}
-			if size >= maxBatch || !lineBuffered(reader) {
-				break
-			}
 		}
-		if err := a.send(told{ID: id, Lines: lines}); err != nil {
-			return err
+		if errors.Is(end, io.EOF) {
+			return nil
+		}
+		if end != nil {
+			return end
 		}
 	}
+}
+
+// readBatch waits for a line, and returns it with those behind it that are there already. An error may come with what stands before it.
+func readBatch(r *bufio.Reader) (lines []string, err error) {
+	for size := 0; size < maxBatch; {
+		line, err := readLine(r)
+		if err == nil || len(line) > 0 {
+			lines = append(lines, strings.ToValidUTF8(string(line), "\uFFFD"))
+			size += len(line)
+		}
+		if err != nil || !lineBuffered(r) {
+			return lines, err
+		}
+	}
+	return lines, nil
 }
 
 // readLine returns a line without its end, or the first maxLine bytes of it. An error may come with what stands before it.
