@@ -40,7 +40,7 @@ func measurePage(ctx context.Context, b *bench) (samples []float64, note string,
 	if _, err := exec.LookPath(chromium); err != nil {
 		return nil, "not measured: there is no " + chromium, nil
 	}
-	err = b.with(ctx, func(i *instance) error {
+	err = b.with(ctx, func(i *instance) (err error) {
 		if err := i.crowdWithoutNode(ctx, b); err != nil {
 			return err
 		}
@@ -62,7 +62,10 @@ func measurePage(ctx context.Context, b *bench) (samples []float64, note string,
 		changing, stop := context.WithCancel(ctx)
 		changed := make(chan error, 1)
 		go func() { changed <- i.changePods(changing) }()
-		defer stop()
+		defer func() {
+			stop()
+			err = errors.Join(err, <-changed)
+		}()
 		for round := 1; round <= b.rounds; round++ {
 			ms, err := chromedp.Run(tab, chromedp.Evaluate[float64](longestFrame, chromedp.EvalAwaitPromise))
 			if err != nil {
@@ -71,8 +74,7 @@ func measurePage(ctx context.Context, b *bench) (samples []float64, note string,
 			samples = append(samples, ms)
 			b.say(round, b.rounds, "%.0f ms", ms)
 		}
-		stop()
-		return <-changed
+		return nil
 	})
 	return samples, fmt.Sprintf("the longest time between two frames in %v, in headless Chromium on the machine of the daemon", pageWindow), err
 }
