@@ -232,7 +232,7 @@ func (s *Server) Connect(as user.Info) (config *rest.Config, release func()) {
 }
 
 // Handle serves a path that is no resource's, to whom the policy lets. The request's context has the user: see
-// k8s.io/apiserver/pkg/endpoints/request. It must be called before Run.
+// k8s.io/apiserver/pkg/endpoints/request. It may be called while the server runs.
 func (s *Server) Handle(path string, handler http.Handler) {
 	s.generic.Handler.NonGoRestfulMux.UnlistedHandle(path, handler)
 }
